@@ -1,0 +1,43 @@
+"""The protocol of host text environments.
+
+An environment is stepped with the text of an action and answers with text. It
+is created once and reset to many tasks. Whatever `reset` accepts as a task is
+the environment's own matter (a game, a question, a seed).
+"""
+
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+
+class TextStep(NamedTuple):
+  """What an environment answers, to `reset` as to `step`.
+
+  Attributes:
+    observation: the text that the agent reads.
+    reward: reward of the step (0 after a reset).
+    terminated: whether the task ended (success, or failure for good).
+    truncated: whether a limit of the environment ended the episode.
+    admissible: the actions that the environment would accept now, sorted;
+      empty where the environment cannot list them.
+    anchor: text that identifies the state in which the next action is chosen;
+      equal texts are treated as one state by group-relative step credit.
+  """
+
+  observation: str
+  reward: float
+  terminated: bool
+  truncated: bool
+  admissible: tuple[str, ...]
+  anchor: str
+
+
+@runtime_checkable
+class TextEnvironment(Protocol):
+  """An environment that reads and writes text."""
+
+  def reset(self, task: Any) -> TextStep:
+    """Starts an episode of `task`."""
+    ...
+
+  def step(self, action: str) -> TextStep:
+    """Takes one action; any text is accepted."""
+    ...
