@@ -1,0 +1,91 @@
+"""Tests of the environment pool: one failure costs one episode."""
+
+import pytest
+
+from jaxcredit.rollouts import pool as pool_lib
+from tests.rollouts import faulty_environments
+
+
+def make_pool(count=4, workers=1, time_limit=2.0):
+  return pool_lib.EnvironmentPool(
+    faulty_environments.CountingEnvironment,
+    count,
+    workers=workers,
+    time_limit=time_limit,
+  )
+
+
+@pytest.mark.parametrize('workers', [0, 1, 2])
+def test_steps_every_environment(workers):
+  with make_pool(workers=workers) as pool:
+    first = pool.reset({i: f'task {i}' for i in range(4)})
+    assert [first[i].observation for i in range(4)] == [
+      f'task {i} starts' for i in range(4)
+    ]
+    second = pool.step({1: 'wait', 3: 'look'})
+    assert second[1].observation == 'task 1 1 wait'
+    assert second[3].reward == 0.5
+    assert second[3].admissible == ('wait',)
+    assert set(second) == {1, 3}
+
+
+@pytest.mark.parametrize('action', ['hang', 'die'])
+def test_lost_worker_costs_one_episode(action):
+  with make_pool() as pool:
+    pool.reset({i: f'task {i}' for i in range(4)})
+    pool.step(dict.fromkeys(range(4), 'wait'))
+    # Environment 0 was served before the failure, 2 waits behind it, 3 takes
+    # no part in this batch.
+    answers = pool.step({0: 'look', 1: action, 2: 'look'})
+    assert answers[1] is None
+    assert answers[0].observation == 'task 0 2 look'
+    assert answers[2].observation == 'task 2 2 look'
+    assert [f.environment for f in pool.failures] == [1]
+    # All the others go on where they were.
+    later = pool.step({0: 'wait', 2: 'wait', 3: 'wait'})
+    assert [later[i].anchor for i in (0, 2, 3)] == [
+      'task 0:3',
+      'task 2:3',
+      'task 3:2',
+    ]
+    with pytest.raises(ValueError, match='reset it first'):
+      pool.step({1: 'wait'})
+    assert pool.reset({1: 'again'})[1].observation == 'again starts'
+
+
+@pytest.mark.parametrize('workers', [0, 1])
+@pytest.mark.parametrize(
+  ('action', 'message'),
+  [
+    ('raise', 'inside the environment'),
+    ('nan', 'not a finite number'),
+    ('garbage', 'episode'),
+    ('number', 'must be text'),
+  ],
+)
+def test_bad_answer_costs_one_episode(workers, action, message, caplog):
+  with make_pool(workers=workers) as pool:
+    pool.reset({0: 'a', 1: 'b'})
+    answers = pool.step({0: action, 1: 'wait'})
+    assert answers[0] is None
+    assert answers[1].observation == 'b 1 wait'
+    assert message in pool.failures[0].reason or message in caplog.text
+
+
+def test_unplayable_task_is_reported():
+  with make_pool() as pool:
+    answers = pool.reset({0: 'unplayable', 1: 'b'})
+    assert answers[0] is None
+    assert answers[1] is not None
+    assert 'cannot be played' in pool.failures[0].reason
+
+
+def test_wrong_arguments():
+  with pytest.raises(ValueError, match='at least one'):
+    make_pool(count=0)
+  with pytest.raises(ValueError, match='workers'):
+    make_pool(count=2, workers=3)
+  with pytest.raises(ValueError, match='positive'):
+    make_pool(time_limit=0)
+  with make_pool(workers=0) as pool, pytest.raises(ValueError, match='exist'):
+    pool.reset({9: 'x'})
