@@ -1,0 +1,296 @@
+"""The learner: gradients over micro-batches, one guarded optimizer step.
+
+A batch of rows is cut into mini-batches (one optimizer step each) and these
+into micro-batches of a fixed number of tokens, rows of like length together.
+Denominators are those of the whole mini-batch, so the result does not depend on
+the cut, unlike in trainers that average the means of their micro-batches.
+
+A non-finite loss or gradient changes nothing: parameters and optimizer state
+stay as they were and the step is counted as skipped.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from jaxcredit import types
+
+Params = Any
+# (params, reference params or None, micro-batch, weight) -> loss, metrics.
+# `weight` is the micro-batch's share of the mini-batch's denominator.
+LossFunction = Callable[..., tuple[jax.Array, dict[str, jax.Array]]]
+
+
+class NonFiniteError(RuntimeError):
+  """Several updates in a row had a non-finite loss or gradient."""
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class LearnerState:
+  """What training changes.
+
+  Attributes:
+    params: the policy's parameters.
+    optimizer: state of the optimizer.
+    updates: int32, optimizer steps that were applied.
+    skipped: int32, optimizer steps that were skipped as non-finite.
+    skipped_in_a_row: int32, how many of the latest steps were skipped.
+  """
+
+  params: Params
+  optimizer: Any
+  updates: jax.Array
+  skipped: jax.Array
+  skipped_in_a_row: jax.Array
+
+
+def init_state(
+  params: Params, optimizer: optax.GradientTransformation
+) -> LearnerState:
+  """Returns the state before the first update."""
+
+  # One buffer each: the state is donated, and a buffer cannot be donated twice.
+  return LearnerState(
+    params=params,
+    optimizer=optimizer.init(params),
+    updates=jnp.zeros((), jnp.int32),
+    skipped=jnp.zeros((), jnp.int32),
+    skipped_in_a_row=jnp.zeros((), jnp.int32),
+  )
+
+
+def make_optimizer(
+  *,
+  learning_rate: float,
+  warmup: int = 0,
+  decay_steps: int = 0,
+  weight_decay: float = 0.0,
+  clip_norm: float = 1.0,
+  b2: float = 0.999,
+) -> optax.GradientTransformation:
+  """AdamW with a clipped global norm.
+
+  Args:
+    learning_rate: peak rate.
+    warmup: updates of linear warm-up.
+    decay_steps: updates after which a cosine decay has reached a tenth of the
+      peak; 0 keeps the rate constant.
+    weight_decay: decoupled weight decay.
+    clip_norm: bound on the gradient's global norm.
+    b2: decay rate of the second moment.
+  """
+  if decay_steps:
+    schedule = optax.warmup_cosine_decay_schedule(
+      0.0 if warmup else learning_rate,
+      learning_rate,
+      warmup,
+      max(decay_steps, warmup + 1),
+      0.1 * learning_rate,
+    )
+  elif warmup:
+    schedule = optax.linear_schedule(0.0, learning_rate, warmup)
+  else:
+    schedule = learning_rate
+  return optax.chain(
+    optax.clip_by_global_norm(clip_norm),
+    optax.adamw(schedule, b2=b2, weight_decay=weight_decay),
+  )
+
+
+def cut_micro_batches(
+  rows: types.Rows, micro_batch_tokens: int, lengths: Sequence[int]
+) -> Iterator[types.Rows]:
+  """Yields micro-batches of few distinct shapes, rows of like length together.
+
+  Args:
+    rows: numpy rows [N, L]; those with trajectory -1 are left out.
+    micro_batch_tokens: tokens of a micro-batch, padding included.
+    lengths: the row lengths that may occur.
+
+  Yields:
+    Rows [M, l] with l the smallest of `lengths` that holds the rows and
+    M = max(1, micro_batch_tokens // l).
+  """
+  order = np.argsort(rows.length, kind='stable')[::-1]
+  order = order[rows.trajectory[order] >= 0]
+  if order.size and rows.length[order[0]] > max(lengths):
+    raise ValueError(
+      f'a row of {rows.length[order[0]]} tokens does not fit the longest '
+      f'micro-batch row, {max(lengths)}'
+    )
+  start = 0
+  while start < order.size:
+    longest = rows.length[order[start]]
+    length = min(l for l in lengths if l >= longest)
+    count = max(1, micro_batch_tokens // length)
+    chosen = order[start : start + count]
+    start += count
+    micro = jax.tree.map(lambda x, c=chosen: x[c], rows)
+    padding = count - chosen.size
+
+    def fit(x, value, padding=padding, length=length):
+      if x.ndim == 2:
+        have = min(length, x.shape[1])
+        x = np.pad(
+          x[:, :have], ((0, 0), (0, length - have)), constant_values=value
+        )
+        return np.pad(x, ((0, padding), (0, 0)), constant_values=value)
+      return np.pad(x, (0, padding), constant_values=value)
+
+    yield types.Rows(
+      tokens=fit(micro.tokens, 0),
+      step_of_token=fit(micro.step_of_token, -1),
+      trajectory=fit(micro.trajectory, -1),
+      length=fit(micro.length, 0),
+      log_probs=fit(micro.log_probs, 0),
+    )
+
+
+class Learner:
+  """Applies a loss to batches of rows.
+
+  Args:
+    loss: `(params, reference, micro_batch, extra, weight) -> loss, metrics`;
+      metrics are already weighted, so that their sum over micro-batches is the
+      figure of the mini-batch.
+    denominator: `rows -> float`, what a loss is divided by; a micro-batch's
+      weight is its share of the mini-batch's.
+    optimizer: the gradient transformation.
+    micro_batch_tokens: tokens of one micro-batch.
+    lengths: row lengths that may occur (each compiles once).
+    skip_limit: skipped updates in a row after which training stops.
+  """
+
+  def __init__(
+    self,
+    loss: LossFunction,
+    denominator: Callable[[types.Rows], float],
+    optimizer: optax.GradientTransformation,
+    *,
+    micro_batch_tokens: int,
+    lengths: Sequence[int],
+    skip_limit: int = 3,
+  ):
+    if micro_batch_tokens < 1 or skip_limit < 1:
+      raise ValueError(
+        'micro_batch_tokens and skip_limit must be positive, not '
+        f'{micro_batch_tokens} and {skip_limit}'
+      )
+    self._loss = loss
+    self._denominator = denominator
+    self._optimizer = optimizer
+    self._micro_batch_tokens = micro_batch_tokens
+    self._lengths = sorted(lengths)
+    self._skip_limit = skip_limit
+    self._accumulate = jax.jit(self._accumulate_step, donate_argnums=(0,))
+    self._apply = jax.jit(self._apply_step, donate_argnums=(0, 1))
+    self._zeros = jax.jit(
+      functools.partial(jax.tree.map, lambda p: jnp.zeros_like(p))
+    )
+
+  def init(self, params: Params) -> LearnerState:
+    return init_state(params, self._optimizer)
+
+  def _accumulate_step(self, gradients, params, reference, rows, extra, weight):
+    (loss, metrics), new = jax.value_and_grad(self._loss, has_aux=True)(
+      params, reference, rows, extra, weight
+    )
+    gradients = jax.tree.map(jnp.add, gradients, new)
+    return gradients, {**metrics, 'loss': loss}
+
+  def _apply_step(self, state, gradients, loss):
+    norm = optax.global_norm(gradients)
+    finite = jnp.isfinite(loss) & jnp.isfinite(norm)
+    # The optimizer's arithmetic must not meet the NaN either: its state would
+    # be lost even though the parameters are kept.
+    safe = jax.tree.map(lambda g: jnp.where(finite, g, 0), gradients)
+    updates, optimizer = self._optimizer.update(
+      safe, state.optimizer, state.params
+    )
+    params = optax.apply_updates(state.params, updates)
+    keep = functools.partial(
+      jax.tree.map, lambda new, old: jnp.where(finite, new, old)
+    )
+    skipped = (~finite).astype(jnp.int32)
+    return (
+      LearnerState(
+        params=keep(params, state.params),
+        optimizer=keep(optimizer, state.optimizer),
+        updates=state.updates + 1 - skipped,
+        skipped=state.skipped + skipped,
+        skipped_in_a_row=(state.skipped_in_a_row + 1) * skipped,
+      ),
+      norm,
+    )
+
+  def update(
+    self,
+    state: LearnerState,
+    rows: types.Rows,
+    extra: Any = None,
+    *,
+    reference: Params = None,
+    minibatches: int = 1,
+    order: np.ndarray | None = None,
+  ) -> tuple[LearnerState, dict[str, float]]:
+    """Takes one optimizer step a mini-batch.
+
+    Args:
+      state: donated; use the returned one.
+      rows: numpy rows [N, L].
+      extra: arrays that the loss needs beside the rows (the advantages).
+      reference: parameters of a reference policy, where the loss uses one.
+      minibatches: number of optimizer steps.
+      order: permutation of the rows, which are cut into mini-batches in this
+        order; by default as they come.
+
+    Returns:
+      The new state and the mean of each metric over the mini-batches, with
+      `gradient_norm` (before clipping) and `skipped_updates` (so far).
+
+    Raises:
+      NonFiniteError: `skip_limit` updates in a row were skipped.
+    """
+    used = np.flatnonzero(np.asarray(rows.trajectory) >= 0)
+    if order is not None:
+      used = np.asarray(order)[np.isin(order, used)]
+    if minibatches < 1:
+      raise ValueError(f'minibatches must be positive, not {minibatches}')
+    totals: dict[str, float] = {}
+    taken = 0
+    for chosen in np.array_split(used, minibatches):
+      part = jax.tree.map(lambda x, c=chosen: np.asarray(x)[c], rows)
+      total = self._denominator(part) if chosen.size else 0.0
+      if not total:
+        continue
+      gradients = self._zeros(state.params)
+      sums: dict[str, Any] = {}
+      for micro in cut_micro_batches(
+        part, self._micro_batch_tokens, self._lengths
+      ):
+        weight = np.float32(self._denominator(micro) / total)
+        gradients, metrics = self._accumulate(
+          gradients, state.params, reference, micro, extra, weight
+        )
+        sums = {k: sums.get(k, 0.0) + v for k, v in metrics.items()}
+      state, norm = self._apply(state, gradients, sums['loss'])
+      taken += 1
+      host = jax.device_get({**sums, 'gradient_norm': norm})
+      totals = {k: totals.get(k, 0.0) + float(v) for k, v in host.items()}
+      if int(state.skipped_in_a_row) >= self._skip_limit:
+        raise NonFiniteError(
+          f'{self._skip_limit} updates in a row had a non-finite loss '
+          f'({float(host["loss"])}) or gradient norm ({float(norm)}) and '
+          'were skipped. The parameters are those before the first of them. '
+          'Look for infinite rewards, or lower the learning rate.'
+        )
+    metrics = {k: v / taken for k, v in totals.items()} if taken else {}
+    metrics['skipped_updates'] = int(state.skipped)
+    return state, metrics

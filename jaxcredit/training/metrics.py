@@ -1,0 +1,100 @@
+"""Metrics of a run: JSON lines and TensorBoard."""
+
+import json
+import math
+import os
+import pathlib
+import time
+from typing import Any
+
+FILE_NAME = 'metrics.jsonl'
+
+
+def _finite(value: Any) -> Any:
+  """JSON has no NaN: a non-finite number becomes null."""
+  if isinstance(value, dict):
+    return {k: _finite(v) for k, v in value.items()}
+  if isinstance(value, (list, tuple)):
+    return [_finite(v) for v in value]
+  if isinstance(value, (bool, str, int)) or value is None:
+    return value
+  value = float(value)
+  return value if math.isfinite(value) else None
+
+
+def append_json_lines(path: pathlib.Path, records) -> None:
+  """Appends records, one a line, and hands them to the system at once."""
+  with open(path, 'a', encoding='utf-8') as file:
+    for record in records:
+      file.write(json.dumps(_finite(record)) + '\n')
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def drop_from(path: pathlib.Path, keep) -> None:
+  """Removes the records that a resumed run is about to write again.
+
+  Args:
+    path: a file of JSON lines; nothing happens where there is none.
+    keep: `record -> bool`. Lines that do not parse (cut off by a crash) go.
+  """
+  if not path.exists():
+    return
+  lines = []
+  for line in path.read_text(encoding='utf-8').splitlines():
+    try:
+      record = json.loads(line)
+    except json.JSONDecodeError:
+      continue
+    if keep(record):
+      lines.append(line + '\n')
+  temporary = path.with_suffix('.tmp')
+  temporary.write_text(''.join(lines), encoding='utf-8')
+  temporary.replace(path)
+
+
+class MetricsWriter:
+  """Writes each record to `metrics.jsonl` and to TensorBoard.
+
+  Args:
+    folder: the run's folder.
+    tensorboard: whether to write TensorBoard events as well.
+  """
+
+  def __init__(self, folder: pathlib.Path, *, tensorboard: bool = True):
+    self._path = pathlib.Path(folder) / FILE_NAME
+    self._board = None
+    if tensorboard:
+      import tensorboardX  # An extra, imported where it is needed.
+
+      self._board = tensorboardX.SummaryWriter(
+        str(pathlib.Path(folder) / 'tensorboard')
+      )
+
+  def write(self, stage: str, iteration: int, metrics: dict[str, Any]) -> None:
+    """Writes one record.
+
+    Args:
+      stage: 'warm_start', 'train' or 'evaluation'.
+      iteration: index in the stage.
+      metrics: numbers, or dicts of numbers (histograms).
+    """
+    record = {
+      'stage': stage,
+      'iteration': iteration,
+      'time': time.time(),
+      **metrics,
+    }
+    append_json_lines(self._path, [record])
+    if self._board is None:
+      return
+    for name, value in metrics.items():
+      parts = value if isinstance(value, dict) else {'': value}
+      for part, number in parts.items():
+        if isinstance(number, (int, float)) and math.isfinite(number):
+          tag = f'{stage}/{name}' + (f'/{part}' if part else '')
+          self._board.add_scalar(tag, number, iteration)
+
+  def close(self) -> None:
+    if self._board is not None:
+      self._board.close()
