@@ -1,0 +1,103 @@
+"""Evaluation: one episode a task, success by kind of task."""
+
+import collections
+import json
+import pathlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+
+from jaxcredit.rollouts import collector as collector_lib
+from jaxcredit.rollouts import episodes as episodes_lib
+
+FILE_NAME = 'evaluations.json'
+
+
+def summarise(
+  episodes: Sequence[episodes_lib.Episode],
+  task_type: Callable[[Any], str],
+) -> dict[str, Any]:
+  """Counts successes by kind of task.
+
+  Args:
+    episodes: those of an evaluation. An episode that its environment lost
+      counts as a failure.
+    task_type: task -> its kind.
+
+  Returns:
+    A dict with episodes, successes, success_rate, mean_length and, under
+    by_task_type, the same for each kind.
+  """
+
+  def count(chosen):
+    return {
+      'episodes': len(chosen),
+      'successes': sum(e.success for e in chosen),
+      'success_rate': (
+        sum(e.success for e in chosen) / len(chosen) if chosen else None
+      ),
+      'mean_length': collector_lib.mean_length(chosen),
+    }
+
+  kinds = collections.defaultdict(list)
+  for episode in episodes:
+    kinds[task_type(episode.task)].append(episode)
+  return {
+    **count(episodes),
+    'by_task_type': {kind: count(kinds[kind]) for kind in sorted(kinds)},
+  }
+
+
+def evaluate(
+  collector: collector_lib.Collector,
+  params,
+  tasks: Sequence[Any],
+  task_type: Callable[[Any], str],
+  key: jax.Array,
+  *,
+  temperature: float,
+  on_episode: Callable[[int], None] | None = None,
+) -> dict[str, Any]:
+  """Plays each task once and summarises; see `summarise`."""
+  played = collector.collect(
+    params, tasks, 1, key, temperature=temperature, on_episode=on_episode
+  )
+  return summarise(played, task_type)
+
+
+def record(
+  folder: pathlib.Path,
+  stage: str,
+  iteration: int,
+  games: str,
+  summary: dict[str, Any],
+) -> None:
+  """Adds an evaluation to the run, in place of one of the same stage.
+
+  Args:
+    folder: the run's folder.
+    stage: what the policy had behind it, such as 'after warm start'.
+    iteration: training iterations behind it.
+    games: where the tasks come from.
+    summary: what `evaluate` returned.
+  """
+  path = pathlib.Path(folder) / FILE_NAME
+  entries = read(folder)
+  entries = [
+    e for e in entries if (e['stage'], e['iteration']) != (stage, iteration)
+  ]
+  entries.append(
+    {'stage': stage, 'iteration': iteration, 'games': games, **summary}
+  )
+  temporary = path.with_suffix('.tmp')
+  temporary.write_text(json.dumps(entries, indent=2), encoding='utf-8')
+  temporary.replace(path)
+
+
+def read(folder: pathlib.Path) -> list[dict[str, Any]]:
+  """Returns the run's evaluations, oldest first."""
+  path = pathlib.Path(folder) / FILE_NAME
+  if not path.exists():
+    return []
+  return json.loads(path.read_text(encoding='utf-8'))

@@ -1,0 +1,133 @@
+"""The clipped policy-gradient loss over rows, for `learner.Learner`.
+
+Advantages stay one scalar a step until the loss: `step_of_token` spreads them
+over tokens inside the compiled step.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxcredit import types
+from jaxcredit.algorithms import losses
+from jaxcredit.networks import config as config_lib
+from jaxcredit.networks import decoder
+
+
+@dataclasses.dataclass(frozen=True)
+class LossOptions:
+  """Options of the loss; see `jaxcredit.algorithms.losses`.
+
+  Attributes:
+    clip: lower clip range of the probability ratio.
+    clip_high: upper clip range; None for the same as `clip`.
+    dual_clip: bound on the loss of negative advantages; None for none.
+    ratio: 'token', 'step' (the paper's action-level ratio) or 'sequence'.
+    aggregation: how token losses become one number.
+    kl_coefficient: weight of the divergence from the reference policy.
+    kl_estimator: 'k1', 'k2', 'k3' or 'abs'.
+    entropy_coefficient: weight of the entropy bonus.
+    temperature: of the sampler that drew the tokens.
+  """
+
+  clip: float = 0.2
+  clip_high: float | None = None
+  dual_clip: float | None = 3.0
+  ratio: str = 'token'
+  aggregation: str = 'token-mean'
+  kl_coefficient: float = 0.0
+  kl_estimator: str = 'k3'
+  entropy_coefficient: float = 0.0
+  temperature: float = 1.0
+
+
+def token_advantages(advantages: jax.Array, rows: types.Rows) -> jax.Array:
+  """Spreads step advantages over the tokens that each step drew.
+
+  Args:
+    advantages: float [E, S], E = P * G episodes.
+    rows: N rows of L tokens.
+
+  Returns:
+    float [N, L]; 0 for tokens that no step drew.
+  """
+  mask = rows.step_of_token >= 0
+  episode = jnp.maximum(rows.trajectory, 0)[:, None]
+  step = jnp.maximum(rows.step_of_token, 0)
+  return jnp.where(mask, advantages[episode, step], 0.0)
+
+
+def make_denominator(aggregation: str):
+  """Returns rows -> what the loss of this aggregation is divided by."""
+
+  def denominator(rows: types.Rows) -> float:
+    drawn = np.asarray(rows.step_of_token) >= 0
+    if aggregation == 'token-mean':
+      return float(drawn.sum())
+    if aggregation == 'step-mean':
+      steps = np.asarray(rows.step_of_token)
+      return float(sum(len(set(s[s >= 0].tolist())) for s in steps))
+    return float(drawn.any(axis=1).sum())
+
+  return denominator
+
+
+def make_loss(config: config_lib.DecoderConfig, options: LossOptions):
+  """Returns the loss `(params, reference, rows, advantages, weight)`."""
+
+  def loss(params, reference, rows: types.Rows, advantages, weight):
+    log_probs, entropy = decoder.log_probs(
+      params,
+      config,
+      rows.tokens,
+      rows.length,
+      temperature=options.temperature,
+    )
+    mask = rows.step_of_token >= 0
+    result = losses.policy_loss(
+      log_probs,
+      rows.log_probs,
+      token_advantages(advantages, rows),
+      mask,
+      clip=options.clip,
+      clip_high=options.clip_high,
+      dual_clip=options.dual_clip,
+      ratio=options.ratio,
+      aggregation=options.aggregation,
+      step_of_token=rows.step_of_token,
+    )
+    total = result.loss
+    mean_entropy = losses.aggregate(
+      entropy, mask, options.aggregation, step_of_token=rows.step_of_token
+    )
+    metrics = {
+      'policy_loss': result.loss,
+      'clip_share': result.clip_share,
+      'approximate_kl': result.approximate_kl,
+      'entropy': mean_entropy,
+    }
+    if options.kl_coefficient:
+      reference_log_probs, _ = decoder.log_probs(
+        jax.lax.stop_gradient(reference),
+        config,
+        rows.tokens,
+        rows.length,
+        temperature=options.temperature,
+      )
+      kl = losses.aggregate(
+        losses.kl(
+          log_probs, reference_log_probs, estimator=options.kl_estimator
+        ),
+        mask,
+        options.aggregation,
+        step_of_token=rows.step_of_token,
+      )
+      metrics['kl'] = kl
+      total = total + options.kl_coefficient * kl
+    if options.entropy_coefficient:
+      total = total - options.entropy_coefficient * mean_entropy
+    return weight * total, jax.tree.map(lambda x: weight * x, metrics)
+
+  return loss
