@@ -1,0 +1,124 @@
+"""Household games, expert demonstrations and the tokenizer they train."""
+
+import pathlib
+from collections.abc import Sequence
+
+import numpy as np
+
+from jaxcredit.environments import household
+from jaxcredit.environments.household import expert
+from jaxcredit.networks import tokenizer as tokenizer_lib
+from jaxcredit.rollouts import episodes as episodes_lib
+from jaxcredit.rollouts import formats
+
+# Seeds of generated games: those of evaluation are never trained on.
+TRAINING_SEED = 1_000_000
+DEMONSTRATION_SEED = 2_000_000
+EVALUATION_SEED = 3_000_000
+
+
+def load_or_generate(
+    path: str | None, count: int, seed: int
+) -> tuple[list[household.Game], str]:
+  """Returns games and, in words, where they come from.
+
+  Args:
+    path: folder or file of real games; None generates.
+    count: number of games; 0 takes all of a file.
+    seed: of the generator.
+  """
+  if path:
+    games = household.load_games(pathlib.Path(path))
+    if count:
+      games = games[:count]
+    return games, f'{len(games)} games of {pathlib.Path(path).name}'
+  games = household.generate_games(seed, count)
+  return games, f'{count} generated games (seed {seed})'
+
+
+def demonstrate(
+    game: household.Game, wording: str, max_steps: int, seed: int
+) -> list[tuple[household.TextStep, str]] | None:
+  """Returns an expert's (what it saw, what it did), or None if it failed."""
+  environment = household.HouseholdEnvironment(
+      wording=wording, max_steps=max_steps
+  )
+  guide = expert.SearchingExpert(game, wording, np.random.default_rng(seed))
+  seen = environment.reset(game)
+  trace = []
+  for _ in range(max_steps):
+    guide.observe(seen)
+    action = guide.act()
+    trace.append((seen, action))
+    seen = environment.step(action)
+    if seen.terminated:
+      return trace
+  return None
+
+
+def corpus(traces, text_format: formats.Format) -> list[str]:
+  """Texts for the tokenizer: all that a policy reads or writes."""
+  texts = []
+  for game, trace in traces:
+    history: list[formats.Exchange] = []
+    for seen, action in trace:
+      texts.append(
+          text_format.prompt(
+              history, seen.observation, seen.admissible, game.task_description
+          )
+      )
+      texts.append(text_format.answer(action))
+      history.append(formats.Exchange(seen.observation, action))
+  return texts
+
+
+def token_rows(
+    traces,
+    tokenizer: tokenizer_lib.Tokenizer,
+    text_format: formats.Format,
+    row_tokens: int,
+) -> list[episodes_lib.TokenRow]:
+  """Turns traces into rows of the form that the policy will sample."""
+  rows = []
+  for game, trace in traces:
+    row = episodes_lib.TokenRow()
+    history: list[formats.Exchange] = []
+    for number, (seen, action) in enumerate(trace):
+      if text_format.rebuilds_prompt:
+        row = episodes_lib.TokenRow()
+      prompt = tokenizer.encode(
+          text_format.prompt(
+              history, seen.observation, seen.admissible, game.task_description
+          )
+      )
+      answer = [
+          *tokenizer.encode(text_format.answer(action)),
+          tokenizer.eos_id,
+      ]
+      if len(row.tokens) + len(prompt) + len(answer) > row_tokens:
+        break
+      row.read(prompt)
+      row.draw(answer, [0.0] * len(answer), number)
+      history.append(formats.Exchange(seen.observation, action))
+      if text_format.rebuilds_prompt:
+        rows.append(row)
+    if not text_format.rebuilds_prompt and row.tokens:
+      rows.append(row)
+  return rows
+
+
+def demonstrations(
+    games: Sequence[household.Game],
+    wording: str,
+    max_steps: int,
+    seed: int,
+    on_game=lambda: None,
+):
+  """Returns (game, trace) of each game that the expert wins in time."""
+  traces = []
+  for index, game in enumerate(games):
+    trace = demonstrate(game, wording, max_steps, seed + index)
+    if trace is not None:
+      traces.append((game, trace))
+    on_game()
+  return traces

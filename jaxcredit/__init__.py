@@ -1,0 +1,1 @@
+"""Credit assignment for agents whose reward comes late, in JAX."""
