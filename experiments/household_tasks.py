@@ -18,7 +18,7 @@ EVALUATION_SEED = 3_000_000
 
 
 def load_or_generate(
-    path: str | None, count: int, seed: int
+  path: str | None, count: int, seed: int
 ) -> tuple[list[household.Game], str]:
   """Returns games and, in words, where they come from.
 
@@ -37,11 +37,11 @@ def load_or_generate(
 
 
 def demonstrate(
-    game: household.Game, wording: str, max_steps: int, seed: int
+  game: household.Game, wording: str, max_steps: int, seed: int
 ) -> list[tuple[household.TextStep, str]] | None:
   """Returns an expert's (what it saw, what it did), or None if it failed."""
   environment = household.HouseholdEnvironment(
-      wording=wording, max_steps=max_steps
+    wording=wording, max_steps=max_steps
   )
   guide = expert.SearchingExpert(game, wording, np.random.default_rng(seed))
   seen = environment.reset(game)
@@ -63,9 +63,9 @@ def corpus(traces, text_format: formats.Format) -> list[str]:
     history: list[formats.Exchange] = []
     for seen, action in trace:
       texts.append(
-          text_format.prompt(
-              history, seen.observation, seen.admissible, game.task_description
-          )
+        text_format.prompt(
+          history, seen.observation, seen.admissible, game.task_description
+        )
       )
       texts.append(text_format.answer(action))
       history.append(formats.Exchange(seen.observation, action))
@@ -73,10 +73,10 @@ def corpus(traces, text_format: formats.Format) -> list[str]:
 
 
 def token_rows(
-    traces,
-    tokenizer: tokenizer_lib.Tokenizer,
-    text_format: formats.Format,
-    row_tokens: int,
+  traces,
+  tokenizer: tokenizer_lib.Tokenizer,
+  text_format: formats.Format,
+  row_tokens: int,
 ) -> list[episodes_lib.TokenRow]:
   """Turns traces into rows of the form that the policy will sample."""
   rows = []
@@ -87,13 +87,13 @@ def token_rows(
       if text_format.rebuilds_prompt:
         row = episodes_lib.TokenRow()
       prompt = tokenizer.encode(
-          text_format.prompt(
-              history, seen.observation, seen.admissible, game.task_description
-          )
+        text_format.prompt(
+          history, seen.observation, seen.admissible, game.task_description
+        )
       )
       answer = [
-          *tokenizer.encode(text_format.answer(action)),
-          tokenizer.eos_id,
+        *tokenizer.encode(text_format.answer(action)),
+        tokenizer.eos_id,
       ]
       if len(row.tokens) + len(prompt) + len(answer) > row_tokens:
         break
@@ -108,11 +108,11 @@ def token_rows(
 
 
 def demonstrations(
-    games: Sequence[household.Game],
-    wording: str,
-    max_steps: int,
-    seed: int,
-    on_game=lambda: None,
+  games: Sequence[household.Game],
+  wording: str,
+  max_steps: int,
+  seed: int,
+  on_game=lambda: None,
 ):
   """Returns (game, trace) of each game that the expert wins in time."""
   traces = []

@@ -1,1 +1,35 @@
-"""Credit assignment for agents whose reward comes late, in JAX."""
+"""Credit assignment for agents whose reward comes late, in JAX.
+
+Each method is a module of pure, compiled functions over batched trajectories:
+
+>>> from jaxcredit import gigpo
+>>> credit = gigpo.advantages(rewards, mask, anchors)  # doctest: +SKIP
+"""
+
+from jaxcredit import types
+from jaxcredit.algorithms import (
+  dapo,
+  fingerprints,
+  gigpo,
+  grpo,
+  losses,
+  packing,
+  reinforce_plus_plus,
+  returns,
+  rloo,
+)
+
+__version__ = '0.1.0'
+
+__all__ = [
+  'dapo',
+  'fingerprints',
+  'gigpo',
+  'grpo',
+  'losses',
+  'packing',
+  'reinforce_plus_plus',
+  'returns',
+  'rloo',
+  'types',
+]

@@ -16,14 +16,12 @@ def shared_data(name: str) -> pathlib.Path:
   """Returns the path of `name` in the shared data, or skips the test."""
   folder = os.environ.get('JAXCREDIT_SHARED_DATA')
   root = (
-      pathlib.Path(folder)
-      if folder
-      else _REPOSITORY.parent / 'shared' / 'data'
+    pathlib.Path(folder) if folder else _REPOSITORY.parent / 'shared' / 'data'
   )
   path = root / name
   if not path.exists():
     pytest.skip(
-        f'{path} is absent: this test reads real data that is not part of the '
-        'repository; set JAXCREDIT_SHARED_DATA to the folder that holds it'
+      f'{path} is absent: this test reads real data that is not part of the '
+      'repository; set JAXCREDIT_SHARED_DATA to the folder that holds it'
     )
   return path

@@ -17,7 +17,8 @@ WORDINGS = ('2.1.1', '0.4.2')
 ANCHORS = ('observation', 'state')
 NOTHING_HAPPENS = 'Nothing happens.'
 
-_HELP = '\n'.join((
+_HELP = '\n'.join(
+  (
     'Available commands:',
     '  look:                             look around your current location',
     '  inventory:                        check your current inventory',
@@ -32,7 +33,8 @@ _HELP = '\n'.join((
     '  clean (object) with (receptacle): clean an object using a receptacle',
     '  cool (object) with (receptacle):  cool an object using a receptacle',
     '  slice (object) with (object):     slice an object using a sharp object',
-))
+  )
+)
 
 
 def enumeration(names: Iterable[str]) -> str:
@@ -55,9 +57,7 @@ class _Tables:
     for r in range(count):
       self.receptacles_at[world.location_of[r]].append(r)
     self.location_of = world.location_of.tolist()
-    self.openable = (
-        (world.receptacle_bits & world_lib.OPENABLE) != 0
-    ).tolist()
+    self.openable = ((world.receptacle_bits & world_lib.OPENABLE) != 0).tolist()
     self.receptacle_bits = world.receptacle_bits.tolist()
     self.object_bits = world.object_bits.tolist()
     self.can_contain = world.can_contain.tolist()
@@ -65,22 +65,22 @@ class _Tables:
     self.receptacle_index = {n: r for r, n in enumerate(world.receptacle_names)}
     self.object_index = {n: o for o, n in enumerate(world.object_names)}
     self.go_commands = [
-        tuple(
-            sorted(
-                f'go to {world.receptacle_names[r]}'
-                for r in range(count)
-                if self.location_of[r] != l
-            )
+      tuple(
+        sorted(
+          f'go to {world.receptacle_names[r]}'
+          for r in range(count)
+          if self.location_of[r] != l
         )
-        for l in range(len(world.location_names))
+      )
+      for l in range(len(world.location_names))
     ]
     self.contents = [
-        [int(o) for o in world.start_inside[:, r].nonzero()[0]]
-        for r in range(count)
+      [int(o) for o in world.start_inside[:, r].nonzero()[0]]
+      for r in range(count)
     ]
     self.at = [
-        {int(o) for o in world.start_at[:, l].nonzero()[0]}
-        for l in range(len(world.location_names))
+      {int(o) for o in world.start_at[:, l].nonzero()[0]}
+      for l in range(len(world.location_names))
     ]
     goal = world.goal
     self.goal_objects = frozenset(goal.objects.nonzero()[0].tolist())
@@ -88,8 +88,8 @@ class _Tables:
     self.lamp_objects = frozenset(goal.lamp_objects.nonzero()[0].tolist())
     room = enumeration(f'a {name}' for name in world.receptacle_names)
     self.room = (
-        'You are in the middle of a room. Looking quickly around you, you '
-        f'see {room}.'
+      'You are in the middle of a room. Looking quickly around you, you '
+      f'see {room}.'
     )
 
 
@@ -115,11 +115,11 @@ class HouseholdEnvironment:
   """
 
   def __init__(
-      self,
-      *,
-      wording: str = '2.1.1',
-      max_steps: int | None = None,
-      anchor: str = 'observation',
+    self,
+    *,
+    wording: str = '2.1.1',
+    max_steps: int | None = None,
+    anchor: str = 'observation',
   ):
     if wording not in WORDINGS:
       raise ValueError(f'wording must be one of {WORDINGS}, not {wording!r}')
@@ -133,7 +133,7 @@ class HouseholdEnvironment:
     self._tables: _Tables | None = None
     # The 0.4.2 domain washes in basins only.
     self._washes = world_lib.SINK_BASIN | (
-        0 if self._new_wording else world_lib.SINK
+      0 if self._new_wording else world_lib.SINK
     )
 
   # The state: public, as experts and tests read it.
@@ -164,8 +164,8 @@ class HouseholdEnvironment:
     facing = tables.receptacles_at[self.location]
     view = self._facing(facing) if facing else tables.room
     text = (
-        f'-= Welcome to TextWorld, ALFRED! =-\n\n{view}\n\n'
-        f'Your task is to: {task.task_description}.'
+      f'-= Welcome to TextWorld, ALFRED! =-\n\n{view}\n\n'
+      f'Your task is to: {task.task_description}.'
     )
     return self._answer(text, 0.0, False)
 
@@ -185,23 +185,29 @@ class HouseholdEnvironment:
   def _answer(self, text: str, reward: float, won: bool) -> protocol.TextStep:
     self._admissible = self._commands()
     return protocol.TextStep(
-        text,
-        reward,
-        won,
-        self._max_steps is not None
-        and self._steps >= self._max_steps
-        and not won,
-        self._admissible,
-        self.state_text() if self._anchor_is_state else text,
+      text,
+      reward,
+      won,
+      self._max_steps is not None
+      and self._steps >= self._max_steps
+      and not won,
+      self._admissible,
+      self.state_text() if self._anchor_is_state else text,
     )
 
   def state_text(self) -> str:
     """Text that is equal for equal states, and for no others."""
-    return repr((
-        self.location, self.holding, self.opened, self.contents,
-        self.object_state, sorted(self._removed),
+    return repr(
+      (
+        self.location,
+        self.holding,
+        self.opened,
+        self.contents,
+        self.object_state,
+        sorted(self._removed),
         [sorted(objects) for objects in self._at],
-    ))
+      )
+    )
 
   def goal_holds(self) -> bool:
     tables = self._tables
@@ -210,14 +216,14 @@ class HouseholdEnvironment:
     state = self.object_state
     if tables.lamp_objects:
       if (
-          self.holding not in tables.goal_objects
-          or state[self.holding] & wanted != wanted
+        self.holding not in tables.goal_objects
+        or state[self.holding] & wanted != wanted
       ):
         return False
       return any(
-          o in tables.lamp_objects and state[o] & world_lib.TOGGLED
-          for r in tables.receptacles_at[self.location]
-          for o in self.contents[r]
+        o in tables.lamp_objects and state[o] & world_lib.TOGGLED
+        for r in tables.receptacles_at[self.location]
+        for o in self.contents[r]
       )
     objects = tables.goal_objects
     for r in tables.goal_receptacles:
@@ -281,8 +287,9 @@ class HouseholdEnvironment:
             after.append(f'slice {names[o]} with {names[holding]}')
     # An object in two receptacles here is named twice.
     return (
-        *sorted(set(before)), *tables.go_commands[self.location],
-        *sorted(set(after)),
+      *sorted(set(before)),
+      *tables.go_commands[self.location],
+      *sorted(set(after)),
     )
 
   def _apply(self, command: str) -> str:
@@ -294,9 +301,9 @@ class HouseholdEnvironment:
       r = tables.receptacle_index[rest[3:]]
       self.location = tables.location_of[r]
       place = (
-          world.receptacle_names[r]
-          if self._new_wording
-          else world.location_names[self.location]
+        world.receptacle_names[r]
+        if self._new_wording
+        else world.location_names[self.location]
       )
       return f'You arrive at {place}. {self._inspect(r)}'
     if verb == 'look':
@@ -304,8 +311,8 @@ class HouseholdEnvironment:
       if facing:
         return self._facing(facing)
       return (
-          'You are in the middle of a room. Looking quickly around you, you '
-          'see nothing.'
+        'You are in the middle of a room. Looking quickly around you, you '
+        'see nothing.'
       )
     if verb == 'inventory':
       if self.holding < 0:
@@ -330,7 +337,7 @@ class HouseholdEnvironment:
       return self._take(name, place)
     if verb in ('put', 'move'):
       name, _, place = rest.partition(
-          ' to ' if self._new_wording else ' in/on '
+        ' to ' if self._new_wording else ' in/on '
       )
       return self._put(name, place)
     if verb == 'use':
@@ -379,18 +386,19 @@ class HouseholdEnvironment:
   def _facing(self, receptacles: list[int]) -> str:
     """Names what the agent faces and what lies beside it."""
     tables = self._tables
-    faced = enumeration(
-        tables.world.receptacle_names[r] for r in receptacles
-    )
-    beside = [
+    faced = enumeration(tables.world.receptacle_names[r] for r in receptacles)
+    beside = (
+      [
         tables.indefinite[o]
         for o in sorted(self._at[self.location])
         for r in receptacles
         if (o, r) in self._removed
-    ] if self._removed else []
+      ]
+      if self._removed
+      else []
+    )
     return (
-        f'You are facing the {faced}. Next to it, you see '
-        f'{enumeration(beside)}.'
+      f'You are facing the {faced}. Next to it, you see {enumeration(beside)}.'
     )
 
   def _inspect(self, r: int) -> str:
@@ -415,9 +423,11 @@ class HouseholdEnvironment:
     sliced = state & world_lib.SLICED
     # With both, the grammar's first rule is the hot one.
     warmth = (
-        'hot' if state & world_lib.HOT
-        else 'cool' if state & world_lib.COOL
-        else ''
+      'hot'
+      if state & world_lib.HOT
+      else 'cool'
+      if state & world_lib.COOL
+      else ''
     )
     if warmth or clean:
       if warmth and clean:
@@ -428,7 +438,7 @@ class HouseholdEnvironment:
         words = 'cold'
       return f'This is a {words}{" sliced" if sliced else ""} {name}.'
     if self._tables.object_bits[o] & world_lib.TOGGLEABLE and (
-        state & world_lib.TOGGLED
+      state & world_lib.TOGGLED
     ):
       return f'This {name} is on.'
     if self._tables.object_bits[o] & world_lib.SLICEABLE and sliced:

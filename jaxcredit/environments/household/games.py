@@ -17,12 +17,12 @@ from collections.abc import Iterable, Iterator
 from jaxcredit.environments.household import pddl
 
 TASK_TYPES = (
-    'pick_and_place_simple',
-    'look_at_obj_in_light',
-    'pick_clean_then_place_in_recep',
-    'pick_heat_then_place_in_recep',
-    'pick_cool_then_place_in_recep',
-    'pick_two_obj_and_place',
+  'pick_and_place_simple',
+  'look_at_obj_in_light',
+  'pick_clean_then_place_in_recep',
+  'pick_heat_then_place_in_recep',
+  'pick_cool_then_place_in_recep',
+  'pick_two_obj_and_place',
 )
 
 
@@ -67,8 +67,8 @@ def load_games(path: str | os.PathLike) -> list[Game]:
   path = pathlib.Path(path).expanduser()
   if not path.exists():
     raise FileNotFoundError(
-        f'no games at {path}: give a folder of ALFWorld data, a .jsonl file '
-        'or a .jsonl.xz file'
+      f'no games at {path}: give a folder of ALFWorld data, a .jsonl file '
+      'or a .jsonl.xz file'
     )
   if path.is_dir():
     games = list(_folder_games(path))
@@ -76,9 +76,9 @@ def load_games(path: str | os.PathLike) -> list[Game]:
     games = list(_line_games(path))
   if not games:
     raise FileNotFoundError(
-        f'{path} holds no games (a folder must have files game.tw-pddl below)'
-        if path.is_dir()
-        else f'{path} holds no games: it is empty'
+      f'{path} holds no games (a folder must have files game.tw-pddl below)'
+      if path.is_dir()
+      else f'{path} holds no games: it is empty'
     )
   return games
 
@@ -87,18 +87,18 @@ def save_games(path: str | os.PathLike, games: Iterable[Game]) -> None:
   """Writes games one a line as JSON, packed where the name ends in .xz."""
   path = pathlib.Path(path)
   with (lzma.open if path.suffix == '.xz' else open)(
-      path, 'wt', encoding='utf-8'
+    path, 'wt', encoding='utf-8'
   ) as file:
     for game in games:
       json.dump(
-          {
-              'split': game.split,
-              'trial': game.name,
-              'task_type': game.task_type,
-              'task_desc': game.task_description,
-              'problem': game.problem,
-          },
-          file,
+        {
+          'split': game.split,
+          'trial': game.name,
+          'task_type': game.task_type,
+          'task_desc': game.task_description,
+          'problem': game.problem,
+        },
+        file,
       )
       file.write('\n')
 
@@ -106,18 +106,18 @@ def save_games(path: str | os.PathLike, games: Iterable[Game]) -> None:
 def _line_games(path: pathlib.Path) -> Iterator[Game]:
   if not path.name.endswith(('.jsonl', '.jsonl.xz')):
     raise pddl.GameError(
-        str(path), 0, 'games are read from folders, .jsonl and .jsonl.xz files'
+      str(path), 0, 'games are read from folders, .jsonl and .jsonl.xz files'
     )
   try:
     with (lzma.open if path.suffix == '.xz' else open)(
-        path, 'rt', encoding='utf-8'
+      path, 'rt', encoding='utf-8'
     ) as file:
       for number, line in enumerate(file, start=1):
         if line.strip():
           yield _line_game(line, path, number)
   except (lzma.LZMAError, EOFError) as error:
     raise pddl.GameError(
-        str(path), 0, f'not a readable .xz file: {error}'
+      str(path), 0, f'not a readable .xz file: {error}'
     ) from None
   except UnicodeDecodeError as error:
     raise pddl.GameError(str(path), 0, f'not UTF-8 text: {error}') from None
@@ -128,33 +128,32 @@ def _line_game(line: str, path: pathlib.Path, number: int) -> Game:
     entry = json.loads(line)
   except json.JSONDecodeError as error:
     raise pddl.GameError(
-        str(path), number, f'not JSON: {error.msg} (column {error.colno})'
+      str(path), number, f'not JSON: {error.msg} (column {error.colno})'
     ) from None
   if not isinstance(entry, dict):
     raise pddl.GameError(str(path), number, 'a game must be a JSON object')
   for key in ('task_type', 'task_desc', 'problem'):
     if not isinstance(entry.get(key), str):
-      raise pddl.GameError(
-          str(path), number, f'the game has no text {key!r}'
-      )
+      raise pddl.GameError(str(path), number, f'the game has no text {key!r}')
   _check_type(entry['task_type'], str(path), number)
   name = entry.get('trial') or f'line {number}'
   return Game(
-      name=str(name),
-      task_type=entry['task_type'],
-      task_description=entry['task_desc'],
-      problem=entry['problem'],
-      split=str(entry.get('split', '')),
-      source=f'{path}:{number} ({name}), problem',
+    name=str(name),
+    task_type=entry['task_type'],
+    task_description=entry['task_desc'],
+    problem=entry['problem'],
+    split=str(entry.get('split', '')),
+    source=f'{path}:{number} ({name}), problem',
   )
 
 
 def _check_type(task_type: str, source: str, line: int) -> None:
   if task_type not in TASK_TYPES:
     raise pddl.GameError(
-        source, line,
-        f'unknown task type {task_type!r}: must be one of '
-        + ', '.join(TASK_TYPES),
+      source,
+      line,
+      f'unknown task type {task_type!r}: must be one of '
+      + ', '.join(TASK_TYPES),
     )
 
 
@@ -171,18 +170,20 @@ def _folder_games(folder: pathlib.Path) -> Iterator[Game]:
 def _folder_game(file: pathlib.Path, folder: pathlib.Path) -> Game | None:
   # ALFWorld plays neither games with slices or movable receptacles nor those
   # that its planner could not solve; its splits are counted without them.
-  if any(word in str(file.relative_to(folder)) for word in ('movable', 'Sliced')):
+  if any(
+    word in str(file.relative_to(folder)) for word in ('movable', 'Sliced')
+  ):
     return None
   try:
     data = json.loads(file.read_text(encoding='utf-8'))
   except json.JSONDecodeError as error:
     raise pddl.GameError(
-        str(file), error.lineno, f'not JSON: {error.msg}'
+      str(file), error.lineno, f'not JSON: {error.msg}'
     ) from None
   except UnicodeDecodeError as error:
     raise pddl.GameError(str(file), 0, f'not UTF-8 text: {error}') from None
   if not isinstance(data, dict) or not isinstance(
-      data.get('pddl_problem'), str
+    data.get('pddl_problem'), str
   ):
     raise pddl.GameError(str(file), 1, "no text 'pddl_problem'")
   if data.get('solvable') is False:
@@ -193,17 +194,17 @@ def _folder_game(file: pathlib.Path, folder: pathlib.Path) -> Game | None:
   _check_type(task_type, str(file), 0)
   if found is None or 'UNKNOWN GOAL' in found.group(1):
     raise pddl.GameError(
-        str(file), 1, "its grammar does not say 'Your task is to: ...'"
+      str(file), 1, "its grammar does not say 'Your task is to: ...'"
     )
   return Game(
-      name=str(file.parent.relative_to(folder)) or file.parent.name,
-      task_type=task_type,
-      task_description=found.group(1).strip(),
-      problem=data['pddl_problem'],
-      split=next(
-          (p for p in file.parts if p.startswith(('train', 'valid_'))), ''
-      ),
-      source=f'{file}, pddl_problem',
+    name=str(file.parent.relative_to(folder)) or file.parent.name,
+    task_type=task_type,
+    task_description=found.group(1).strip(),
+    problem=data['pddl_problem'],
+    split=next(
+      (p for p in file.parts if p.startswith(('train', 'valid_'))), ''
+    ),
+    source=f'{file}, pddl_problem',
   )
 
 
@@ -214,14 +215,14 @@ def _folder_task_type(file: pathlib.Path) -> str:
       return str(json.loads(recorded.read_text('utf-8')).get('task_type', ''))
     except json.JSONDecodeError as error:
       raise pddl.GameError(
-          str(recorded), error.lineno, f'not JSON: {error.msg}'
+        str(recorded), error.lineno, f'not JSON: {error.msg}'
       ) from None
   # Folders are named task_type-object-...; the trial lies one level below.
   for name in (file.parent.parent.name, file.parent.name):
     if name.split('-')[0] in TASK_TYPES:
       return name.split('-')[0]
   raise pddl.GameError(
-      str(file), 0, 'no traj_data.json beside it tells the task type'
+    str(file), 0, 'no traj_data.json beside it tells the task type'
   )
 
 

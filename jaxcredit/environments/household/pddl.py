@@ -21,8 +21,9 @@ class GameError(ValueError):
   """
 
   def __init__(self, source: str, line: int, reason: str):
-    super().__init__(f'{source}:{line}: {reason}' if line else
-                     f'{source}: {reason}')
+    super().__init__(
+      f'{source}:{line}: {reason}' if line else f'{source}: {reason}'
+    )
     self.source = source
     self.line = line
     self.reason = reason
@@ -79,7 +80,7 @@ def _parse(text: str, source: str) -> _List:
       continue
     elif done is not None:
       raise GameError(
-          source, line, f'{token!r} after the end of the definition'
+        source, line, f'{token!r} after the end of the definition'
       )
     elif token == '(':
       stack.append(_List(line))
@@ -93,14 +94,15 @@ def _parse(text: str, source: str) -> _List:
         done = closed
     elif not stack:
       raise GameError(
-          source, line, f"a problem begins with '(define', not {token!r}"
+        source, line, f"a problem begins with '(define', not {token!r}"
       )
     else:
       stack[-1].append(token.lower())
   if stack:
     raise GameError(
-        source, line,
-        f"the text ends, but the '(' of line {stack[-1].line} is not closed",
+      source,
+      line,
+      f"the text ends, but the '(' of line {stack[-1].line} is not closed",
     )
   if done is None:
     raise GameError(source, line, 'no problem definition: the text is empty')
@@ -119,7 +121,7 @@ def parse_problem(text: str, source: str = 'problem') -> Problem:
   """
   if not isinstance(text, str):
     raise GameError(
-        source, 0, f'a problem must be text, not {type(text).__name__}'
+      source, 0, f'a problem must be text, not {type(text).__name__}'
     )
   tree = _parse(text, source)
   if not tree or tree[0] != 'define':
@@ -147,16 +149,14 @@ def parse_problem(text: str, source: str = 'problem') -> Problem:
     elif key == ':init':
       for fact in part[1:]:
         if not isinstance(fact, _List):
-          raise GameError(
-              source, part.line, f'{fact!r} in :init is not a fact'
-          )
+          raise GameError(source, part.line, f'{fact!r} in :init is not a fact')
         if not fact:
           raise GameError(source, fact.line, 'empty fact in :init')
         if fact[0] == '=':
           continue  # Costs and distances, which do not change what happens.
         if any(isinstance(x, _List) for x in fact):
           raise GameError(
-              source, fact.line, f'{fact[0]} in :init is not a plain fact'
+            source, fact.line, f'{fact[0]} in :init is not a plain fact'
           )
         facts.append(tuple(fact))
         lines.append(fact.line)
@@ -172,11 +172,9 @@ def parse_problem(text: str, source: str = 'problem') -> Problem:
   for fact, line in zip(facts, lines, strict=True):
     for argument in fact[1:]:
       if argument not in objects:
-        raise GameError(
-            source, line, f'{argument} is not among the :objects'
-        )
+        raise GameError(source, line, f'{argument} is not among the :objects')
   return Problem(
-      name, objects, tuple(facts), goal, tuple(lines), goal_line, source
+    name, objects, tuple(facts), goal, tuple(lines), goal_line, source
   )
 
 
@@ -194,20 +192,22 @@ def _typed(section: _List, source: str) -> dict[str, str]:
     kind = next(tokens, None)
     if not waiting or not isinstance(kind, str):
       raise GameError(
-          source, section.line, "'-' in :objects must stand between names and "
-          'their type'
+        source,
+        section.line,
+        "'-' in :objects must stand between names and their type",
       )
     for name in waiting:
       if name in objects and objects[name] != kind:
         raise GameError(
-            source, section.line,
-            f'{name} has two types, {objects[name]} and {kind}',
+          source,
+          section.line,
+          f'{name} has two types, {objects[name]} and {kind}',
         )
       objects[name] = kind
     waiting = []
   if waiting:
     raise GameError(
-        source, section.line, f'{waiting[0]} in :objects has no type'
+      source, section.line, f'{waiting[0]} in :objects has no type'
     )
   return objects
 
@@ -225,10 +225,10 @@ def _write(node) -> str:
 
 
 def problem_text(
-    name: str,
-    objects: dict[str, str],
-    facts: Sequence[Fact],
-    goal: tuple,
+  name: str,
+  objects: dict[str, str],
+  facts: Sequence[Fact],
+  goal: tuple,
 ) -> str:
   """Writes a problem of the household's domain as PDDL."""
 

@@ -26,31 +26,37 @@ from jaxcredit.environments.household import pddl
 # Bits of an object's state.
 CLEAN, HOT, COOL, SLICED, TOGGLED = 1, 2, 4, 8, 16
 _STATE_BITS = {
-    'isclean': CLEAN,
-    'ishot': HOT,
-    'iscool': COOL,
-    'issliced': SLICED,
-    'istoggled': TOGGLED,
+  'isclean': CLEAN,
+  'ishot': HOT,
+  'iscool': COOL,
+  'issliced': SLICED,
+  'istoggled': TOGGLED,
 }
 # Bits of what can be done to an object.
 PICKUPABLE, CLEANABLE, HEATABLE, COOLABLE, SLICEABLE, TOGGLEABLE, KNIFE = (
-    1, 2, 4, 8, 16, 32, 64,
+  1,
+  2,
+  4,
+  8,
+  16,
+  32,
+  64,
 )
 _ABILITY_BITS = {
-    'pickupable': PICKUPABLE,
-    'cleanable': CLEANABLE,
-    'heatable': HEATABLE,
-    'coolable': COOLABLE,
-    'sliceable': SLICEABLE,
-    'toggleable': TOGGLEABLE,
+  'pickupable': PICKUPABLE,
+  'cleanable': CLEANABLE,
+  'heatable': HEATABLE,
+  'coolable': COOLABLE,
+  'sliceable': SLICEABLE,
+  'toggleable': TOGGLEABLE,
 }
 # Bits of a receptacle.
 OPENABLE, SINK_BASIN, SINK, MICROWAVE, FRIDGE = 1, 2, 4, 8, 16
 _RECEPTACLE_TYPE_BITS = {
-    'sinkbasintype': SINK_BASIN,
-    'sinktype': SINK,
-    'microwavetype': MICROWAVE,
-    'fridgetype': FRIDGE,
+  'sinkbasintype': SINK_BASIN,
+  'sinktype': SINK,
+  'microwavetype': MICROWAVE,
+  'fridgetype': FRIDGE,
 }
 _KNIVES = ('knifetype', 'butterknifetype')
 
@@ -149,13 +155,14 @@ class _Facts:
       predicate, *arguments = fact
       if predicate not in _ARITIES:
         raise pddl.GameError(
-            problem.source, line, f'unknown predicate {predicate}'
+          problem.source, line, f'unknown predicate {predicate}'
         )
       if len(arguments) != _ARITIES[predicate]:
         raise pddl.GameError(
-            problem.source, line,
-            f'{predicate} takes {_ARITIES[predicate]} arguments, not '
-            f'{len(arguments)}',
+          problem.source,
+          line,
+          f'{predicate} takes {_ARITIES[predicate]} arguments, not '
+          f'{len(arguments)}',
         )
       self._by_predicate[predicate].append((tuple(arguments), line))
 
@@ -171,19 +178,20 @@ class _Facts:
     for (key, value), line in self._by_predicate[predicate]:
       if result.setdefault(key, value) != value:
         raise pddl.GameError(
-            self._problem.source, line,
-            f'{key} has two values of {predicate}: {result[key]} and {value}',
+          self._problem.source,
+          line,
+          f'{key} has two values of {predicate}: {result[key]} and {value}',
         )
     return result
 
   def of_kind(self, kind: str) -> list[str]:
     """The objects of a type that occur in facts, in alphabetical order."""
     found = {
-        argument
-        for facts in self._by_predicate.values()
-        for arguments, _ in facts
-        for argument in arguments
-        if self._problem.objects[argument] == kind
+      argument
+      for facts in self._by_predicate.values()
+      for arguments, _ in facts
+      for argument in arguments
+      if self._problem.objects[argument] == kind
     }
     return sorted(found)
 
@@ -225,8 +233,8 @@ def compile_world(game: games_lib.Game) -> World:
     result = np.zeros((len(first), len(second)), bool)
     for (a, b), line in facts.lines(predicate):
       result[
-          index_of(first, a, line, first_kind),
-          index_of(second, b, line, second_kind),
+        index_of(first, a, line, first_kind),
+        index_of(second, b, line, second_kind),
       ] = True
     return result
 
@@ -251,7 +259,8 @@ def compile_world(game: games_lib.Game) -> World:
   object_bits = np.zeros(len(objects), np.int32)
   start_state = np.zeros(len(objects), np.int32)
   for table, array in (
-      (_ABILITY_BITS, object_bits), (_STATE_BITS, start_state)
+    (_ABILITY_BITS, object_bits),
+    (_STATE_BITS, start_state),
   ):
     for predicate, bit in table.items():
       for (o,), line in facts.lines(predicate):
@@ -265,44 +274,40 @@ def compile_world(game: games_lib.Game) -> World:
     inner[outer].append(names[inner_object])
   receptacle_objects = {o for (o,) in facts('isreceptacleobject')}
   return World(
-      game=game,
-      receptacle_names=tuple(names[r] for r in receptacles),
-      object_names=tuple(names[o] for o in objects),
-      location_names=tuple(names[l] for l in locations),
-      receptacle_types=tuple(
-          receptacle_type[r].removesuffix('type') for r in receptacles
-      ),
-      object_types=tuple(object_type[o].removesuffix('type') for o in objects),
-      location_of=np.array(
-          [l_index[location_of[r]] for r in receptacles], np.int32
-      ),
-      receptacle_bits=receptacle_bits,
-      object_bits=object_bits,
-      can_contain=np.array(
-          [
-              [
-                  (receptacle_type[r], object_type[o]) in allowed
-                  for o in objects
-              ]
-              for r in receptacles
-          ],
-          bool,
-      ).reshape(len(receptacles), len(objects)),
-      contents_of_object=tuple(
-          tuple(inner[o]) if o in receptacle_objects else None for o in objects
-      ),
-      start_location=l_index[start],
-      start_holding=o_index[held[0][0][1]] if held else -1,
-      start_opened=start_opened,
-      start_inside=pairs(
-          'inreceptacle', o_index, 'object', r_index, 'receptacle'
-      ),
-      start_at=pairs(
-          'objectatlocation', o_index, 'object', l_index, 'location'
-      ),
-      start_state=start_state,
-      goal=_read_goal(problem, objects, object_type, receptacles,
-                      receptacle_type),
+    game=game,
+    receptacle_names=tuple(names[r] for r in receptacles),
+    object_names=tuple(names[o] for o in objects),
+    location_names=tuple(names[l] for l in locations),
+    receptacle_types=tuple(
+      receptacle_type[r].removesuffix('type') for r in receptacles
+    ),
+    object_types=tuple(object_type[o].removesuffix('type') for o in objects),
+    location_of=np.array(
+      [l_index[location_of[r]] for r in receptacles], np.int32
+    ),
+    receptacle_bits=receptacle_bits,
+    object_bits=object_bits,
+    can_contain=np.array(
+      [
+        [(receptacle_type[r], object_type[o]) in allowed for o in objects]
+        for r in receptacles
+      ],
+      bool,
+    ).reshape(len(receptacles), len(objects)),
+    contents_of_object=tuple(
+      tuple(inner[o]) if o in receptacle_objects else None for o in objects
+    ),
+    start_location=l_index[start],
+    start_holding=o_index[held[0][0][1]] if held else -1,
+    start_opened=start_opened,
+    start_inside=pairs(
+      'inreceptacle', o_index, 'object', r_index, 'receptacle'
+    ),
+    start_at=pairs('objectatlocation', o_index, 'object', l_index, 'location'),
+    start_state=start_state,
+    goal=_read_goal(
+      problem, objects, object_type, receptacles, receptacle_type
+    ),
   )
 
 
@@ -319,10 +324,11 @@ def _demangle(identifiers: list[str]) -> dict[str, str]:
     else:
       kind = _unescape(kind)
       kinds[identifier] = (
-          kind + 'basin' if 'basin' in identifier else kind, True
+        kind + 'basin' if 'basin' in identifier else kind,
+        True,
       )
   counts = collections.Counter(
-      kind for kind, numbered in kinds.values() if numbered
+    kind for kind, numbered in kinds.values() if numbered
   )
   names = {}
   for identifier in sorted(identifiers):
@@ -337,7 +343,10 @@ def _demangle(identifiers: list[str]) -> dict[str, str]:
 
 def _unescape(text: str) -> str:
   for word, sign in (
-      ('_minus_', '-'), ('_plus_', '+'), ('_dot_', '.'), ('_comma_', ',')
+    ('_minus_', '-'),
+    ('_plus_', '+'),
+    ('_dot_', '.'),
+    ('_comma_', ','),
   ):
     text = text.replace(word, sign)
   return text
@@ -347,11 +356,11 @@ def _conjuncts(node, problem, depth=0):
   """Flattens nested 'and' and 'exists' into literals."""
   if depth > 50:
     raise pddl.GameError(
-        problem.source, problem.goal_line, 'the goal is nested too deeply'
+      problem.source, problem.goal_line, 'the goal is nested too deeply'
     )
   if not isinstance(node, tuple) or not node:
     raise pddl.GameError(
-        problem.source, problem.goal_line, f'{node!r} in the goal'
+      problem.source, problem.goal_line, f'{node!r} in the goal'
     )
   if node[0] == 'and':
     for child in node[1:]:
@@ -375,8 +384,14 @@ def _read_goal(problem, objects, object_type, receptacles, receptacle_type):
   held = []
   different = set()
   known = {
-      'objecttype', 'receptacletype', 'inreceptacle', 'holds', 'atlocation',
-      'receptacleatlocation', *_STATE_BITS, *_ABILITY_BITS,
+    'objecttype',
+    'receptacletype',
+    'inreceptacle',
+    'holds',
+    'atlocation',
+    'receptacleatlocation',
+    *_STATE_BITS,
+    *_ABILITY_BITS,
   }
   for literal in literals:
     if literal[0] == 'not' and len(literal) == 2 and literal[1][:1] == ('=',):
@@ -384,8 +399,8 @@ def _read_goal(problem, objects, object_type, receptacles, receptacle_type):
       continue
     if literal[0] not in known:
       fail(
-          f'goals with {literal[0]!r} are not supported: this engine knows '
-          "the goals of ALFWorld's six task types"
+        f'goals with {literal[0]!r} are not supported: this engine knows '
+        "the goals of ALFWorld's six task types"
       )
     if literal[0] in ('objecttype', 'receptacletype'):
       types[literal[1]] = literal[2]
@@ -399,15 +414,13 @@ def _read_goal(problem, objects, object_type, receptacles, receptacle_type):
   def objects_for(variable):
     required = by_variable[variable] & set(_ABILITY_BITS)
     able = {
-        o for o in objects
-        if all((predicate, o) in fact_set for predicate in required)
+      o
+      for o in objects
+      if all((predicate, o) in fact_set for predicate in required)
     }
     return np.array(
-        [
-            o in able and object_type[o] == types.get(variable)
-            for o in objects
-        ],
-        bool,
+      [o in able and object_type[o] == types.get(variable) for o in objects],
+      bool,
     )
 
   fact_set = set(problem.facts)
@@ -427,8 +440,11 @@ def _read_goal(problem, objects, object_type, receptacles, receptacle_type):
     if not lamp_objects.any():
       fail(f'no object can be the lamp {types.get(lamps[0])} of the goal')
     return Goal(
-        objects_for(held[0]), np.zeros(len(receptacles), bool),
-        state_for(held[0]), 1, lamp_objects,
+      objects_for(held[0]),
+      np.zeros(len(receptacles), bool),
+      state_for(held[0]),
+      1,
+      lamp_objects,
     )
   if not places or len(places) > 2 or len({r for _, r in places}) != 1:
     fail('the goal must put one object, or two in the same place')
@@ -438,17 +454,18 @@ def _read_goal(problem, objects, object_type, receptacles, receptacle_type):
     if frozenset((first, second)) not in different:
       fail('the two objects of the goal must be different')
     if (types.get(first), state_for(first)) != (
-        types.get(second), state_for(second)
+      types.get(second),
+      state_for(second),
     ):
       fail('the two objects of the goal must be of one type')
   receptacle = places[0][1]
   return Goal(
-      objects_for(first),
-      np.array(
-          [receptacle_type[r] == types.get(receptacle) for r in receptacles],
-          bool,
-      ),
-      state_for(first),
-      len(places),
-      none,
+    objects_for(first),
+    np.array(
+      [receptacle_type[r] == types.get(receptacle) for r in receptacles],
+      bool,
+    ),
+    state_for(first),
+    len(places),
+    none,
   )

@@ -1,0 +1,121 @@
+"""Fingerprints of states: 64 bits of their content, the same in any process.
+
+A fingerprint is two uint32 words, as JAX has no 64-bit integers by default.
+Python's `hash` would differ from process to process, and tuples of pixels (the
+released GiGPO code) forget an image's shape and dtype.
+"""
+
+import difflib
+import hashlib
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+
+def _digests(contents: Iterable[bytes]) -> np.ndarray:
+  digests = b''.join(
+      hashlib.blake2b(content, digest_size=8).digest() for content in contents
+  )
+  return np.frombuffer(digests, '<u4').reshape(-1, 2).astype(np.uint32)
+
+
+def text_fingerprints(texts: Sequence[str]) -> np.ndarray:
+  """Fingerprints of texts.
+
+  Args:
+    texts: n of them; equal only if they are equal character by character.
+
+  Returns:
+    uint32 [n, 2].
+
+  Raises:
+    ValueError: `texts` is one text, or an item is not text.
+  """
+  if isinstance(texts, str):
+    raise ValueError('texts must be a sequence of texts, not one text')
+  for index, text in enumerate(texts):
+    if not isinstance(text, str):
+      raise ValueError(
+          f'texts[{index}] is {type(text).__name__}, not str'
+      )
+  # surrogatepass: a lone surrogate from a model's bytes is still content.
+  return _digests(text.encode('utf-8', 'surrogatepass') for text in texts)
+
+
+def image_fingerprints(images: Sequence[np.ndarray]) -> np.ndarray:
+  """Fingerprints of images: their shape, dtype and bytes.
+
+  Args:
+    images: n arrays of numbers, of any shapes.
+
+  Returns:
+    uint32 [n, 2].
+
+  Raises:
+    ValueError: an item holds objects instead of numbers.
+  """
+
+  def content(index, image):
+    array = np.asarray(image)
+    if array.dtype.hasobject:
+      raise ValueError(f'images[{index}] holds objects, not numbers')
+    # One byte order, so that machines agree.
+    plain = np.ascontiguousarray(array, array.dtype.newbyteorder('<'))
+    head = f'{array.shape}|{plain.dtype.str}|'.encode()
+    return head + plain.tobytes()
+
+  return _digests(content(i, image) for i, image in enumerate(images))
+
+
+def near_duplicate_groups(
+    texts: Sequence[str], *, threshold: float = 0.95
+) -> np.ndarray:
+  """Groups texts that are nearly equal, in the order given.
+
+  The rule of GiGPO's released code: each text joins the first group whose
+  first member is at least `threshold` similar, else founds a group. So it
+  depends on the order, and is not transitive. Similarity is Ratcliff and
+  Obershelp's, 2 * matches / total length, as in Python's difflib but without
+  its "autojunk" heuristic, which from 200 characters on ignores frequent
+  characters (one changed cell of a 200-character grid then scores 0.30 instead
+  of 0.995).
+
+  Args:
+    texts: n of them.
+    threshold: in (0, 1].
+
+  Returns:
+    int32 [n]: index of the first member of each text's group. Fit to be used
+    as anchors.
+
+  Raises:
+    ValueError: threshold out of range.
+  """
+  if not 0 < threshold <= 1:
+    raise ValueError(f'threshold must lie in (0, 1], not {threshold}')
+  groups: list[int] = []
+  result = np.zeros(len(texts), np.int32)
+  known: dict[str, int] = {}
+  for index, text in enumerate(texts):
+    if text in known:
+      result[index] = known[text]
+      continue
+    matcher = difflib.SequenceMatcher(autojunk=False)
+    # difflib caches what it knows of the second text.
+    matcher.set_seq2(text)
+    found = index
+    for first in groups:
+      matcher.set_seq1(texts[first])
+      # The bounds are cheap; ratio() is quadratic.
+      if (
+          matcher.real_quick_ratio() >= threshold
+          and matcher.quick_ratio() >= threshold
+          and matcher.ratio() >= threshold
+      ):
+        found = first
+        break
+    if found == index:
+      groups.append(index)
+    known[text] = found
+    result[index] = found
+  return result

@@ -1,0 +1,68 @@
+"""GRPO: group-relative advantages (Shao et al. 2024, arXiv 2402.03300).
+
+  A_i = (r_i - mean(r)) / (std(r) + eps)
+
+over the G rollouts of one task. With scale='none' the division is left out, as
+Dr. GRPO does (Liu et al. 2025, arXiv 2503.20783).
+
+The code released with verl takes the unbiased deviation (ddof=1), eps=1e-6, and
+gives a rollout without companions its raw score; here that is an option,
+`singleton='score'`, and 0 is the default. A group of equal members gets exactly
+0 here; there, rounding can give advantages up to 0.65.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+
+from jaxcredit.algorithms import arguments
+from jaxcredit.algorithms import group_statistics
+
+SCALES = ('std', 'none')
+SINGLETONS = ('zero', 'score')
+
+
+@functools.partial(
+    jax.jit, static_argnames=('scale', 'ddof', 'eps', 'singleton')
+)
+def advantages(
+    scores: jax.Array,
+    mask: jax.Array | None = None,
+    *,
+    scale: str = 'std',
+    ddof: int = 1,
+    eps: float = 1e-6,
+    singleton: str = 'zero',
+) -> jax.Array:
+  """Advantages of rollouts relative to their group.
+
+  Args:
+    scores: float [..., G], a score (return) for each rollout.
+    mask: bool [..., G], rollouts that count; None for all.
+    scale: 'std' or 'none' (Dr. GRPO).
+    ddof: delta degrees of freedom of the deviation, 0 or 1.
+    eps: added to the deviation.
+    singleton: what the only rollout of a group gets: 'zero', or its 'score' as
+      in the released code.
+
+  Returns:
+    float [..., G], dtype of `scores`; 0 where masked.
+
+  Raises:
+    ValueError: wrong shapes or options.
+  """
+  arguments.one_of('scale', scale, SCALES)
+  arguments.one_of('singleton', singleton, SINGLETONS)
+  arguments.one_of('ddof', ddof, (0, 1))
+  arguments.number('eps', eps, 0)
+  arguments.axes('scores', scores, 1, '[..., G]')
+  scores = arguments.floating('scores', scores)
+  mask = arguments.boolean_mask('mask', mask, scores.shape, 'scores')
+  result = group_statistics.relative_to_group(
+      scores, mask, scale=scale, ddof=ddof, eps=eps
+  )
+  if singleton == 'score':
+    alone = mask & (mask.sum(axis=-1, keepdims=True) == 1)
+    result = jnp.where(alone, scores, result)
+  return result

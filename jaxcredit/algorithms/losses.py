@@ -1,0 +1,295 @@
+"""Policy-gradient losses over tokens.
+
+  PPO clip (Schulman et al. 2017):  L = -min(rho A, clip(rho, 1-c, 1+c') A)
+  asymmetric clip (DAPO):           c' = clip_high
+  dual clip (Ye et al. 2020):       L <- min(L, -dual_clip A)   where A < 0
+  ratio='token':     rho = pi / pi_old of each token
+  ratio='step':      of all tokens of a step together, GiGPO's Eq. 9
+  ratio='sequence':  exp of the row's mean log-ratio, GSPO (arXiv 2507.18071)
+
+Aggregations of token losses to a number, under their usual names:
+
+  'token-mean'               mean over all tokens (DAPO, default of verl)
+  'seq-mean-token-sum'       sum over each row, mean over rows
+  'seq-mean-token-mean'      mean over each row, mean over rows (GRPO)
+  'seq-mean-token-sum-norm'  sum over each row / `normaliser`, mean over rows
+                             (Dr. GRPO; verl sums over rows instead)
+  'step-mean'                mean over each step's tokens, mean over steps
+                             (GiGPO's 1 / (N T) sum over actions)
+
+Rows without a valid token do not count as rows. Without any valid token the
+result is 0.
+"""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+
+from jaxcredit.algorithms import arguments
+
+RATIOS = ('token', 'step', 'sequence')
+AGGREGATIONS = (
+    'token-mean',
+    'seq-mean-token-sum',
+    'seq-mean-token-mean',
+    'seq-mean-token-sum-norm',
+    'step-mean',
+)
+KL_ESTIMATORS = ('k1', 'k2', 'k3', 'abs')
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class PolicyLoss:
+  """A policy loss and what tells whether it is healthy.
+
+  Attributes:
+    loss: float [], to be minimised.
+    clip_share: float [], share of tokens whose gradient the clip cut off.
+    dual_clip_share: float [], share of tokens that the dual clip bound.
+    approximate_kl: float [], mean of log pi_old - log pi over tokens.
+    ratio: float [N, L], probability ratios, 1 where masked.
+  """
+
+  loss: jax.Array
+  clip_share: jax.Array
+  dual_clip_share: jax.Array
+  approximate_kl: jax.Array
+  ratio: jax.Array
+
+
+def _mean(values, mask):
+  """Mean over unmasked entries, 0 if there are none."""
+  count = jnp.maximum(mask.sum(), 1).astype(values.dtype)
+  return jnp.where(mask, values, 0).sum() / count
+
+
+def _steps(step_of_token, mask, name):
+  """Step of each token, L for tokens of no step, checked."""
+  if step_of_token is None:
+    raise ValueError(f'{name} needs step_of_token')
+  arguments.same_shape('step_of_token', step_of_token, mask.shape, 'mask')
+  step = jnp.asarray(step_of_token)
+  return jnp.where(mask & (step >= 0), step, mask.shape[-1])
+
+
+def _sum_by_step(values, step):
+  """[..., L] token values -> [..., L + 1] sums, by the step of each token."""
+  size = values.shape[-1]
+  flat, flat_step = values.reshape(-1, size), step.reshape(-1, size)
+
+  def one(x, segment):
+    return jax.ops.segment_sum(x, segment, num_segments=size + 1)
+
+  return jax.vmap(one)(flat, flat_step).reshape(
+      *values.shape[:-1], size + 1
+  )
+
+
+def aggregate(
+    values: jax.Array,
+    mask: jax.Array | None = None,
+    aggregation: str = 'token-mean',
+    *,
+    step_of_token: jax.Array | None = None,
+    normaliser: float | None = None,
+) -> jax.Array:
+  """Makes token values one number; see the table above.
+
+  Args:
+    values: float [..., L].
+    mask: bool [..., L]; None for all.
+    aggregation: one of AGGREGATIONS.
+    step_of_token: int32 [..., L], below L, for 'step-mean'.
+    normaliser: for 'seq-mean-token-sum-norm'; L by default.
+
+  Returns:
+    float [], dtype of `values`.
+
+  Raises:
+    ValueError: wrong shapes or options.
+  """
+  arguments.one_of('aggregation', aggregation, AGGREGATIONS)
+  arguments.axes('values', values, 1, '[..., L]')
+  values = arguments.floating('values', values)
+  mask = arguments.boolean_mask('mask', mask, values.shape, 'values')
+  values = jnp.where(mask, values, 0)
+  if aggregation == 'token-mean':
+    return _mean(values, mask)
+  if aggregation == 'step-mean':
+    step = _steps(step_of_token, mask, "aggregation 'step-mean'")
+    sums = _sum_by_step(values, step)[..., :-1]
+    counts = _sum_by_step(mask.astype(values.dtype), step)[..., :-1]
+    return _mean(sums / jnp.maximum(counts, 1), counts > 0)
+  rows = values.sum(axis=-1)
+  if aggregation == 'seq-mean-token-mean':
+    rows = rows / jnp.maximum(mask.sum(axis=-1), 1).astype(values.dtype)
+  elif aggregation == 'seq-mean-token-sum-norm':
+    rows = rows / (values.shape[-1] if normaliser is None else normaliser)
+  return _mean(rows, mask.any(axis=-1))
+
+
+def _log_ratio(log_ratio, mask, ratio, step_of_token):
+  """Log of the probability ratio of each token's unit."""
+  if ratio == 'token':
+    return log_ratio
+  if ratio == 'sequence':
+    count = jnp.maximum(mask.sum(axis=-1, keepdims=True), 1)
+    mean = log_ratio.sum(axis=-1, keepdims=True) / count.astype(log_ratio.dtype)
+    return jnp.broadcast_to(mean, log_ratio.shape)
+  step = _steps(step_of_token, mask, "ratio 'step'")
+  return jnp.take_along_axis(_sum_by_step(log_ratio, step), step, axis=-1)
+
+
+@functools.partial(
+    jax.jit,
+    static_argnames=(
+        'clip', 'clip_high', 'dual_clip', 'ratio', 'aggregation', 'normaliser',
+    ),
+)
+def policy_loss(
+    log_probs: jax.Array,
+    old_log_probs: jax.Array,
+    advantages: jax.Array,
+    mask: jax.Array | None = None,
+    *,
+    clip: float = 0.2,
+    clip_high: float | None = None,
+    dual_clip: float | None = None,
+    ratio: str = 'token',
+    aggregation: str = 'token-mean',
+    step_of_token: jax.Array | None = None,
+    normaliser: float | None = None,
+) -> PolicyLoss:
+  """The clipped policy-gradient loss.
+
+  Args:
+    log_probs: float [..., L], of the tokens under the policy.
+    old_log_probs: float [..., L], under the policy that drew them.
+    advantages: float [..., L]; no gradient passes through them.
+    mask: bool [..., L], tokens that the policy drew; None for all.
+    clip: lower clip range, 1 - clip.
+    clip_high: upper clip range, 1 + clip_high; `clip` by default.
+    dual_clip: bound on the loss of negative advantages, above 1; None for none
+      (verl: 3).
+    ratio: 'token', 'step' or 'sequence'.
+    aggregation: one of AGGREGATIONS.
+    step_of_token: int32 [..., L], needed by 'step' and 'step-mean'.
+    normaliser: see `aggregate`.
+
+  Returns:
+    PolicyLoss.
+
+  Raises:
+    ValueError: wrong shapes or options.
+  """
+  arguments.one_of('ratio', ratio, RATIOS)
+  arguments.one_of('aggregation', aggregation, AGGREGATIONS)
+  arguments.number('clip', clip, 0, 1)
+  clip_high = clip if clip_high is None else clip_high
+  arguments.number('clip_high', clip_high, 0)
+  if dual_clip is not None and not dual_clip > 1:
+    raise ValueError(f'dual_clip must be above 1, not {dual_clip}')
+  arguments.axes('log_probs', log_probs, 1, '[..., L]')
+  log_probs = arguments.floating('log_probs', log_probs)
+  mask = arguments.boolean_mask('mask', mask, log_probs.shape, 'log_probs')
+  for name, array in (
+      ('old_log_probs', old_log_probs), ('advantages', advantages)
+  ):
+    arguments.same_shape(name, array, log_probs.shape, 'log_probs')
+  old = jax.lax.stop_gradient(jnp.asarray(old_log_probs))
+  advantages = jax.lax.stop_gradient(jnp.asarray(advantages))
+  advantages = jnp.where(mask, advantages, 0).astype(log_probs.dtype)
+  difference = (
+      jnp.where(mask, log_probs, 0) - jnp.where(mask, old, 0)
+  ).astype(log_probs.dtype)
+  log_rho = _log_ratio(difference, mask, ratio, step_of_token)
+  # exp(20) is far outside of any clip range, and still a finite float32.
+  rho = jnp.exp(jnp.clip(log_rho, -20.0, 20.0))
+  free = -rho * advantages
+  bound = -jnp.clip(rho, 1 - clip, 1 + clip_high) * advantages
+  loss = jnp.maximum(free, bound)
+  clipped = mask & (bound > free)
+  ceiling = mask & False
+  if dual_clip is not None:
+    limit = -dual_clip * advantages
+    ceiling = mask & (advantages < 0) & (loss > limit)
+    loss = jnp.where(ceiling, limit, loss)
+  return PolicyLoss(
+      loss=aggregate(
+          loss, mask, aggregation,
+          step_of_token=step_of_token, normaliser=normaliser,
+      ),
+      clip_share=_mean(clipped.astype(loss.dtype), mask),
+      dual_clip_share=_mean(ceiling.astype(loss.dtype), mask),
+      approximate_kl=_mean(-difference, mask),
+      ratio=jnp.where(mask, rho, 1),
+  )
+
+
+@functools.partial(jax.jit, static_argnames=('estimator', 'clamp'))
+def kl(
+    log_probs: jax.Array,
+    reference_log_probs: jax.Array,
+    *,
+    estimator: str = 'k3',
+    clamp: float | None = None,
+) -> jax.Array:
+  """Estimates KL(policy || reference) from tokens that the policy drew.
+
+  With d = log ref - log pi (Schulman 2020, "Approximating KL divergence"):
+  k1 = -d, k2 = d^2 / 2, k3 = exp(d) - d - 1, abs = |d|.
+
+  Args:
+    log_probs: float [...], of the tokens under the policy.
+    reference_log_probs: float [...], under the reference.
+    estimator: one of KL_ESTIMATORS.
+    clamp: bounds each entry to [-clamp, clamp] (verl: 10 for k3); None for
+      no bound.
+
+  Returns:
+    float [...], an estimate for each token.
+
+  Raises:
+    ValueError: wrong shapes or options.
+  """
+  arguments.one_of('estimator', estimator, KL_ESTIMATORS)
+  log_probs = arguments.floating('log_probs', log_probs)
+  arguments.same_shape(
+      'reference_log_probs', reference_log_probs, log_probs.shape, 'log_probs'
+  )
+  d = (jnp.asarray(reference_log_probs) - log_probs).astype(log_probs.dtype)
+  if estimator == 'k1':
+    result = -d
+  elif estimator == 'k2':
+    result = 0.5 * d * d
+  elif estimator == 'abs':
+    result = jnp.abs(d)
+  else:
+    # A token that the policy has all but given up would overflow.
+    result = jnp.expm1(jnp.minimum(d, 20.0)) - d
+  if clamp is not None:
+    result = jnp.clip(result, -clamp, clamp)
+  return result
+
+
+@jax.jit
+def entropy(logits: jax.Array) -> jax.Array:
+  """Entropy in nats of categorical distributions.
+
+  Args:
+    logits: float [..., V]; -inf marks an impossible outcome.
+
+  Returns:
+    float [...], dtype of `logits`.
+
+  Raises:
+    ValueError: no axis.
+  """
+  arguments.axes('logits', logits, 1, '[..., V]')
+  logits = arguments.floating('logits', logits)
+  log_p = jax.nn.log_softmax(logits, axis=-1)
+  p = jnp.exp(log_p)
+  return -jnp.sum(jnp.where(p > 0, p * jnp.where(p > 0, log_p, 0), 0), axis=-1)

@@ -1,0 +1,105 @@
+"""REINFORCE++ and its baseline form (Hu et al. 2025, arXiv 2501.03262).
+
+  A_t = (G_t - mean) / sqrt(var + eps)          over all steps of the batch
+  baseline form: G_t is replaced by r_i - mean of the group's r
+
+Unlike the group-relative methods, mean and variance are taken over the whole
+array, all leading axes together: that is the method. The variance is the
+unbiased one (ddof=1), as in the released code.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+
+from jaxcredit.algorithms import arguments
+from jaxcredit.algorithms import group_statistics
+from jaxcredit.algorithms import returns as returns_lib
+
+
+def _whiten(values, mask, ddof, eps):
+  """(value - mean) / sqrt(variance + eps) over all unmasked entries."""
+  flat, flat_mask = values.reshape(-1), mask.reshape(-1)
+  count = flat_mask.sum(keepdims=True)
+  reference = group_statistics.first_valid(flat, flat_mask)
+  difference = group_statistics.from_reference(flat, flat_mask, reference)
+  mean, deviation = group_statistics.mean_and_deviation(
+      difference, flat_mask, count, ddof, group_statistics.sum_last
+  )
+  # The released form adds eps to the variance, not to the deviation.
+  root = jnp.sqrt(deviation * deviation + eps)
+  white = group_statistics.standardise(
+      difference, flat_mask, count, mean, deviation, reference, 'none', 0.0
+  )
+  return (white / root).reshape(values.shape)
+
+
+@functools.partial(jax.jit, static_argnames=('ddof', 'eps'))
+def advantages(
+    rewards: jax.Array,
+    mask: jax.Array | None = None,
+    *,
+    discount: float = 1.0,
+    ddof: int = 1,
+    eps: float = 1e-8,
+) -> jax.Array:
+  """Whitened returns.
+
+  Args:
+    rewards: float [..., S], of steps or tokens.
+    mask: bool [..., S]; None for all.
+    discount: of the returns.
+    ddof: delta degrees of freedom of the variance, 0 or 1.
+    eps: added to the variance.
+
+  Returns:
+    float [..., S], dtype of `rewards`; 0 where masked, and everywhere if all
+    returns are equal up to rounding.
+
+  Raises:
+    ValueError: wrong shapes or options.
+  """
+  arguments.one_of('ddof', ddof, (0, 1))
+  arguments.number('eps', eps, 0)
+  arguments.axes('rewards', rewards, 1, '[..., S]')
+  rewards = arguments.floating('rewards', rewards)
+  mask = arguments.boolean_mask('mask', mask, rewards.shape, 'rewards')
+  totals = returns_lib.discounted_returns(rewards, mask, discount=discount)
+  return _whiten(totals, mask, ddof, eps)
+
+
+@functools.partial(jax.jit, static_argnames=('ddof', 'eps'))
+def baseline_advantages(
+    rewards: jax.Array,
+    mask: jax.Array | None = None,
+    *,
+    ddof: int = 1,
+    eps: float = 1e-8,
+) -> jax.Array:
+  """Whitened scores less their group's mean (REINFORCE++-baseline).
+
+  Args:
+    rewards: float [..., G, S]; a rollout's score is the sum of its rewards.
+    mask: bool [..., G, S]; None for all. A rollout without a valid step takes
+      no part.
+    ddof: delta degrees of freedom of the variance, 0 or 1.
+    eps: added to the variance.
+
+  Returns:
+    float [..., G, S], equal along a rollout; 0 where masked.
+
+  Raises:
+    ValueError: wrong shapes or options.
+  """
+  arguments.one_of('ddof', ddof, (0, 1))
+  arguments.number('eps', eps, 0)
+  arguments.axes('rewards', rewards, 2, '[..., G, S]')
+  rewards = arguments.floating('rewards', rewards)
+  mask = arguments.boolean_mask('mask', mask, rewards.shape, 'rewards')
+  scores = jnp.where(mask, rewards, 0).sum(axis=-1)
+  centred = group_statistics.relative_to_group(
+      scores, mask.any(axis=-1), scale='none', ddof=0, eps=0.0
+  )
+  spread = jnp.where(mask, centred[..., None], 0)
+  return _whiten(spread, mask, ddof, eps)

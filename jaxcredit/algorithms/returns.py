@@ -1,0 +1,116 @@
+"""Discounted returns and generalised advantage estimation.
+
+  G_t = r_t + discount * G_{t+1}                        (Sutton & Barto, 3.9)
+  A_t = d_t + discount * gae_lambda * A_{t+1},
+  d_t = r_t + discount * V_{t+1} - V_t                  (Schulman et al. 2016)
+
+Masked entries are skipped as if they were not there: a value passes over them
+undiscounted, so that padding may stand anywhere.
+"""
+
+
+import jax
+import jax.numpy as jnp
+
+from jaxcredit.algorithms import arguments
+
+
+def _backwards(step, initial, *sequences):
+  """Scans over the last axis from its end."""
+  moved = tuple(jnp.moveaxis(x, -1, 0) for x in sequences)
+  _, out = jax.lax.scan(step, initial, moved, reverse=True)
+  return jnp.moveaxis(out, 0, -1)
+
+
+@jax.jit
+def discounted_returns(
+    rewards: jax.Array, mask: jax.Array | None = None, *, discount: float
+) -> jax.Array:
+  """Discounted sum of rewards from each step on.
+
+  Args:
+    rewards: float [..., S].
+    mask: bool [..., S]; None for all.
+    discount: in [0, 1].
+
+  Returns:
+    float [..., S], dtype of `rewards`; 0 where masked.
+
+  Raises:
+    ValueError: shapes differ.
+  """
+  arguments.axes('rewards', rewards, 1, '[..., S]')
+  rewards = arguments.floating('rewards', rewards)
+  mask = arguments.boolean_mask('mask', mask, rewards.shape, 'rewards')
+
+  def step(later, now):
+    reward, valid = now
+    total = jnp.where(valid, reward + discount * later, later)
+    return total.astype(rewards.dtype), jnp.where(valid, total, 0).astype(
+        rewards.dtype
+    )
+
+  safe = jnp.where(mask, rewards, 0)
+  return _backwards(step, jnp.zeros_like(safe[..., 0]) if safe.shape[-1] else
+                    jnp.zeros(safe.shape[:-1], safe.dtype), safe, mask)
+
+
+@jax.jit
+def gae(
+    rewards: jax.Array,
+    values: jax.Array,
+    mask: jax.Array | None = None,
+    *,
+    discount: float,
+    gae_lambda: float,
+    bootstrap: float | jax.Array = 0.0,
+) -> jax.Array:
+  """Generalised advantage estimates.
+
+  Args:
+    rewards: float [..., S].
+    values: float [..., S], value of the state before each step.
+    mask: bool [..., S]; None for all.
+    discount: in [0, 1].
+    gae_lambda: in [0, 1]; 1 gives returns less values, 0 one-step differences.
+    bootstrap: value of the state after the last step, scalar or [...]; 0 for
+      episodes that ended.
+
+  Returns:
+    float [..., S], dtype of `rewards`; 0 where masked.
+
+  Raises:
+    ValueError: shapes differ.
+  """
+  arguments.axes('rewards', rewards, 1, '[..., S]')
+  rewards = arguments.floating('rewards', rewards)
+  values = arguments.floating('values', values)
+  arguments.same_shape('values', values, rewards.shape, 'rewards')
+  mask = arguments.boolean_mask('mask', mask, rewards.shape, 'rewards')
+  bootstrap = jnp.asarray(bootstrap, rewards.dtype)
+  if bootstrap.ndim and bootstrap.shape != rewards.shape[:-1]:
+    raise ValueError(
+        f'bootstrap must be a scalar or of shape {rewards.shape[:-1]}, not '
+        f'{bootstrap.shape}'
+    )
+
+  def step(later, now):
+    advantage, value_after = later
+    reward, value, valid = now
+    error = reward + discount * value_after - value
+    advantage_here = error + discount * gae_lambda * advantage
+    carry = (
+        jnp.where(valid, advantage_here, advantage).astype(rewards.dtype),
+        jnp.where(valid, value, value_after).astype(rewards.dtype),
+    )
+    return carry, jnp.where(valid, advantage_here, 0).astype(rewards.dtype)
+
+  batch = rewards.shape[:-1]
+  initial = (
+      jnp.zeros(batch, rewards.dtype),
+      jnp.broadcast_to(bootstrap, batch).astype(rewards.dtype),
+  )
+  return _backwards(
+      step, initial, jnp.where(mask, rewards, 0), jnp.where(mask, values, 0),
+      mask,
+  )

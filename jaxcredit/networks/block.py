@@ -1,0 +1,126 @@
+"""One transformer block, as a Flax NNX module.
+
+The block is written once. `decoder` splits it into a static graph and a plain
+dict of arrays, stacks the dicts of all layers, and merges them back one layer
+at a time. Attention itself is handed in as a function, since training attends
+within a row and decoding attends to a cache.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from jaxcredit.networks import config as config_lib
+from jaxcredit.networks import sharding
+
+# (queries [N, L, H, D], keys [N, L, K, D], values) -> (mixed [N, L, H, D], aux)
+Attend = Callable[[jax.Array, jax.Array, jax.Array], tuple[jax.Array, object]]
+
+
+class Projection(nnx.Module):
+  """x @ kernel (+ bias), in the dtype of x."""
+
+  def __init__(self, fan_in, fan_out, *, bias=False, scale=1.0, rngs):
+    deviation = scale * fan_in**-0.5
+    self.kernel = nnx.Param(
+        deviation * jax.random.normal(rngs.params(), (fan_in, fan_out))
+    )
+    self.bias = nnx.Param(jnp.zeros((fan_out,))) if bias else None
+
+  def __call__(self, x):
+    y = x @ self.kernel[...].astype(x.dtype)
+    if self.bias is not None:
+      y = y + self.bias[...].astype(x.dtype)
+    return y
+
+
+class Norm(nnx.Module):
+  """Root-mean-square norm over the last axis, computed in float32 or wider."""
+
+  def __init__(self, size, eps):
+    self.scale = nnx.Param(jnp.ones((size,)))
+    self.eps = eps
+
+  def __call__(self, x):
+    return rms_norm(x, self.scale[...], self.eps)
+
+
+def rms_norm(x, scale, eps):
+  """x / sqrt(mean(x^2) + eps) * scale."""
+  wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+  square = jnp.mean(wide * wide, axis=-1, keepdims=True)
+  return (wide * jax.lax.rsqrt(square + eps)).astype(x.dtype) * scale.astype(
+      x.dtype
+  )
+
+
+def rotate(x, positions, base):
+  """Rotary positions on half-split pairs (Su et al. 2021), as in Qwen, Llama.
+
+  Args:
+    x: [N, L, H, D].
+    positions: int32 [N, L].
+    base: base of the wave lengths.
+  """
+  half = x.shape[-1] // 2
+  wide = jnp.promote_types(x.dtype, jnp.float32)
+  frequency = base ** (-jnp.arange(half, dtype=wide) / half)
+  angle = positions[..., None, None].astype(wide) * frequency
+  cos, sin = jnp.cos(angle).astype(x.dtype), jnp.sin(angle).astype(x.dtype)
+  a, b = x[..., :half], x[..., half:]
+  return jnp.concatenate([a * cos - b * sin, b * cos + a * sin], axis=-1)
+
+
+class Block(nnx.Module):
+  """Attention and gated linear unit, each with a norm and a residual."""
+
+  def __init__(self, config: config_lib.DecoderConfig, rngs: nnx.Rngs):
+    c = config
+    queries, keys = c.heads * c.head_dim, c.kv_heads * c.head_dim
+    # Residual branches start smaller, so that depth does not raise the scale.
+    small = (2 * c.layers) ** -0.5
+    self.attention_norm = Norm(c.width, c.norm_eps)
+    self.q = Projection(c.width, queries, bias=c.qkv_bias, rngs=rngs)
+    self.k = Projection(c.width, keys, bias=c.qkv_bias, rngs=rngs)
+    self.v = Projection(c.width, keys, bias=c.qkv_bias, rngs=rngs)
+    self.o = Projection(queries, c.width, scale=small, rngs=rngs)
+    self.q_norm = Norm(c.head_dim, c.norm_eps) if c.qk_norm else None
+    self.k_norm = Norm(c.head_dim, c.norm_eps) if c.qk_norm else None
+    self.unit_norm = Norm(c.width, c.norm_eps)
+    self.gate = Projection(c.width, c.hidden, rngs=rngs)
+    self.up = Projection(c.width, c.hidden, rngs=rngs)
+    self.down = Projection(c.hidden, c.width, scale=small, rngs=rngs)
+    self.config = config
+
+  def __call__(self, x, positions, attend: Attend):
+    """Applies the block.
+
+    Args:
+      x: [N, L, W].
+      positions: int32 [N, L].
+      attend: mixes values by queries and keys.
+
+    Returns:
+      [N, L, W] and what `attend` returned beside the mixture.
+    """
+    c = self.config
+    h = self.attention_norm(x)
+    split = h.shape[:2]
+    q = self.q(h).reshape(*split, c.heads, c.head_dim)
+    k = self.k(h).reshape(*split, c.kv_heads, c.head_dim)
+    v = self.v(h).reshape(*split, c.kv_heads, c.head_dim)
+    if self.q_norm is not None:
+      q, k = self.q_norm(q), self.k_norm(k)
+    q = sharding.constrain(q, 'batch', None, 'heads', None)
+    q = rotate(q, positions, c.rope_base)
+    k = rotate(k, positions, c.rope_base)
+    mixed, aux = attend(q, k, v)
+    x = x + self.o(mixed.reshape(*split, c.heads * c.head_dim))
+    x = sharding.constrain(x, 'batch', None, None)
+    h = self.unit_norm(x)
+    hidden = jax.nn.silu(self.gate(h)) * self.up(h)
+    hidden = sharding.constrain(hidden, 'batch', None, 'hidden')
+    x = x + self.down(hidden)
+    return sharding.constrain(x, 'batch', None, None), aux

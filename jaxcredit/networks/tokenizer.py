@@ -1,0 +1,106 @@
+"""A tokenizer trained on the text of an environment.
+
+Byte-pair encoding (the `tokenizers` library) behind a split that suits text
+with numbered things ("drawer 3"): the word for a kind of thing is always one
+piece, its number another, and what stands between may merge into whole phrases.
+So "You arrive at" is one token, and "mug" in the task is the same token as
+"mug" in "take mug 3 from desk 1". Bytes are the fallback: any text can be
+encoded and comes back unchanged.
+"""
+
+import os
+import pathlib
+import re
+from collections.abc import Iterable, Sequence
+
+import tokenizers
+from tokenizers import decoders, models, pre_tokenizers, trainers
+
+STOP = '<|end|>'
+_THING = re.compile(r'(?<= )([A-Za-z]+)(?= \d)')
+
+
+class Tokenizer:
+  """Text to tokens and back.
+
+  Args:
+    backend: of the `tokenizers` library; must know the stop token.
+    stop: text of the token that ends an answer.
+  """
+
+  def __init__(self, backend: tokenizers.Tokenizer, stop: str = STOP):
+    eos_id = backend.token_to_id(stop)
+    if eos_id is None:
+      raise ValueError(f'the tokenizer has no token {stop!r}')
+    self._backend = backend
+    # Text that spells a special token out, an observation or a model's own
+    # words, must not become that token.
+    self._backend.encode_special_tokens = True
+    self._stop = stop
+    self.eos_id: int = eos_id
+
+  @property
+  def vocab_size(self) -> int:
+    return self._backend.get_vocab_size()
+
+  def encode(self, text: str) -> list[int]:
+    """Tokens of a text; a stop token spelt out in it is not one."""
+    return self._backend.encode(text, add_special_tokens=False).ids
+
+  def decode(self, tokens: Sequence[int]) -> str:
+    """The text of tokens; bytes that are no UTF-8 become U+FFFD."""
+    return self._backend.decode(list(tokens), skip_special_tokens=False)
+
+  def save(self, folder: str | os.PathLike) -> None:
+    """Writes tokenizer.json, which transformers and tokenizers read."""
+    folder = pathlib.Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    self._backend.save(str(folder / 'tokenizer.json'))
+
+  @classmethod
+  def load(cls, folder: str | os.PathLike, stop: str = STOP) -> 'Tokenizer':
+    """Reads tokenizer.json; raises FileNotFoundError where there is none."""
+    path = pathlib.Path(folder) / 'tokenizer.json'
+    if not path.exists():
+      raise FileNotFoundError(f'no tokenizer.json in {folder}')
+    return cls(tokenizers.Tokenizer.from_file(str(path)), stop)
+
+
+def train_tokenizer(texts: Iterable[str], vocab_size: int = 1536) -> Tokenizer:
+  """Trains a tokenizer; the same texts give the same tokenizer.
+
+  Args:
+    texts: what a policy reads and writes.
+    vocab_size: tokens at most, at least 257 (all bytes and the stop token).
+  """
+  if vocab_size < 257:
+    raise ValueError(
+        'vocab_size must be at least 257 (the bytes and the stop token), not '
+        f'{vocab_size}'
+    )
+  texts = list(texts)
+  things = sorted({word for text in texts for word in _THING.findall(text)},
+                  key=lambda word: (-len(word), word))
+  if things:
+    words = '|'.join(re.escape(word) for word in things)
+    pieces = rf' (?:{words})(?![A-Za-z])| \d+|\n'
+  else:
+    pieces = r' \d+|\n'
+  backend = tokenizers.Tokenizer(models.BPE())
+  backend.pre_tokenizer = pre_tokenizers.Sequence([
+      pre_tokenizers.Split(tokenizers.Regex(pieces), 'isolated'),
+      pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+  ])
+  backend.decoder = decoders.ByteLevel()
+  backend.train_from_iterator(
+      texts,
+      trainers.BpeTrainer(
+          vocab_size=vocab_size,
+          # Rare phrases would be learned by heart, and used nowhere else.
+          min_frequency=20,
+          special_tokens=[STOP],
+          initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+          show_progress=False,
+      ),
+  )
+  return Tokenizer(backend)
