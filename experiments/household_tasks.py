@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from jaxcredit.environments import household
-from jaxcredit.environments.household import expert
+from jaxcredit.environments.household import engine, expert
 from jaxcredit.networks import tokenizer as tokenizer_lib
 from jaxcredit.rollouts import episodes as episodes_lib
 from jaxcredit.rollouts import formats
@@ -69,6 +69,11 @@ def corpus(traces, text_format: formats.Format) -> list[str]:
       )
       texts.append(text_format.answer(action))
       history.append(formats.Exchange(seen.observation, action))
+  # Experts do not fail; policies will.
+  texts += [
+    text_format.prompt((), engine.NOTHING_HAPPENS, (), game.task_description)
+    for game, _ in traces
+  ]
   return texts
 
 

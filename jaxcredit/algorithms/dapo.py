@@ -9,8 +9,10 @@ import jax
 import jax.numpy as jnp
 
 from jaxcredit.algorithms import arguments
+from jaxcredit.algorithms import explicit_axes
 
 
+@explicit_axes.under_any_mesh
 @jax.jit
 def group_filter(
     returns: jax.Array, mask: jax.Array | None = None

@@ -35,6 +35,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxcredit.algorithms import arguments
+from jaxcredit.algorithms import explicit_axes
 from jaxcredit.algorithms import group_statistics
 from jaxcredit.algorithms import grpo
 from jaxcredit.algorithms import returns as returns_lib
@@ -162,6 +163,7 @@ def _group_ids(words, mask) -> jax.Array:
   return ids.reshape(mask.shape)
 
 
+@explicit_axes.under_any_mesh
 @jax.jit
 def _anchor_groups(words, mask):
   return _group_ids(words, mask)
@@ -264,6 +266,7 @@ def _episode_part(scores, mask, penalties, statistics, scale, ddof, eps,
   return result
 
 
+@explicit_axes.under_any_mesh
 @functools.partial(
     jax.jit,
     static_argnames=(

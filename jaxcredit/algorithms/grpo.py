@@ -17,12 +17,14 @@ import jax
 import jax.numpy as jnp
 
 from jaxcredit.algorithms import arguments
+from jaxcredit.algorithms import explicit_axes
 from jaxcredit.algorithms import group_statistics
 
 SCALES = ('std', 'none')
 SINGLETONS = ('zero', 'score')
 
 
+@explicit_axes.under_any_mesh
 @functools.partial(
     jax.jit, static_argnames=('scale', 'ddof', 'eps', 'singleton')
 )

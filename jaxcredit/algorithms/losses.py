@@ -28,6 +28,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxcredit.algorithms import arguments
+from jaxcredit.algorithms import explicit_axes
 
 RATIOS = ('token', 'step', 'sequence')
 AGGREGATIONS = (
@@ -75,6 +76,7 @@ def _steps(step_of_token, mask, name):
   return jnp.where(mask & (step >= 0), step, mask.shape[-1])
 
 
+@explicit_axes.under_any_mesh
 def _sum_by_step(values, step):
   """[..., L] token values -> [..., L + 1] sums, by the step of each token."""
   size = values.shape[-1]
@@ -143,6 +145,7 @@ def _log_ratio(log_ratio, mask, ratio, step_of_token):
   return jnp.take_along_axis(_sum_by_step(log_ratio, step), step, axis=-1)
 
 
+@explicit_axes.under_any_mesh
 @functools.partial(
     jax.jit,
     static_argnames=(

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxcredit.algorithms import arguments
+from jaxcredit.algorithms import explicit_axes
 from jaxcredit.algorithms import group_statistics
 from jaxcredit.algorithms import returns as returns_lib
 
@@ -35,6 +36,7 @@ def _whiten(values, mask, ddof, eps):
   return (white / root).reshape(values.shape)
 
 
+@explicit_axes.under_any_mesh
 @functools.partial(jax.jit, static_argnames=('ddof', 'eps'))
 def advantages(
     rewards: jax.Array,
@@ -69,6 +71,7 @@ def advantages(
   return _whiten(totals, mask, ddof, eps)
 
 
+@explicit_axes.under_any_mesh
 @functools.partial(jax.jit, static_argnames=('ddof', 'eps'))
 def baseline_advantages(
     rewards: jax.Array,

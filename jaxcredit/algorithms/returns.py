@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxcredit.algorithms import arguments
+from jaxcredit.algorithms import explicit_axes
 
 
 def _backwards(step, initial, *sequences):
@@ -22,6 +23,7 @@ def _backwards(step, initial, *sequences):
   return jnp.moveaxis(out, 0, -1)
 
 
+@explicit_axes.under_any_mesh
 @jax.jit
 def discounted_returns(
     rewards: jax.Array, mask: jax.Array | None = None, *, discount: float
@@ -55,6 +57,7 @@ def discounted_returns(
                     jnp.zeros(safe.shape[:-1], safe.dtype), safe, mask)
 
 
+@explicit_axes.under_any_mesh
 @jax.jit
 def gae(
     rewards: jax.Array,

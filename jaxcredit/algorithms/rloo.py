@@ -7,9 +7,11 @@ import jax
 import jax.numpy as jnp
 
 from jaxcredit.algorithms import arguments
+from jaxcredit.algorithms import explicit_axes
 from jaxcredit.algorithms import group_statistics
 
 
+@explicit_axes.under_any_mesh
 @jax.jit
 def advantages(scores: jax.Array, mask: jax.Array | None = None) -> jax.Array:
   """Advantages of rollouts over the mean of their companions.

@@ -77,12 +77,20 @@ class Format(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Plain:
-  """Observation, prompt sign, action: one text an episode."""
+  """Observation, task, prompt sign, action: one text an episode.
 
+  Attributes:
+    repeats_task: whether the task is written again before each action; small
+      policies learn much faster to act on a sentence that stands near.
+  """
+
+  repeats_task: bool = True
   rebuilds_prompt = False
 
   def prompt(self, history, observation, admissible, task) -> str:
-    del history, admissible, task
+    del history, admissible
+    if self.repeats_task:
+      return f'{observation}\n{task}>'
     return f'{observation}\n>'
 
   def answer(self, action: str) -> str:

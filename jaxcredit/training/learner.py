@@ -239,6 +239,7 @@ class Learner:
     reference: Params = None,
     minibatches: int = 1,
     order: np.ndarray | None = None,
+    needed: np.ndarray | None = None,
   ) -> tuple[LearnerState, dict[str, float]]:
     """Takes one optimizer step a mini-batch.
 
@@ -250,6 +251,8 @@ class Learner:
       minibatches: number of optimizer steps.
       order: permutation of the rows, which are cut into mini-batches in this
         order; by default as they come.
+      needed: bool [N], rows that can have a gradient; the others count in the
+        denominator, but are not computed. By default all.
 
     Returns:
       The new state and the mean of each metric over the mini-batches, with
@@ -268,10 +271,14 @@ class Learner:
     for chosen in np.array_split(used, minibatches):
       part = jax.tree.map(lambda x, c=chosen: np.asarray(x)[c], rows)
       total = self._denominator(part) if chosen.size else 0.0
-      if not total:
+      if needed is not None:
+        wanted = np.flatnonzero(np.asarray(needed)[chosen])
+        part = jax.tree.map(lambda x, w=wanted: x[w], part)
+      if not total or not part.length.size:
         continue
       gradients = self._zeros(state.params)
       sums: dict[str, Any] = {}
+      share = 0.0
       for micro in cut_micro_batches(
         part, self._micro_batch_tokens, self._lengths
       ):
@@ -280,6 +287,13 @@ class Learner:
           gradients, state.params, reference, micro, extra, weight
         )
         sums = {k: sums.get(k, 0.0) + v for k, v in metrics.items()}
+        share += float(weight)
+      # Rows that were left out have no loss; of the other figures they would
+      # only dilute the mean.
+      sums = {
+        k: v if k in ('loss', 'policy_loss') else v / share
+        for k, v in sums.items()
+      }
       state, norm = self._apply(state, gradients, sums['loss'])
       taken += 1
       host = jax.device_get({**sums, 'gradient_norm': norm})

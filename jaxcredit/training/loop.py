@@ -117,7 +117,9 @@ class Loop:
     credit: the method.
     tasks: to train on.
     options: of the loop.
-    row_lengths: lengths that a row may be padded to.
+    row_tokens: length that rows are packed to.
+    needs_all_rows: whether the loss has a gradient where the advantage is 0
+      (a divergence or entropy term); if not, such rows are not computed.
   """
 
   def __init__(
@@ -129,6 +131,7 @@ class Loop:
     options: LoopOptions,
     *,
     row_tokens: int,
+    needs_all_rows: bool = True,
   ):
     if options.group_size < 2:
       raise ValueError(
@@ -143,6 +146,7 @@ class Loop:
     self._tasks = tasks
     self._options = options
     self._row_tokens = row_tokens
+    self._needs_all_rows = needs_all_rows
 
   def collect(self, params, iteration: int, on_episode=None) -> Batch:
     """Plays the episodes of an iteration."""
@@ -229,6 +233,11 @@ class Loop:
     if rows:
       packed = episodes_lib.pack_rows(rows, trajectories, self._row_tokens)
       flat = advantages.reshape(-1, advantages.shape[-1])
+      needed = None
+      if not self._needs_all_rows:
+        # NaN counts as needed: it must reach the learner and be reported.
+        used = np.asarray(flat) != 0
+        needed = self._has_credit(packed, used)
       for epoch in range(options.epochs):
         rng = np.random.default_rng([options.seed, iteration, 7, epoch])
         state, metrics = self._learner.update(
@@ -238,6 +247,7 @@ class Loop:
           reference=reference,
           minibatches=options.minibatches,
           order=rng.permutation(len(rows)),
+          needed=needed,
         )
     jax.block_until_ready(state.params)
     end = time.perf_counter()
@@ -253,6 +263,13 @@ class Loop:
     }
     self._collector.timing = collector_lib.Timing()
     return state, metrics, batch, advantages
+
+  @staticmethod
+  def _has_credit(rows: types.Rows, used: np.ndarray) -> np.ndarray:
+    """Tells which rows hold a step with an advantage."""
+    drawn = rows.step_of_token >= 0
+    step = np.maximum(rows.step_of_token, 0)
+    return (drawn & used[rows.trajectory[:, None], step]).any(axis=1)
 
   def _describe(self, batch: Batch) -> dict[str, Any]:
     episodes = [e for e in batch.episodes if not e.failure]

@@ -30,6 +30,8 @@ class LossOptions:
     kl_estimator: 'k1', 'k2', 'k3' or 'abs'.
     entropy_coefficient: weight of the entropy bonus.
     temperature: of the sampler that drew the tokens.
+    normaliser: what 'seq-mean-token-sum-norm' divides by; rows are padded to
+      several lengths, so that none of these can be taken for it.
   """
 
   clip: float = 0.2
@@ -41,6 +43,12 @@ class LossOptions:
   kl_estimator: str = 'k3'
   entropy_coefficient: float = 0.0
   temperature: float = 1.0
+  normaliser: float = 1024.0
+
+  @property
+  def needs_all_rows(self) -> bool:
+    """Whether a row without advantage has a gradient all the same."""
+    return bool(self.kl_coefficient or self.entropy_coefficient)
 
 
 def token_advantages(advantages: jax.Array, rows: types.Rows) -> jax.Array:
@@ -97,10 +105,15 @@ def make_loss(config: config_lib.DecoderConfig, options: LossOptions):
       ratio=options.ratio,
       aggregation=options.aggregation,
       step_of_token=rows.step_of_token,
+      normaliser=options.normaliser,
     )
     total = result.loss
     mean_entropy = losses.aggregate(
-      entropy, mask, options.aggregation, step_of_token=rows.step_of_token
+      entropy,
+      mask,
+      options.aggregation,
+      step_of_token=rows.step_of_token,
+      normaliser=options.normaliser,
     )
     metrics = {
       'policy_loss': result.loss,
@@ -123,6 +136,7 @@ def make_loss(config: config_lib.DecoderConfig, options: LossOptions):
         mask,
         options.aggregation,
         step_of_token=rows.step_of_token,
+        normaliser=options.normaliser,
       )
       metrics['kl'] = kl
       total = total + options.kl_coefficient * kl

@@ -1,0 +1,507 @@
+"""Warm start, training and evaluation on the household, as resumable stages."""
+
+import dataclasses
+import functools
+import pathlib
+import shutil
+from typing import Any
+
+import jax
+import numpy as np
+
+from experiments import console as console_lib
+from experiments import (
+  group_relative_credit,
+  household_tasks,
+  interruption,
+  run_folder,
+)
+from jaxcredit.environments import household
+from jaxcredit.networks import config as config_lib
+from jaxcredit.networks import decoder
+from jaxcredit.networks import tokenizer as tokenizer_lib
+from jaxcredit.rollouts import collector as collector_lib
+from jaxcredit.rollouts import episodes as episodes_lib
+from jaxcredit.rollouts import formats
+from jaxcredit.rollouts import pool as pool_lib
+from jaxcredit.training import checkpoints as checkpoints_lib
+from jaxcredit.training import evaluation, policy_gradient, supervised
+from jaxcredit.training import learner as learner_lib
+from jaxcredit.training import loop as loop_lib
+from jaxcredit.training import metrics as metrics_lib
+from jaxcredit.training import warm_start as warm_start_lib
+
+print_line = console_lib.console.print
+
+EPISODES = 'episodes.jsonl'
+AFTER_WARM_START = 'after the warm start'
+AFTER_TRAINING = 'after training'
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+  """All that a run is made of. The flags of the script have the same names."""
+
+  run: pathlib.Path
+  seed: int
+  games: str | None
+  evaluate_on: str | None
+  generated_games: int
+  evaluation_count: int
+  wording: str
+  anchor: str
+  text_format: formats.Format
+  model: dict[str, int]
+  pretrained: str | None
+  vocabulary: int
+  warm_start_games: int
+  warm_start_real_games: bool
+  warm_start_steps: int
+  warm_start_batch: int
+  warm_start_learning_rate: float
+  warm_start_observation_weight: float
+  start_from: str | None
+  iterations: int
+  credit: group_relative_credit.CreditOptions
+  loop: loop_lib.LoopOptions
+  loss: policy_gradient.LossOptions
+  limits: collector_lib.Limits
+  learning_rate: float
+  weight_decay: float
+  clip_norm: float
+  micro_batch_tokens: int
+  skip_limit: int
+  evaluation_temperature: float
+  evaluate_every: int
+  checkpoint_every: int
+  keep_checkpoints: int
+  save_episodes_every: int
+  environment_workers: int
+  step_time_limit: float
+  tensorboard: bool
+
+
+def _row_lengths(row_tokens: int) -> list[int]:
+  """Lengths that rows are padded to: each compiles the learner once."""
+  sizes = [row_tokens]
+  while sizes[0] > 192:
+    sizes.insert(0, (sizes[0] * 2 + 2) // 3)
+  return sizes
+
+
+class HouseholdTraining:
+  """The stages of a run, in order; each goes on where it was left."""
+
+  def __init__(self, settings: Settings, stop: interruption.Interruption):
+    self.settings = settings
+    self.stop = stop
+    self.folder = settings.run
+    self.tokenizer: tokenizer_lib.Tokenizer
+    self.config: config_lib.DecoderConfig
+    self.collector: collector_lib.Collector
+    self._writer: metrics_lib.MetricsWriter
+
+  def run(self) -> bool:
+    """Runs what is left; returns whether the run is complete."""
+    settings = self.settings
+    self.train_games, train_from = household_tasks.load_or_generate(
+      settings.games,
+      settings.generated_games,
+      household_tasks.TRAINING_SEED,
+    )
+    self.test_games, self.test_from = household_tasks.load_or_generate(
+      settings.evaluate_on,
+      settings.evaluation_count,
+      household_tasks.EVALUATION_SEED,
+    )
+    print_line(f'training on {train_from}, evaluating on {self.test_from}')
+    factory = functools.partial(
+      household.HouseholdEnvironment,
+      wording=settings.wording,
+      anchor=settings.anchor,
+      max_steps=settings.limits.steps,
+    )
+    self._writer = metrics_lib.MetricsWriter(
+      self.folder, tensorboard=settings.tensorboard
+    )
+    count = settings.loop.groups * settings.loop.group_size
+    with pool_lib.EnvironmentPool(
+      factory,
+      count,
+      workers=settings.environment_workers,
+      time_limit=settings.step_time_limit,
+    ) as self.pool:
+      try:
+        params = self._warm_start()
+        if params is None:
+          return False
+        return self._train(params)
+      finally:
+        self._writer.close()
+
+  # The policy to start from.
+
+  def _prepare_policy(self, tokenizer, model) -> None:
+    settings = self.settings
+    self.tokenizer = tokenizer
+    self.config = config_lib.DecoderConfig(
+      vocab_size=tokenizer.vocab_size, **model
+    )
+    self.collector = collector_lib.Collector(
+      self.config,
+      tokenizer,
+      settings.text_format,
+      self.pool,
+      task_sentence=lambda game: game.task_description,
+      limits=settings.limits,
+    )
+
+  def _warm_start(self) -> decoder.Params | None:
+    """Parameters after imitation; None if it was interrupted."""
+    settings = self.settings
+    if settings.start_from:
+      return self._copy_start(pathlib.Path(settings.start_from))
+    rows = self._demonstrations()
+    params = decoder.init(
+      jax.random.fold_in(jax.random.key(settings.seed), 1), self.config
+    )
+    print_line(
+      f'policy: {decoder.count_parameters(params):,} parameters, '
+      f'{self.config.vocab_size} tokens'
+    )
+    learner = learner_lib.Learner(
+      supervised.make_loss(
+        self.config,
+        observation_weight=settings.warm_start_observation_weight,
+      ),
+      supervised.count_tokens,
+      learner_lib.make_optimizer(
+        learning_rate=settings.warm_start_learning_rate,
+        warmup=min(50, settings.warm_start_steps // 10 + 1),
+        decay_steps=settings.warm_start_steps,
+        weight_decay=settings.weight_decay,
+        clip_norm=settings.clip_norm,
+      ),
+      micro_batch_tokens=settings.micro_batch_tokens,
+      lengths=_row_lengths(settings.limits.row_tokens),
+      skip_limit=settings.skip_limit,
+    )
+    with checkpoints_lib.Checkpoints(
+      self.folder / 'checkpoints' / 'warm_start',
+      keep=1,
+      every=max(settings.warm_start_steps // 4, 1),
+    ) as checkpoints:
+      start = checkpoints.latest or 0
+      metrics_lib.drop_from(
+        self.folder / metrics_lib.FILE_NAME,
+        lambda r: r['stage'] != 'warm_start' or r['iteration'] <= start,
+      )
+      with console_lib.bar(
+        'warm start', settings.warm_start_steps, start
+      ) as advance:
+
+        def on_step(step, metrics):
+          advance(1, f'loss {metrics["imitation_loss"]:.3f}')
+          if step % 20 == 0 or step == settings.warm_start_steps:
+            self._writer.write('warm_start', step, metrics)
+          if step % 100 == 0 or step == settings.warm_start_steps:
+            print_line(
+              f'warm start {step}/{settings.warm_start_steps}  loss '
+              f'{metrics["imitation_loss"]:.3f}  likely '
+              f'{console_lib.percent(metrics["accuracy"])}'
+            )
+
+        state, done = warm_start_lib.run(
+          learner.init(params),
+          learner,
+          rows,
+          steps=settings.warm_start_steps,
+          batch_size=settings.warm_start_batch,
+          seed=settings.seed,
+          checkpoints=checkpoints,
+          on_step=on_step,
+          should_stop=lambda: self.stop.requested,
+        )
+    if done < settings.warm_start_steps:
+      return None
+    self._evaluate_once(state.params, AFTER_WARM_START, 0)
+    return state.params
+
+  def _demonstrations(self):
+    """Expert rows; trains the tokenizer, or reads that of the run."""
+    settings = self.settings
+    if settings.warm_start_real_games:
+      games = self.train_games[: settings.warm_start_games]
+    else:
+      games = household.generate_games(
+        household_tasks.DEMONSTRATION_SEED, settings.warm_start_games
+      )
+    with console_lib.bar('expert', len(games)) as advance:
+      traces = household_tasks.demonstrations(
+        games,
+        settings.wording,
+        settings.limits.steps,
+        settings.seed,
+        on_game=advance,
+      )
+    if len(traces) < settings.warm_start_batch:
+      raise ValueError(
+        f'the expert won {len(traces)} of {len(games)} games within '
+        f'{settings.limits.steps} steps, fewer than --warm_start_batch '
+        f'({settings.warm_start_batch}): give more --warm_start_games'
+      )
+    path = self.folder / 'tokenizer'
+    if (path / 'tokenizer.json').exists():
+      tokenizer = tokenizer_lib.Tokenizer.load(path)
+    else:
+      tokenizer = tokenizer_lib.train_tokenizer(
+        household_tasks.corpus(traces, settings.text_format),
+        settings.vocabulary,
+      )
+      tokenizer.save(path)
+    self._prepare_policy(tokenizer, settings.model)
+    rows = household_tasks.token_rows(
+      traces, tokenizer, settings.text_format, settings.limits.row_tokens
+    )
+    lengths = [len(row.tokens) for row in rows]
+    print_line(
+      f'expert: {len(traces)} of {len(games)} games won, '
+      f'{np.mean([len(t) for _, t in traces]):.1f} steps on average; rows of '
+      f'{np.mean(lengths):.0f} tokens on average, {max(lengths)} at most'
+    )
+    return episodes_lib.pack_rows(
+      rows, range(len(rows)), settings.limits.row_tokens
+    )
+
+  def _copy_start(self, source: pathlib.Path) -> decoder.Params:
+    """Takes the warm start of another run, with its evaluation."""
+    config = run_folder.read_config(source)
+    tokenizer = tokenizer_lib.Tokenizer.load(source / 'tokenizer')
+    if not (self.folder / 'tokenizer').exists():
+      shutil.copytree(source / 'tokenizer', self.folder / 'tokenizer')
+    model = {name: config[name] for name in self.settings.model}
+    self._prepare_policy(tokenizer, model)
+    learner = learner_lib.Learner(
+      supervised.make_loss(self.config),
+      supervised.count_tokens,
+      learner_lib.make_optimizer(learning_rate=0.1, warmup=1, decay_steps=2),
+      micro_batch_tokens=1,
+      lengths=[1],
+    )
+    params = decoder.init(jax.random.key(0), self.config)
+    with checkpoints_lib.Checkpoints(
+      source / 'checkpoints' / 'warm_start'
+    ) as checkpoints:
+      state = checkpoints.restore(learner.init(params))
+    print_line(f'starting from the warm start of {source}')
+    same = [
+      e
+      for e in evaluation.read(source)
+      if e['stage'] == AFTER_WARM_START and e['games'] == self.test_from
+    ]
+    if same and not self._evaluated(AFTER_WARM_START, 0):
+      entry = same[0]
+      evaluation.record(
+        self.folder,
+        entry.pop('stage'),
+        entry.pop('iteration'),
+        entry.pop('games'),
+        entry,
+      )
+    self._evaluate_once(state.params, AFTER_WARM_START, 0)
+    return state.params
+
+  # Evaluation.
+
+  def _evaluated(self, stage: str, iteration: int) -> bool:
+    return any(
+      (e['stage'], e['iteration']) == (stage, iteration)
+      for e in evaluation.read(self.folder)
+    )
+
+  def _evaluate_once(self, params, stage: str, iteration: int) -> None:
+    """Plays the evaluation games, unless that was done."""
+    settings = self.settings
+    if self._evaluated(stage, iteration):
+      return
+    with console_lib.bar('evaluation', len(self.test_games)) as advance:
+      summary = evaluation.evaluate(
+        self.collector,
+        params,
+        self.test_games,
+        lambda game: game.task_type,
+        jax.random.fold_in(jax.random.key(settings.seed), 2),
+        temperature=settings.evaluation_temperature,
+        on_episode=advance,
+      )
+    evaluation.record(self.folder, stage, iteration, self.test_from, summary)
+    self._writer.write(
+      'evaluation',
+      iteration,
+      {
+        'success_rate': summary['success_rate'],
+        'episode_length': summary['mean_length'],
+        'success_by_task_type': {
+          kind: part['success_rate']
+          for kind, part in summary['by_task_type'].items()
+        },
+      },
+    )
+    print_line(
+      f'{stage}: {summary["successes"]} of {summary["episodes"]} games won '
+      f'({console_lib.percent(summary["success_rate"])})'
+    )
+
+  # Training.
+
+  def _train(self, params: decoder.Params) -> bool:
+    settings = self.settings
+    reference = (
+      jax.tree.map(lambda x: x.copy(), params)
+      if settings.loss.kl_coefficient
+      else None
+    )
+    learner = learner_lib.Learner(
+      policy_gradient.make_loss(self.config, settings.loss),
+      policy_gradient.make_denominator(settings.loss.aggregation),
+      learner_lib.make_optimizer(
+        learning_rate=settings.learning_rate,
+        weight_decay=settings.weight_decay,
+        clip_norm=settings.clip_norm,
+      ),
+      micro_batch_tokens=settings.micro_batch_tokens,
+      lengths=_row_lengths(settings.limits.row_tokens),
+      skip_limit=settings.skip_limit,
+    )
+    loop = loop_lib.Loop(
+      self.collector,
+      learner,
+      group_relative_credit.make_credit(settings.credit),
+      self.train_games,
+      settings.loop,
+      row_tokens=settings.limits.row_tokens,
+      needs_all_rows=settings.loss.needs_all_rows,
+    )
+    state = learner.init(params)
+    with checkpoints_lib.Checkpoints(
+      self.folder / 'checkpoints' / 'train',
+      keep=settings.keep_checkpoints,
+      every=settings.checkpoint_every,
+    ) as checkpoints:
+      done = checkpoints.latest or 0
+      if done:
+        state = checkpoints.restore(state)
+        print_line(f'resuming after iteration {done}')
+      metrics_lib.drop_from(
+        self.folder / metrics_lib.FILE_NAME,
+        lambda r: r['stage'] != 'train' or r['iteration'] <= done,
+      )
+      metrics_lib.drop_from(
+        self.folder / EPISODES, lambda r: r['iteration'] <= done
+      )
+      while done < settings.iterations and not self.stop.requested:
+        state = self._iterate(loop, state, done + 1, reference)
+        done += 1
+        checkpoints.save(done, state)
+        if (
+          settings.evaluate_every
+          and done % settings.evaluate_every == 0
+          and done < settings.iterations
+        ):
+          self._evaluate_once(state.params, f'after {done} iterations', done)
+      checkpoints.save(done, state, force=True)
+      checkpoints.wait()
+    if done < settings.iterations:
+      return False
+    self._evaluate_once(state.params, AFTER_TRAINING, done)
+    return True
+
+  def _iterate(self, loop, state, iteration: int, reference):
+    settings = self.settings
+    count = settings.loop.groups * settings.loop.group_size
+    with console_lib.bar('episodes', count) as advance:
+      state, metrics, batch, _ = loop.run(
+        state, iteration, reference=reference, on_episode=advance
+      )
+    parts = group_relative_credit.gigpo_parts(
+      batch.trajectories, settings.credit
+    )
+    metrics.update(
+      loop_lib.anchor_statistics(
+        np.asarray(parts.anchor_group), np.asarray(batch.trajectories.mask)
+      )
+    )
+    self._writer.write('train', iteration, metrics)
+    print_line(
+      console_lib.iteration_line(iteration, settings.iterations, metrics)
+    )
+    if metrics['skipped_updates']:
+      print_line(
+        f'  {metrics["skipped_updates"]} updates skipped so far: their loss '
+        'or gradient was not finite'
+      )
+    every = settings.save_episodes_every
+    if every and (iteration % every == 0 or iteration == settings.iterations):
+      metrics_lib.append_json_lines(
+        self.folder / EPISODES,
+        episode_records(
+          iteration,
+          batch,
+          parts,
+          group_relative_credit.grpo_credit(
+            batch.trajectories, settings.credit
+          ),
+          settings.loop.group_size,
+        ),
+      )
+    return state
+
+
+def episode_records(
+  iteration: int, batch, parts, grpo, group_size: int
+) -> list[dict[str, Any]]:
+  """Episodes with the credit of every step, for the report."""
+  host = jax.device_get(parts)
+  grpo = np.asarray(grpo)
+  records = []
+  for index, episode in enumerate(batch.episodes):
+    p, g = divmod(index, group_size)
+    groups = host.anchor_group[p]
+    valid = groups[groups >= 0]
+    steps = []
+    for s, step in enumerate(episode.steps):
+      name = int(host.anchor_group[p, g, s])
+      steps.append(
+        {
+          'observation': step.observation,
+          'action': step.action,
+          'answer': step.answer,
+          'reward': step.reward,
+          'valid': step.valid,
+          'anchor_group': name,
+          'anchor_size': int((valid == name).sum()) if name >= 0 else 0,
+          'credit': {
+            'grpo': {'total': float(grpo[p, g, s])},
+            'gigpo': {
+              'total': float(host.total[p, g, s]),
+              'episode': float(host.episode[p, g, s]),
+              'step': float(host.step[p, g, s]),
+            },
+          },
+        }
+      )
+    records.append(
+      {
+        'iteration': iteration,
+        'group': p,
+        'rollout': g,
+        'task': getattr(episode.task, 'task_description', str(episode.task)),
+        'task_type': getattr(episode.task, 'task_type', ''),
+        'success': episode.success,
+        'return': episode.episode_return,
+        'failure': episode.failure,
+        'initial_observation': episode.initial_observation,
+        'steps': steps,
+      }
+    )
+  return records

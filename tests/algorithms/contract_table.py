@@ -1,0 +1,155 @@
+"""Every credit function with arguments, for the contract tests.
+
+A new method is tested by adding a row.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from jaxcredit import dapo
+from jaxcredit import gigpo
+from jaxcredit import grpo
+from jaxcredit import losses
+from jaxcredit import reinforce_plus_plus
+from jaxcredit import returns
+from jaxcredit import rloo
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+  """A function under contract.
+
+  Attributes:
+    name: of the row.
+    call: (floats, mask, integers) -> pytree.
+    shape: of a group's arrays, without leading axes.
+    integers: kind of the integer argument, 'anchors', 'steps' or ''.
+    floats: how many float arrays the function takes.
+    over_batch: whether leading axes are mixed (whitening, means).
+    removable: whether a masked entry may be cut out instead ('last': only at
+      the end of the last axis).
+    gradient: whether the result is differentiable in the first float.
+  """
+
+  name: str
+  call: Callable[..., Any]
+  shape: tuple[int, ...]
+  integers: str = ''
+  floats: int = 1
+  over_batch: bool = False
+  gradient: bool = True
+
+
+def _loss(ratio, aggregation, **options):
+  def call(floats, mask, integers):
+    result = losses.policy_loss(
+      0.1 * floats[0] - 1,
+      0.1 * floats[1] - 1,
+      floats[2],
+      mask,
+      ratio=ratio,
+      aggregation=aggregation,
+      step_of_token=integers,
+      **options,
+    )
+    return result
+
+  return call
+
+
+TABLE = [
+  Row(
+    'discounted_returns',
+    lambda f, m, i: returns.discounted_returns(f[0], m, discount=0.9),
+    (7,),
+  ),
+  Row(
+    'gae',
+    lambda f, m, i: returns.gae(
+      f[0], f[1], m, discount=0.9, gae_lambda=0.8, bootstrap=0.5
+    ),
+    (7,),
+    floats=2,
+  ),
+  Row('grpo', lambda f, m, i: grpo.advantages(f[0], m), (6,)),
+  Row(
+    'dr_grpo',
+    lambda f, m, i: grpo.advantages(f[0], m, scale='none', ddof=0),
+    (6,),
+  ),
+  Row('rloo', lambda f, m, i: rloo.advantages(f[0], m), (6,)),
+  Row(
+    'group_filter',
+    lambda f, m, i: dapo.group_filter(f[0], m),
+    (6,),
+    gradient=False,
+  ),
+  Row(
+    'reinforce++',
+    lambda f, m, i: reinforce_plus_plus.advantages(f[0], m, discount=0.9),
+    (5, 7),
+    over_batch=True,
+  ),
+  Row(
+    'reinforce++baseline',
+    lambda f, m, i: reinforce_plus_plus.baseline_advantages(f[0], m),
+    (5, 7),
+    over_batch=True,
+  ),
+  *[
+    Row(
+      f'gigpo_{statistics}_{scale}',
+      lambda f, m, i, statistics=statistics, scale=scale: gigpo.advantages(
+        f[0],
+        m,
+        i,
+        penalties=abs(f[1]),
+        scale=scale,
+        episode_statistics=statistics,
+      ),
+      (5, 7),
+      integers='anchors',
+      floats=2,
+    )
+    for statistics in gigpo.EPISODE_STATISTICS
+    for scale in grpo.SCALES
+  ],
+  *[
+    Row(
+      f'policy_loss_{ratio}_{aggregation}',
+      _loss(ratio, aggregation, dual_clip=3.0, clip_high=0.3, normaliser=9.0),
+      (9,),
+      integers='steps',
+      floats=3,
+      over_batch=True,
+    )
+    for ratio, aggregation in zip(
+      ('token', 'step', 'sequence', 'token', 'step'),
+      losses.AGGREGATIONS,
+      strict=True,
+    )
+  ],
+]
+
+
+def arguments(row: Row, leading, seed=0, dtype=np.float32):
+  """Random arguments (floats, mask, integers) for a row of the table."""
+  rng = np.random.default_rng(seed)
+  shape = (*leading, *row.shape)
+  # Round numbers, so that groups have equal members now and then.
+  floats = tuple(
+    np.round(rng.normal(size=shape) * 2).astype(dtype) / 2
+    for _ in range(row.floats)
+  )
+  length = rng.integers(0, row.shape[-1] + 1, shape[:-1])
+  mask = np.arange(row.shape[-1]) < length[..., None]
+  integers = None
+  if row.integers == 'anchors':
+    integers = rng.integers(0, 4, (*shape, 2)).astype(np.uint32)
+  elif row.integers == 'steps':
+    integers = np.sort(rng.integers(-1, 4, shape), axis=-1).astype(np.int32)
+    mask = mask & (integers >= 0)
+  return floats, mask, integers

@@ -1,0 +1,214 @@
+"""Losses, aggregations, divergences and entropy by hand."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxcredit import losses
+
+VALUES = jnp.array([[1.0, 2.0, 3.0, 9.0], [5.0, 7.0, 9.0, 9.0]])
+MASK = jnp.array([[1, 1, 1, 0], [1, 0, 0, 0]], bool)
+STEPS = jnp.array([[0, 0, 1, -1], [0, -1, -1, -1]])
+
+
+@pytest.mark.parametrize(
+  ('aggregation', 'expected'),
+  [
+    ('token-mean', (1 + 2 + 3 + 5) / 4),
+    ('seq-mean-token-sum', (6 + 5) / 2),
+    ('seq-mean-token-mean', (2 + 5) / 2),
+    ('seq-mean-token-sum-norm', (6 / 4 + 5 / 4) / 2),
+    ('step-mean', (1.5 + 3 + 5) / 3),
+  ],
+)
+def test_aggregations(aggregation, expected):
+  result = losses.aggregate(
+    VALUES, MASK, aggregation, step_of_token=STEPS
+  )
+  np.testing.assert_allclose(result, expected, rtol=1e-6)
+
+
+def test_normaliser():
+  result = losses.aggregate(
+    VALUES, MASK, 'seq-mean-token-sum-norm', normaliser=10.0
+  )
+  np.testing.assert_allclose(result, (0.6 + 0.5) / 2, rtol=1e-6)
+
+
+def test_rows_without_tokens_do_not_count():
+  mask = MASK.at[1].set(False)
+  for aggregation in losses.AGGREGATIONS:
+    both = losses.aggregate(VALUES, mask, aggregation, step_of_token=STEPS)
+    one = losses.aggregate(
+      VALUES[:1], mask[:1], aggregation, step_of_token=STEPS[:1]
+    )
+    np.testing.assert_allclose(both, one)
+
+
+def loss_of(ratio, advantage, **options):
+  """Loss of one token with a probability ratio."""
+  return float(
+    losses.policy_loss(
+      jnp.log(jnp.array([[ratio]])),
+      jnp.zeros((1, 1)),
+      jnp.array([[advantage]]),
+      **options,
+    ).loss
+  )
+
+
+@pytest.mark.parametrize(
+  ('ratio', 'advantage', 'options', 'expected'),
+  [
+    (1.1, 2.0, {}, -2.2),
+    (1.5, 2.0, {}, -2.4),  # clipped at 1.2
+    (0.5, 2.0, {}, -1.0),  # the clip does not help the policy
+    (0.5, -2.0, {}, 1.6),  # clipped at 0.8
+    (1.5, -2.0, {}, 3.0),
+    (1.25, 2.0, {'clip_high': 0.28}, -2.5),
+    (1.5, 2.0, {'clip_high': 0.28}, -2.56),
+    (0.5, -2.0, {'clip_high': 0.28}, 1.6),
+    (5.0, -2.0, {'dual_clip': 3.0}, 6.0),
+    (2.0, -2.0, {'dual_clip': 3.0}, 4.0),
+    (5.0, 2.0, {'dual_clip': 3.0}, -2.4),
+  ],
+)
+def test_clip(ratio, advantage, options, expected):
+  assert loss_of(ratio, advantage, **options) == pytest.approx(expected, rel=1e-5)
+
+
+def test_gradient_at_ratio_one_is_the_policy_gradient():
+  log_probs = jnp.array([[-1.0, -2.0, -0.5, 0.0]])
+  advantages = jnp.array([[1.0, -2.0, 0.5, 7.0]])
+  mask = jnp.array([[1, 1, 1, 0]], bool)
+  for ratio in losses.RATIOS:
+    gradient = jax.grad(
+      lambda x, ratio=ratio: losses.policy_loss(
+        x,
+        log_probs,
+        advantages,
+        mask,
+        ratio=ratio,
+        step_of_token=jnp.array([[0, 1, 2, -1]]),
+      ).loss
+    )(log_probs)
+    if ratio == 'sequence':
+      # The ratio is the geometric mean: each token carries the mean advantage.
+      expected = np.array([[-1, -1, -1, 0]]) * (1 - 2 + 0.5) / 3 / 3
+    else:
+      expected = np.array([[-1, 2, -0.5, 0]]) / 3
+    np.testing.assert_allclose(gradient, expected, atol=1e-6)
+
+
+def test_sequence_ratio_is_the_geometric_mean():
+  new = jnp.log(jnp.array([[0.2, 0.4, 0.9]]))
+  old = jnp.log(jnp.array([[0.1, 0.1, 0.1]]))
+  mask = jnp.array([[1, 1, 0]], bool)
+  result = losses.policy_loss(
+    new, old, jnp.ones((1, 3)), mask, ratio='sequence'
+  )
+  np.testing.assert_allclose(
+    result.ratio, [[np.sqrt(8), np.sqrt(8), 1]], rtol=1e-5
+  )
+
+
+def test_step_ratio_is_the_product_over_the_step():
+  new = jnp.log(jnp.array([[0.2, 0.4, 0.3, 0.9]]))
+  old = jnp.log(jnp.array([[0.1, 0.1, 0.1, 0.1]]))
+  steps = jnp.array([[0, 0, 1, -1]])
+  result = losses.policy_loss(
+    new, old, jnp.ones((1, 4)), steps >= 0, ratio='step', step_of_token=steps
+  )
+  np.testing.assert_allclose(result.ratio, [[8, 8, 3, 1]], rtol=1e-5)
+
+
+def test_shares():
+  ratios = jnp.array([[1.5, 0.5, 1.0, 5.0]])
+  advantages = jnp.array([[1.0, 1.0, 1.0, -1.0]])
+  result = losses.policy_loss(
+    jnp.log(ratios), jnp.zeros((1, 4)), advantages, dual_clip=3.0
+  )
+  assert result.clip_share == 0.25  # the first
+  assert result.dual_clip_share == 0.25  # the last
+  np.testing.assert_allclose(
+    result.approximate_kl, -np.log(1.5 * 0.5 * 5) / 4, rtol=1e-5
+  )
+
+
+def test_no_gradient_through_old_and_advantages():
+  def loss(old, advantages):
+    return losses.policy_loss(
+      jnp.array([[-1.0]]), old, advantages
+    ).loss
+
+  for gradient in jax.grad(loss, (0, 1))(
+    jnp.array([[-1.2]]), jnp.array([[2.0]])
+  ):
+    assert not gradient.any()
+
+
+def test_huge_ratios_stay_finite():
+  def loss(x):
+    return losses.policy_loss(x, jnp.full((1, 1), -500.0), -jnp.ones((1, 1))).loss
+
+  value, gradient = jax.value_and_grad(loss)(jnp.zeros((1, 1)))
+  assert np.isfinite(value)
+  assert np.isfinite(gradient).all()
+
+
+def test_kl_estimators():
+  new, reference = jnp.log(jnp.array([0.5])), jnp.log(jnp.array([0.25]))
+  d = np.log(0.25) - np.log(0.5)
+  expected = {
+    'k1': -d, 'k2': d * d / 2, 'k3': np.exp(d) - d - 1, 'abs': abs(d),
+  }  # fmt: skip
+  for estimator, value in expected.items():
+    np.testing.assert_allclose(
+      losses.kl(new, reference, estimator=estimator), value, rtol=1e-5
+    )
+  assert losses.kl(jnp.array([-30.0]), jnp.array([0.0]), clamp=10.0) == 10.0
+
+
+def test_k1_and_k3_estimate_the_divergence():
+  logits = jax.random.normal(jax.random.key(0), (2, 50))
+  log_p, log_q = jax.nn.log_softmax(logits, axis=-1)
+  exact = jnp.sum(jnp.exp(log_p) * (log_p - log_q))
+  for estimator in ('k1', 'k3'):
+    mean = jnp.sum(
+      jnp.exp(log_p) * losses.kl(log_p, log_q, estimator=estimator)
+    )
+    np.testing.assert_allclose(mean, exact, rtol=1e-4)
+
+
+def test_entropy():
+  np.testing.assert_allclose(losses.entropy(jnp.zeros(8)), np.log(8), rtol=1e-6)
+  logits = jnp.array([0.0, 0.0, -jnp.inf])
+  np.testing.assert_allclose(losses.entropy(logits), np.log(2), rtol=1e-6)
+  gradient = jax.grad(losses.entropy)(logits)
+  assert np.isfinite(np.asarray(gradient)).all()
+
+
+@pytest.mark.parametrize(
+  ('options', 'message'),
+  [
+    ({'ratio': 'word'}, "ratio must be one of 'token', 'step', 'sequence'"),
+    ({'aggregation': 'mean'}, "aggregation must be one of 'token-mean'"),
+    ({'ratio': 'step'}, "ratio 'step' needs step_of_token"),
+    ({'aggregation': 'step-mean'}, "'step-mean' needs step_of_token"),
+    ({'dual_clip': 0.5}, 'dual_clip must be above 1, not 0.5'),
+    ({'clip': -0.1}, 'clip must be a finite number between 0 and 1'),
+  ],
+)
+def test_wrong_options(options, message):
+  x = jnp.zeros((2, 3))
+  with pytest.raises(ValueError, match=message):
+    losses.policy_loss(x, x, x, **options)
+
+
+def test_wrong_shapes():
+  x = jnp.zeros((2, 3))
+  with pytest.raises(ValueError, match=r'old_log_probs has shape \(3,\)'):
+    losses.policy_loss(x, x[0], x)
+  with pytest.raises(ValueError, match='estimator must be one of'):
+    losses.kl(x, x, estimator='k4')
