@@ -200,6 +200,8 @@ def anchor_groups(
 def _step_part(scores, mask, ids, scale, ddof, eps):
   """Scores relative to the mean of their anchor group (Eq. 7)."""
   *_, g, s = mask.shape
+  if not mask.size:
+    return jnp.zeros_like(scores)
   shape = (-1, g * s)
   values, valid, ids = (x.reshape(shape) for x in (scores, mask, ids))
   segment = jnp.where(valid, ids, 0)

@@ -269,7 +269,7 @@ def test_penalties_stay_with_their_step():
   charged = gigpo.advantages(
     rewards, mask, anchors, scale='none', penalties=penalties
   )
-  difference = np.asarray(charged.total - plain.total)
+  difference = np.array(charged.total - plain.total)
   np.testing.assert_allclose(difference[0, 0, 0], -0.5, atol=1e-6)
   difference[0, 0, 0] = 0
   assert not difference.any()

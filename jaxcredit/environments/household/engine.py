@@ -195,6 +195,17 @@ class HouseholdEnvironment:
       self.state_text() if self._anchor_is_state else text,
     )
 
+  def fork(self) -> 'HouseholdEnvironment':
+    """An independent environment in the same state."""
+    other = object.__new__(HouseholdEnvironment)
+    other.__dict__.update(self.__dict__)
+    other.opened = list(self.opened)
+    other.contents = [list(objects) for objects in self.contents]
+    other.object_state = list(self.object_state)
+    other._at = [set(objects) for objects in self._at]
+    other._removed = set(self._removed)
+    return other
+
   def state_text(self) -> str:
     """Text that is equal for equal states, and for no others."""
     return repr(

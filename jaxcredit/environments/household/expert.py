@@ -166,7 +166,16 @@ def plan(
       best = course
   if best is None:
     raise NoPlanError(f'{environment.world.game.name}: {reason}')
-  return best.commands
+  return _until_won(environment, best.commands)
+
+
+def _until_won(environment, commands: list[str]) -> list[str]:
+  """Cuts off what is not needed: a thing may lie in two places at once."""
+  trial = environment.fork()
+  for count, command in enumerate(commands, start=1):
+    if trial.step(command).terminated:
+      return commands[:count]
+  raise NoPlanError(f'{environment.world.game.name}: the plan does not win')
 
 
 def _look_plans(start: _Course):
