@@ -374,6 +374,18 @@ def _use_compilation_cache() -> None:
   jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.2)
 
 
+def report(folder: pathlib.Path) -> None:
+  """Shows the table of success and writes curves and page."""
+  from jaxcredit.reports import curves, page, run_data, success_table
+
+  run = run_data.read(folder)
+  if run.evaluations:
+    console.console.print(success_table.success_table(run.evaluations))
+  if run.training:
+    curves.save(run)
+  console.console.print(f'report: {page.save(run)}', soft_wrap=True)
+
+
 def main(argv):
   if len(argv) > 1:
     raise app.UsageError(f'unknown arguments: {" ".join(argv[1:])}')
@@ -405,6 +417,7 @@ def main(argv):
   ) as error:
     print(f'error: {error}', file=sys.stderr)
     return 1
+  report(settings.run)
   if not complete:
     console.console.print(
       f'stopped; the same command goes on from {settings.run}'

@@ -1,1 +1,4 @@
+"""Pictures and pages for people, made from the folder of a run.
 
+python -m jaxcredit.reports RUN
+"""

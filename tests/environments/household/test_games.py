@@ -82,9 +82,7 @@ def test_missing_and_empty(tmp_path):
   with pytest.raises(FileNotFoundError, match='it is empty'):
     household.load_games(tmp_path / 'empty.jsonl')
   (tmp_path / 'games.csv').write_text('x')
-  with pytest.raises(
-    household.GameError, match='folders, .jsonl and'
-  ):
+  with pytest.raises(household.GameError, match='folders, .jsonl and'):
     household.load_games(tmp_path / 'games.csv')
   (tmp_path / 'torn.jsonl.xz').write_bytes(lzma.compress(b'x' * 1000)[:20])
   with pytest.raises(household.GameError, match='not a readable .xz file'):

@@ -1,0 +1,64 @@
+# make run   sets everything up, then trains and evaluates a policy with GiGPO
+# make test  sets everything up, then runs all tests but the slow ones
+# make help  lists the rest
+
+PYTHON ?= python3.11
+VENV ?= .venv
+RUN ?= runs/quick
+FLAGS ?=
+# Passed to pytest, such as TESTS="tests/algorithms -k gigpo".
+TESTS ?=
+WORKERS ?= 2
+
+BIN = $(VENV)/bin
+STAMP = $(VENV)/.installed
+
+.PHONY: help run test test-slow test-newer lint format lock clean report
+
+help: ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+# uv is installed by pip from a hashed file; it installs the rest, likewise.
+$(STAMP): requirements/python3.11.txt requirements/uv.txt setup.cfg pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "error: $(PYTHON) is not installed; install Python 3.11, or name it: make PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "error: $(PYTHON) is not Python 3.11 (requirements for 3.12 and 3.13 are in requirements/)"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/python3.11.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
+	touch $(STAMP)
+
+run: $(STAMP) ## train and evaluate; RUN=folder, FLAGS="--iterations=5 ..."
+	$(BIN)/python -m experiments.gigpo --flagfile=experiments/flagfiles/gigpo_quick.cfg --run=$(RUN) $(FLAGS)
+
+report: $(STAMP) ## write table, curves and page of RUN again
+	$(BIN)/python -m jaxcredit.reports $(RUN)
+
+test: $(STAMP) ## all tests but those marked slow or network
+	$(BIN)/python -m pytest -n $(WORKERS) -m 'not slow and not network' $(TESTS)
+
+test-slow: $(STAMP) ## the tests marked slow or network
+	$(BIN)/python -m pytest -m 'slow or network' $(TESTS)
+
+test-newer: $(STAMP) ## algorithms and policies under Python 3.13 or 3.12, whose jax is newer
+	BIN=$(BIN) sh requirements/test_newer.sh $(WORKERS)
+
+lint: $(STAMP) ## formatter and linter
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+format: $(STAMP) ## formats, and mends what the linter can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: $(STAMP) ## pins the newest versions that fit, with hashes
+	for version in 3.11 3.12 3.13; do \
+	  $(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-header --no-annotate \
+	    --python-version $$version --python-platform x86_64-manylinux_2_28 \
+	    --extra test setup.cfg -o requirements/python$$version.txt; \
+	done
+	echo uv | $(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-header --no-annotate \
+	  --python-version 3.11 - -o requirements/uv.txt
+
+clean: ## removes the environment
+	rm -rf $(VENV) .venv-newer

@@ -1,0 +1,99 @@
+"""Curves of a run, drawn with matplotlib."""
+
+import io
+
+from matplotlib import figure
+
+from jaxcredit.reports import run_data
+
+_SIZES = ('1', '2-4', '5-9', '10-49', '50+')
+
+
+def _smooth(values, window=5):
+  """Trailing mean."""
+  return [
+    sum(part) / len(part)
+    for part in (
+      values[max(0, i - window + 1) : i + 1] for i in range(len(values))
+    )
+  ]
+
+
+def _series(records, name):
+  pairs = [
+    (r['iteration'], r[name]) for r in records if r.get(name) is not None
+  ]
+  return [p[0] for p in pairs], [p[1] for p in pairs]
+
+
+def draw(run: run_data.RunData) -> figure.Figure:
+  """Success, episode length, anchor groups and where the time goes."""
+  picture = figure.Figure(figsize=(11, 6.5), layout='constrained')
+  axes = picture.subplots(2, 2)
+  records = run.training
+  for axis, name, title, factor in (
+    (axes[0, 0], 'success_rate', 'success in training, per cent', 100),
+    (axes[0, 1], 'episode_length', 'steps of an episode', 1),
+  ):
+    x, y = _series(records, name)
+    y = [factor * value for value in y]
+    axis.plot(x, y, color='0.75', linewidth=1)
+    axis.plot(x, _smooth(y), color='C0', label='mean of 5')
+    axis.set_title(title)
+    axis.set_xlabel('iteration')
+    axis.set_ylim(bottom=0)
+  evaluated = [
+    (e['iteration'], 100 * e['success_rate'])
+    for e in run.evaluations
+    if e.get('success_rate') is not None
+  ]
+  axes[0, 0].plot(
+    *zip(*evaluated, strict=True) if evaluated else ([], []),
+    'o',
+    color='C3',
+    label='evaluation',
+  )
+  axes[0, 0].legend(frameon=False)
+  histograms = [
+    (r['iteration'], r['anchor_group_sizes'])
+    for r in records
+    if r.get('anchor_group_sizes')
+  ]
+  if histograms:
+    x = [iteration for iteration, _ in histograms]
+    axes[1, 0].stackplot(
+      x,
+      *[[100 * h.get(size, 0) for _, h in histograms] for size in _SIZES],
+      labels=_SIZES,
+      colors=[f'{shade:.2f}' for shade in (0.9, 0.72, 0.55, 0.38, 0.2)],
+    )
+    axes[1, 0].legend(title='size', loc='lower left', ncols=5, fontsize=8)
+  axes[1, 0].set_title('steps by size of their anchor group, per cent')
+  axes[1, 0].set_xlabel('iteration')
+  timed = [r for r in records if r.get('seconds_rollout') is not None]
+  axes[1, 1].stackplot(
+    [r['iteration'] for r in timed],
+    [[r['seconds_rollout'] for r in timed], [r['seconds_update'] for r in timed],
+     [r['seconds_credit'] for r in timed]],
+    labels=('rollout', 'update', 'credit'),
+  )  # fmt: skip
+  axes[1, 1].set_title('seconds of an iteration')
+  axes[1, 1].set_xlabel('iteration')
+  if timed:
+    axes[1, 1].legend(frameon=False, loc='upper right')
+  return picture
+
+
+def svg(run: run_data.RunData) -> str:
+  """The curves as SVG text, to stand inside a page."""
+  buffer = io.StringIO()
+  draw(run).savefig(buffer, format='svg', metadata={'Date': None})
+  text = buffer.getvalue()
+  return text[text.index('<svg') :]
+
+
+def save(run: run_data.RunData) -> None:
+  """Writes curves.png and curves.pdf into the run's folder."""
+  picture = draw(run)
+  picture.savefig(run.folder / 'curves.png', dpi=120)
+  picture.savefig(run.folder / 'curves.pdf')

@@ -1,0 +1,77 @@
+"""What a run has written, read back."""
+
+import dataclasses
+import json
+import pathlib
+from typing import Any
+
+
+@dataclasses.dataclass(frozen=True)
+class RunData:
+  """The records of a run.
+
+  Attributes:
+    folder: of the run.
+    config: its flags.
+    evaluations: oldest first; see `training.evaluation`.
+    training: metrics of each iteration, in order.
+    warm_start: metrics of warm-start steps, in order.
+    episodes: episodes that were kept, with the credit of their steps.
+  """
+
+  folder: pathlib.Path
+  config: dict[str, Any]
+  evaluations: list[dict[str, Any]]
+  training: list[dict[str, Any]]
+  warm_start: list[dict[str, Any]]
+  episodes: list[dict[str, Any]]
+
+
+def read(folder: str | pathlib.Path) -> RunData:
+  """Reads a run.
+
+  Raises:
+    FileNotFoundError: there is no run in the folder.
+    ValueError: one of its files is damaged; names the file and the line.
+  """
+  folder = pathlib.Path(folder).expanduser()
+  config = folder / 'config.json'
+  if not config.exists():
+    raise FileNotFoundError(f'{folder} holds no run: config.json is missing')
+  metrics = _lines(folder / 'metrics.jsonl')
+
+  def stage(name):
+    return [record for record in metrics if record.get('stage') == name]
+
+  return RunData(
+    folder=folder,
+    config=_document(config),
+    evaluations=_document(folder / 'evaluations.json', []),
+    training=stage('train'),
+    warm_start=stage('warm_start'),
+    episodes=_lines(folder / 'episodes.jsonl'),
+  )
+
+
+def _document(path: pathlib.Path, default=None):
+  if not path.exists():
+    return default
+  try:
+    return json.loads(path.read_text(encoding='utf-8'))
+  except json.JSONDecodeError as error:
+    raise ValueError(f'{path}:{error.lineno}: not JSON: {error.msg}') from None
+
+
+def _lines(path: pathlib.Path) -> list[dict[str, Any]]:
+  if not path.exists():
+    return []
+  records = []
+  lines = path.read_text(encoding='utf-8').splitlines()
+  for number, line in enumerate(lines, start=1):
+    try:
+      records.append(json.loads(line))
+    except json.JSONDecodeError as error:
+      if number == len(lines):
+        continue  # A run that goes on may be in the middle of a line.
+      raise ValueError(f'{path}:{number}: not JSON: {error.msg}') from None
+  return records

@@ -1,0 +1,42 @@
+"""Success by task type, as a table."""
+
+from typing import Any
+
+from rich import box, table
+
+
+def rows(evaluations: list[dict[str, Any]]) -> list[list[str]]:
+  """A header and a row for each task type, the total last.
+
+  Each evaluation is a column: 'won/played  per cent'.
+  """
+
+  def cell(part):
+    if not part or not part['episodes']:
+      return '-'
+    share = 100 * part['success_rate']
+    return f'{part["successes"]}/{part["episodes"]}  {share:.1f} %'
+
+  kinds = sorted({k for e in evaluations for k in e['by_task_type']})
+  header = ['task type', *(e['stage'] for e in evaluations)]
+  body = [
+    [kind, *(cell(e['by_task_type'].get(kind)) for e in evaluations)]
+    for kind in kinds
+  ]
+  return [header, *body, ['all', *(cell(e) for e in evaluations)]]
+
+
+def success_table(evaluations: list[dict[str, Any]]) -> table.Table:
+  """The table for a console."""
+  header, *body = rows(evaluations)
+  games = sorted({e['games'] for e in evaluations})
+  result = table.Table(
+    title='Success on ' + '; '.join(games), box=box.SIMPLE_HEAD
+  )
+  for column, name in enumerate(header):
+    result.add_column(name, justify='left' if not column else 'right')
+  for line in body[:-1]:
+    result.add_row(*line)
+  result.add_section()
+  result.add_row(*body[-1], style='bold')
+  return result
