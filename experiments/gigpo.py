@@ -188,6 +188,9 @@ _CLIP_NORM = flags.DEFINE_float('clip_norm', 1.0, 'Bound on the gradient.', 0.0)
 _MINIBATCHES = flags.DEFINE_integer(
   'minibatches', 1, 'Optimizer steps a pass over the batch.', 1
 )
+_MINIBATCH_ROWS = flags.DEFINE_integer(
+  'minibatch_rows', 0, 'Rows of an optimizer step, instead of --minibatches.', 0
+)
 _EPOCHS = flags.DEFINE_integer('epochs', 1, 'Passes over the batch.', 1)
 _MICRO_BATCH_TOKENS = flags.DEFINE_integer(
   'micro_batch_tokens', 4096, 'Tokens whose gradient is computed at a time.', 1
@@ -324,6 +327,7 @@ def _settings():
       max_steps=_MAX_STEPS.value,
       temperature=_TEMPERATURE.value,
       minibatches=_MINIBATCHES.value,
+      minibatch_rows=_MINIBATCH_ROWS.value,
       epochs=_EPOCHS.value,
       reward_scale=_REWARD_SCALE.value,
       invalid_penalty=_INVALID_PENALTY.value,

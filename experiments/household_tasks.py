@@ -91,7 +91,7 @@ def token_rows(
     for number, (seen, action) in enumerate(trace):
       if text_format.rebuilds_prompt:
         row = episodes_lib.TokenRow()
-      prompt = tokenizer.encode(
+      prompt = tokenizer.encode_prompt(
         text_format.prompt(
           history, seen.observation, seen.admissible, game.task_description
         )

@@ -18,7 +18,7 @@ from experiments import (
 )
 from jaxcredit.environments import household
 from jaxcredit.networks import config as config_lib
-from jaxcredit.networks import decoder
+from jaxcredit.networks import decoder, weights
 from jaxcredit.networks import tokenizer as tokenizer_lib
 from jaxcredit.rollouts import collector as collector_lib
 from jaxcredit.rollouts import episodes as episodes_lib
@@ -141,12 +141,10 @@ class HouseholdTraining:
 
   # The policy to start from.
 
-  def _prepare_policy(self, tokenizer, model) -> None:
+  def _prepare_policy(self, tokenizer, config) -> None:
     settings = self.settings
     self.tokenizer = tokenizer
-    self.config = config_lib.DecoderConfig(
-      vocab_size=tokenizer.vocab_size, **model
-    )
+    self.config = config
     self.collector = collector_lib.Collector(
       self.config,
       tokenizer,
@@ -161,14 +159,26 @@ class HouseholdTraining:
     settings = self.settings
     if settings.start_from:
       return self._copy_start(pathlib.Path(settings.start_from))
-    rows = self._demonstrations()
-    params = decoder.init(
-      jax.random.fold_in(jax.random.key(settings.seed), 1), self.config
-    )
+    params = None
+    if settings.pretrained:
+      params, config = weights.from_pretrained(settings.pretrained)
+      tokenizer = tokenizer_lib.Tokenizer.load(
+        settings.pretrained, '<|im_end|>', chat=True
+      )
+      self._prepare_policy(tokenizer, config)
+    if settings.warm_start_steps or not settings.pretrained:
+      rows = self._demonstrations()
+    if params is None:
+      params = decoder.init(
+        jax.random.fold_in(jax.random.key(settings.seed), 1), self.config
+      )
     print_line(
       f'policy: {decoder.count_parameters(params):,} parameters, '
       f'{self.config.vocab_size} tokens'
     )
+    if not settings.warm_start_steps:
+      self._evaluate_once(params, AFTER_WARM_START, 0)
+      return params
     learner = learner_lib.Learner(
       supervised.make_loss(
         self.config,
@@ -251,7 +261,9 @@ class HouseholdTraining:
         f'({settings.warm_start_batch}): give more --warm_start_games'
       )
     path = self.folder / 'tokenizer'
-    if (path / 'tokenizer.json').exists():
+    if settings.pretrained:
+      tokenizer = self.tokenizer
+    elif (path / 'tokenizer.json').exists():
       tokenizer = tokenizer_lib.Tokenizer.load(path)
     else:
       tokenizer = tokenizer_lib.train_tokenizer(
@@ -259,7 +271,13 @@ class HouseholdTraining:
         settings.vocabulary,
       )
       tokenizer.save(path)
-    self._prepare_policy(tokenizer, settings.model)
+    if not settings.pretrained:
+      self._prepare_policy(
+        tokenizer,
+        config_lib.DecoderConfig(
+          vocab_size=tokenizer.vocab_size, **settings.model
+        ),
+      )
     rows = household_tasks.token_rows(
       traces, tokenizer, settings.text_format, settings.limits.row_tokens
     )
@@ -280,7 +298,10 @@ class HouseholdTraining:
     if not (self.folder / 'tokenizer').exists():
       shutil.copytree(source / 'tokenizer', self.folder / 'tokenizer')
     model = {name: config[name] for name in self.settings.model}
-    self._prepare_policy(tokenizer, model)
+    self._prepare_policy(
+      tokenizer,
+      config_lib.DecoderConfig(vocab_size=tokenizer.vocab_size, **model),
+    )
     learner = learner_lib.Learner(
       supervised.make_loss(self.config),
       supervised.count_tokens,

@@ -23,7 +23,7 @@ def number(name: str, value, low=-math.inf, high=math.inf) -> None:
     return
   if not math.isfinite(value) or not low <= value <= high:
     raise ValueError(
-        f'{name} must be a finite number between {low} and {high}, not {value}'
+      f'{name} must be a finite number between {low} and {high}, not {value}'
     )
 
 
@@ -31,8 +31,8 @@ def same_shape(name: str, array, expected, of: str) -> None:
   """Raises ValueError where a shape is not that of another argument."""
   if tuple(jnp.shape(array)) != tuple(expected):
     raise ValueError(
-        f'{name} has shape {tuple(jnp.shape(array))}, but {of} has shape '
-        f'{tuple(expected)}: they must be equal'
+      f'{name} has shape {tuple(jnp.shape(array))}, but {of} has shape '
+      f'{tuple(expected)}: they must be equal'
     )
 
 
@@ -40,9 +40,9 @@ def axes(name: str, array, minimum: int, meaning: str) -> None:
   """Raises ValueError where an array has too few axes."""
   if jnp.ndim(array) < minimum:
     raise ValueError(
-        f'{name} must have at least {minimum} '
-        f'{"axis" if minimum == 1 else "axes"} {meaning}, but has shape '
-        f'{tuple(jnp.shape(array))}'
+      f'{name} must have at least {minimum} '
+      f'{"axis" if minimum == 1 else "axes"} {meaning}, but has shape '
+      f'{tuple(jnp.shape(array))}'
     )
 
 

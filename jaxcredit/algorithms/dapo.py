@@ -8,14 +8,13 @@ DAPO drops them and samples other tasks in their place. Its asymmetric clip
 import jax
 import jax.numpy as jnp
 
-from jaxcredit.algorithms import arguments
-from jaxcredit.algorithms import explicit_axes
+from jaxcredit.algorithms import arguments, explicit_axes
 
 
 @explicit_axes.under_any_mesh
 @jax.jit
 def group_filter(
-    returns: jax.Array, mask: jax.Array | None = None
+  returns: jax.Array, mask: jax.Array | None = None
 ) -> jax.Array:
   """Tells which groups have rollouts that differ.
 

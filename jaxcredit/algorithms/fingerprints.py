@@ -14,7 +14,7 @@ import numpy as np
 
 def _digests(contents: Iterable[bytes]) -> np.ndarray:
   digests = b''.join(
-      hashlib.blake2b(content, digest_size=8).digest() for content in contents
+    hashlib.blake2b(content, digest_size=8).digest() for content in contents
   )
   return np.frombuffer(digests, '<u4').reshape(-1, 2).astype(np.uint32)
 
@@ -35,9 +35,7 @@ def text_fingerprints(texts: Sequence[str]) -> np.ndarray:
     raise ValueError('texts must be a sequence of texts, not one text')
   for index, text in enumerate(texts):
     if not isinstance(text, str):
-      raise ValueError(
-          f'texts[{index}] is {type(text).__name__}, not str'
-      )
+      raise ValueError(f'texts[{index}] is {type(text).__name__}, not str')
   # surrogatepass: a lone surrogate from a model's bytes is still content.
   return _digests(text.encode('utf-8', 'surrogatepass') for text in texts)
 
@@ -68,7 +66,7 @@ def image_fingerprints(images: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def near_duplicate_groups(
-    texts: Sequence[str], *, threshold: float = 0.95
+  texts: Sequence[str], *, threshold: float = 0.95
 ) -> np.ndarray:
   """Groups texts that are nearly equal, in the order given.
 
@@ -108,9 +106,9 @@ def near_duplicate_groups(
       matcher.set_seq1(texts[first])
       # The bounds are cheap; ratio() is quadratic.
       if (
-          matcher.real_quick_ratio() >= threshold
-          and matcher.quick_ratio() >= threshold
-          and matcher.ratio() >= threshold
+        matcher.real_quick_ratio() >= threshold
+        and matcher.quick_ratio() >= threshold
+        and matcher.ratio() >= threshold
       ):
         found = first
         break

@@ -34,10 +34,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxcredit.algorithms import arguments
-from jaxcredit.algorithms import explicit_axes
-from jaxcredit.algorithms import group_statistics
-from jaxcredit.algorithms import grpo
+from jaxcredit.algorithms import (
+  arguments,
+  explicit_axes,
+  group_statistics,
+  grpo,
+)
 from jaxcredit.algorithms import returns as returns_lib
 
 EPISODE_STATISTICS = ('trajectories', 'steps')
@@ -64,17 +66,17 @@ class Advantages:
 def _words(anchors, shape) -> jax.Array:
   """Anchors as uint32 words [..., G, S, K]."""
   if np.ndim(anchors) not in (len(shape), len(shape) + 1) or (
-      tuple(np.shape(anchors)[: len(shape)]) != tuple(shape)
+    tuple(np.shape(anchors)[: len(shape)]) != tuple(shape)
   ):
     raise ValueError(
-        f'anchors must have shape {tuple(shape)} or {(*shape, "K")}, not '
-        f'{tuple(np.shape(anchors))}'
+      f'anchors must have shape {tuple(shape)} or {(*shape, "K")}, not '
+      f'{tuple(np.shape(anchors))}'
     )
   kind = getattr(anchors, 'dtype', None) or np.asarray(anchors).dtype
-  if not (jnp.issubdtype(kind, jnp.integer) or kind == bool):
+  if not (jnp.issubdtype(kind, jnp.integer) or np.dtype(kind).kind == 'b'):
     raise ValueError(
-        f'anchors must be integers, not {kind}: make them with '
-        'jaxcredit.fingerprints'
+      f'anchors must be integers, not {kind}: make them with '
+      'jaxcredit.fingerprints'
     )
   if np.ndim(anchors) == len(shape):
     anchors = anchors[..., None]
@@ -145,9 +147,9 @@ def _first_equal(words: jax.Array, mask: jax.Array) -> jax.Array:
     return jnp.where(equal, winner, found), open_ & ~equal, seed + 1
 
   found, _, _ = jax.lax.while_loop(
-      lambda carry: carry[1].any(),
-      claim,
-      (jnp.where(mask, index, -1), mask, jnp.uint32(0)),
+    lambda carry: carry[1].any(),
+    claim,
+    (jnp.where(mask, index, -1), mask, jnp.uint32(0)),
   )
   return jnp.where(mask, found, -1)
 
@@ -158,7 +160,7 @@ def _group_ids(words, mask) -> jax.Array:
   if not mask.size:
     return jnp.zeros(mask.shape, jnp.int32)
   ids = _first_equal(
-      words.reshape(-1, g * s, words.shape[-1]), mask.reshape(-1, g * s)
+    words.reshape(-1, g * s, words.shape[-1]), mask.reshape(-1, g * s)
   )
   return ids.reshape(mask.shape)
 
@@ -170,7 +172,7 @@ def _anchor_groups(words, mask):
 
 
 def anchor_groups(
-    anchors: jax.Array, mask: jax.Array | None = None
+  anchors: jax.Array, mask: jax.Array | None = None
 ) -> jax.Array:
   """Groups the steps of a task's rollouts by state (Eq. 6).
 
@@ -193,7 +195,7 @@ def anchor_groups(
     raise ValueError(f'anchors must be [..., G, S], but have shape {shape}')
   words = _host_words(anchors, shape)
   return _anchor_groups(
-      words, arguments.boolean_mask('mask', mask, shape, 'anchors')
+    words, arguments.boolean_mask('mask', mask, shape, 'anchors')
   )
 
 
@@ -214,21 +216,20 @@ def _step_part(scores, mask, ids, scale, ddof, eps):
 
   count = total(valid.astype(jnp.int32))
   # A group is named by its first member, whose value is the reference.
-  reference = jnp.where(
-      valid, jnp.take_along_axis(values, segment, axis=1), 0
-  )
+  reference = jnp.where(valid, jnp.take_along_axis(values, segment, axis=1), 0)
   difference = group_statistics.from_reference(values, valid, reference)
   mean, deviation = group_statistics.mean_and_deviation(
-      difference, valid, count, ddof, total
+    difference, valid, count, ddof, total
   )
   result = group_statistics.standardise(
-      difference, valid, count, mean, deviation, reference, scale, eps
+    difference, valid, count, mean, deviation, reference, scale, eps
   )
   return result.reshape(mask.shape)
 
 
-def _episode_part(scores, mask, penalties, statistics, scale, ddof, eps,
-                  singleton):
+def _episode_part(
+  scores, mask, penalties, statistics, scale, ddof, eps, singleton
+):
   """Episode returns relative to the group's (Eq. 3), for each step.
 
   Args:
@@ -240,8 +241,11 @@ def _episode_part(scores, mask, penalties, statistics, scale, ddof, eps,
   if statistics == 'steps':
     values = scores[..., None] - penalties
     result = group_statistics.relative_to_group(
-        values.reshape(flat), mask.reshape(flat),
-        scale=scale, ddof=ddof, eps=eps,
+      values.reshape(flat),
+      mask.reshape(flat),
+      scale=scale,
+      ddof=ddof,
+      eps=eps,
     ).reshape(mask.shape)
     lone = mask.sum(axis=(-2, -1), keepdims=True) == 1
   else:
@@ -250,17 +254,17 @@ def _episode_part(scores, mask, penalties, statistics, scale, ddof, eps,
     reference = group_statistics.first_valid(scores, taken)
     difference = group_statistics.from_reference(scores, taken, reference)
     mean, deviation = group_statistics.mean_and_deviation(
-        difference, taken, count, ddof, group_statistics.sum_last
+      difference, taken, count, ddof, group_statistics.sum_last
     )
     result = group_statistics.standardise(
-        difference[..., None] - penalties,
-        mask,
-        count[..., None],
-        mean[..., None],
-        deviation[..., None],
-        reference[..., None],
-        scale,
-        eps,
+      difference[..., None] - penalties,
+      mask,
+      count[..., None],
+      mean[..., None],
+      deviation[..., None],
+      reference[..., None],
+      scale,
+      eps,
     )
     lone = count[..., None] == 1
   if singleton == 'score':
@@ -270,24 +274,45 @@ def _episode_part(scores, mask, penalties, statistics, scale, ddof, eps,
 
 @explicit_axes.under_any_mesh
 @functools.partial(
-    jax.jit,
-    static_argnames=(
-        'scale', 'episode_statistics', 'ddof', 'eps', 'singleton',
-    ),
+  jax.jit,
+  static_argnames=(
+    'scale',
+    'episode_statistics',
+    'ddof',
+    'eps',
+    'singleton',
+  ),
 )
 def _advantages(
-    rewards, mask, words, penalties, discount, step_weight, episode_weight,
-    *, scale, episode_statistics, ddof, eps, singleton,
+  rewards,
+  mask,
+  words,
+  penalties,
+  discount,
+  step_weight,
+  episode_weight,
+  *,
+  scale,
+  episode_statistics,
+  ddof,
+  eps,
+  singleton,
 ):
   ids = _group_ids(words, mask)
   rewards = jnp.where(mask, rewards, 0)
   penalties = jnp.where(mask, penalties, 0)
   step_returns = returns_lib.discounted_returns(
-      rewards, mask, discount=discount
+    rewards, mask, discount=discount
   )
   episode = _episode_part(
-      rewards.sum(axis=-1), mask, penalties, episode_statistics, scale, ddof,
-      eps, singleton,
+    rewards.sum(axis=-1),
+    mask,
+    penalties,
+    episode_statistics,
+    scale,
+    ddof,
+    eps,
+    singleton,
   )
   step = _step_part(step_returns - penalties, mask, ids, scale, ddof, eps)
   total = episode_weight * episode + step_weight * step
@@ -295,19 +320,19 @@ def _advantages(
 
 
 def advantages(
-    rewards: jax.Array,
-    mask: jax.Array | None,
-    anchors: jax.Array,
-    *,
-    discount: float = 0.95,
-    step_weight: float = 1.0,
-    episode_weight: float = 1.0,
-    scale: str = 'std',
-    episode_statistics: str = 'trajectories',
-    penalties: jax.Array | None = None,
-    ddof: int = 1,
-    eps: float = 1e-6,
-    singleton: str = 'zero',
+  rewards: jax.Array,
+  mask: jax.Array | None,
+  anchors: jax.Array,
+  *,
+  discount: float = 0.95,
+  step_weight: float = 1.0,
+  episode_weight: float = 1.0,
+  scale: str = 'std',
+  episode_statistics: str = 'trajectories',
+  penalties: jax.Array | None = None,
+  ddof: int = 1,
+  eps: float = 1e-6,
+  singleton: str = 'zero',
 ) -> Advantages:
   """GiGPO's advantages.
 
@@ -339,9 +364,7 @@ def advantages(
     ValueError: wrong shapes, dtypes or options.
   """
   arguments.one_of('scale', scale, grpo.SCALES)
-  arguments.one_of(
-      'episode_statistics', episode_statistics, EPISODE_STATISTICS
-  )
+  arguments.one_of('episode_statistics', episode_statistics, EPISODE_STATISTICS)
   arguments.one_of('singleton', singleton, grpo.SINGLETONS)
   arguments.one_of('ddof', ddof, (0, 1))
   arguments.number('eps', eps, 0)
@@ -358,7 +381,16 @@ def advantages(
     arguments.same_shape('penalties', penalties, rewards.shape, 'rewards')
     penalties = jnp.asarray(penalties).astype(rewards.dtype)
   return _advantages(
-      rewards, mask, words, penalties, discount, step_weight, episode_weight,
-      scale=scale, episode_statistics=episode_statistics, ddof=ddof, eps=eps,
-      singleton=singleton,
+    rewards,
+    mask,
+    words,
+    penalties,
+    discount,
+    step_weight,
+    episode_weight,
+    scale=scale,
+    episode_statistics=episode_statistics,
+    ddof=ddof,
+    eps=eps,
+    singleton=singleton,
   )

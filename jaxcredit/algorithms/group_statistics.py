@@ -30,11 +30,11 @@ def from_reference(values, mask, reference):
 
 
 def mean_and_deviation(
-    difference: jax.Array,
-    mask: jax.Array,
-    count: jax.Array,
-    ddof: int,
-    total: Callable[[jax.Array], jax.Array],
+  difference: jax.Array,
+  mask: jax.Array,
+  count: jax.Array,
+  ddof: int,
+  total: Callable[[jax.Array], jax.Array],
 ) -> tuple[jax.Array, jax.Array]:
   """Mean and standard deviation of each entry's group.
 
@@ -61,7 +61,9 @@ def mean_and_deviation(
   return mean, deviation
 
 
-def standardise(difference, mask, count, mean, deviation, reference, scale, eps):
+def standardise(
+  difference, mask, count, mean, deviation, reference, scale, eps
+):
   """(difference - mean) / (deviation + eps), exactly 0 where nothing differs.
 
   Args:
@@ -115,5 +117,5 @@ def relative_to_group(values, mask, *, scale, ddof, eps):
   difference = from_reference(values, mask, reference)
   mean, deviation = mean_and_deviation(difference, mask, count, ddof, sum_last)
   return standardise(
-      difference, mask, count, mean, deviation, reference, scale, eps
+    difference, mask, count, mean, deviation, reference, scale, eps
   )

@@ -16,9 +16,7 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from jaxcredit.algorithms import arguments
-from jaxcredit.algorithms import explicit_axes
-from jaxcredit.algorithms import group_statistics
+from jaxcredit.algorithms import arguments, explicit_axes, group_statistics
 
 SCALES = ('std', 'none')
 SINGLETONS = ('zero', 'score')
@@ -26,16 +24,16 @@ SINGLETONS = ('zero', 'score')
 
 @explicit_axes.under_any_mesh
 @functools.partial(
-    jax.jit, static_argnames=('scale', 'ddof', 'eps', 'singleton')
+  jax.jit, static_argnames=('scale', 'ddof', 'eps', 'singleton')
 )
 def advantages(
-    scores: jax.Array,
-    mask: jax.Array | None = None,
-    *,
-    scale: str = 'std',
-    ddof: int = 1,
-    eps: float = 1e-6,
-    singleton: str = 'zero',
+  scores: jax.Array,
+  mask: jax.Array | None = None,
+  *,
+  scale: str = 'std',
+  ddof: int = 1,
+  eps: float = 1e-6,
+  singleton: str = 'zero',
 ) -> jax.Array:
   """Advantages of rollouts relative to their group.
 
@@ -62,7 +60,7 @@ def advantages(
   scores = arguments.floating('scores', scores)
   mask = arguments.boolean_mask('mask', mask, scores.shape, 'scores')
   result = group_statistics.relative_to_group(
-      scores, mask, scale=scale, ddof=ddof, eps=eps
+    scores, mask, scale=scale, ddof=ddof, eps=eps
   )
   if singleton == 'score':
     alone = mask & (mask.sum(axis=-1, keepdims=True) == 1)

@@ -27,16 +27,15 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from jaxcredit.algorithms import arguments
-from jaxcredit.algorithms import explicit_axes
+from jaxcredit.algorithms import arguments, explicit_axes
 
 RATIOS = ('token', 'step', 'sequence')
 AGGREGATIONS = (
-    'token-mean',
-    'seq-mean-token-sum',
-    'seq-mean-token-mean',
-    'seq-mean-token-sum-norm',
-    'step-mean',
+  'token-mean',
+  'seq-mean-token-sum',
+  'seq-mean-token-mean',
+  'seq-mean-token-sum-norm',
+  'step-mean',
 )
 KL_ESTIMATORS = ('k1', 'k2', 'k3', 'abs')
 
@@ -85,18 +84,16 @@ def _sum_by_step(values, step):
   def one(x, segment):
     return jax.ops.segment_sum(x, segment, num_segments=size + 1)
 
-  return jax.vmap(one)(flat, flat_step).reshape(
-      *values.shape[:-1], size + 1
-  )
+  return jax.vmap(one)(flat, flat_step).reshape(*values.shape[:-1], size + 1)
 
 
 def aggregate(
-    values: jax.Array,
-    mask: jax.Array | None = None,
-    aggregation: str = 'token-mean',
-    *,
-    step_of_token: jax.Array | None = None,
-    normaliser: float | None = None,
+  values: jax.Array,
+  mask: jax.Array | None = None,
+  aggregation: str = 'token-mean',
+  *,
+  step_of_token: jax.Array | None = None,
+  normaliser: float | None = None,
 ) -> jax.Array:
   """Makes token values one number; see the table above.
 
@@ -147,24 +144,29 @@ def _log_ratio(log_ratio, mask, ratio, step_of_token):
 
 @explicit_axes.under_any_mesh
 @functools.partial(
-    jax.jit,
-    static_argnames=(
-        'clip', 'clip_high', 'dual_clip', 'ratio', 'aggregation', 'normaliser',
-    ),
+  jax.jit,
+  static_argnames=(
+    'clip',
+    'clip_high',
+    'dual_clip',
+    'ratio',
+    'aggregation',
+    'normaliser',
+  ),
 )
 def policy_loss(
-    log_probs: jax.Array,
-    old_log_probs: jax.Array,
-    advantages: jax.Array,
-    mask: jax.Array | None = None,
-    *,
-    clip: float = 0.2,
-    clip_high: float | None = None,
-    dual_clip: float | None = None,
-    ratio: str = 'token',
-    aggregation: str = 'token-mean',
-    step_of_token: jax.Array | None = None,
-    normaliser: float | None = None,
+  log_probs: jax.Array,
+  old_log_probs: jax.Array,
+  advantages: jax.Array,
+  mask: jax.Array | None = None,
+  *,
+  clip: float = 0.2,
+  clip_high: float | None = None,
+  dual_clip: float | None = None,
+  ratio: str = 'token',
+  aggregation: str = 'token-mean',
+  step_of_token: jax.Array | None = None,
+  normaliser: float | None = None,
 ) -> PolicyLoss:
   """The clipped policy-gradient loss.
 
@@ -199,15 +201,16 @@ def policy_loss(
   log_probs = arguments.floating('log_probs', log_probs)
   mask = arguments.boolean_mask('mask', mask, log_probs.shape, 'log_probs')
   for name, array in (
-      ('old_log_probs', old_log_probs), ('advantages', advantages)
+    ('old_log_probs', old_log_probs),
+    ('advantages', advantages),
   ):
     arguments.same_shape(name, array, log_probs.shape, 'log_probs')
   old = jax.lax.stop_gradient(jnp.asarray(old_log_probs))
   advantages = jax.lax.stop_gradient(jnp.asarray(advantages))
   advantages = jnp.where(mask, advantages, 0).astype(log_probs.dtype)
-  difference = (
-      jnp.where(mask, log_probs, 0) - jnp.where(mask, old, 0)
-  ).astype(log_probs.dtype)
+  difference = (jnp.where(mask, log_probs, 0) - jnp.where(mask, old, 0)).astype(
+    log_probs.dtype
+  )
   log_rho = _log_ratio(difference, mask, ratio, step_of_token)
   # exp(20) is far outside of any clip range, and still a finite float32.
   rho = jnp.exp(jnp.clip(log_rho, -20.0, 20.0))
@@ -221,24 +224,27 @@ def policy_loss(
     ceiling = mask & (advantages < 0) & (loss > limit)
     loss = jnp.where(ceiling, limit, loss)
   return PolicyLoss(
-      loss=aggregate(
-          loss, mask, aggregation,
-          step_of_token=step_of_token, normaliser=normaliser,
-      ),
-      clip_share=_mean(clipped.astype(loss.dtype), mask),
-      dual_clip_share=_mean(ceiling.astype(loss.dtype), mask),
-      approximate_kl=_mean(-difference, mask),
-      ratio=jnp.where(mask, rho, 1),
+    loss=aggregate(
+      loss,
+      mask,
+      aggregation,
+      step_of_token=step_of_token,
+      normaliser=normaliser,
+    ),
+    clip_share=_mean(clipped.astype(loss.dtype), mask),
+    dual_clip_share=_mean(ceiling.astype(loss.dtype), mask),
+    approximate_kl=_mean(-difference, mask),
+    ratio=jnp.where(mask, rho, 1),
   )
 
 
 @functools.partial(jax.jit, static_argnames=('estimator', 'clamp'))
 def kl(
-    log_probs: jax.Array,
-    reference_log_probs: jax.Array,
-    *,
-    estimator: str = 'k3',
-    clamp: float | None = None,
+  log_probs: jax.Array,
+  reference_log_probs: jax.Array,
+  *,
+  estimator: str = 'k3',
+  clamp: float | None = None,
 ) -> jax.Array:
   """Estimates KL(policy || reference) from tokens that the policy drew.
 
@@ -261,7 +267,7 @@ def kl(
   arguments.one_of('estimator', estimator, KL_ESTIMATORS)
   log_probs = arguments.floating('log_probs', log_probs)
   arguments.same_shape(
-      'reference_log_probs', reference_log_probs, log_probs.shape, 'log_probs'
+    'reference_log_probs', reference_log_probs, log_probs.shape, 'log_probs'
   )
   d = (jnp.asarray(reference_log_probs) - log_probs).astype(log_probs.dtype)
   if estimator == 'k1':

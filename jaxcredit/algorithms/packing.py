@@ -34,8 +34,7 @@ class Packing:
     rows = np.asarray(rows)
     if rows.shape[:1] != (len(self.index),):
       raise ValueError(
-          f'rows must have {len(self.index)} entries, but have shape '
-          f'{rows.shape}'
+        f'rows must have {len(self.index)} entries, but have shape {rows.shape}'
       )
     dense = np.full((*self.shape, *rows.shape[1:]), fill, rows.dtype)
     dense[tuple(self.index.T)] = rows
@@ -46,7 +45,7 @@ class Packing:
     dense = np.asarray(dense)
     if dense.shape[: len(self.shape)] != self.shape:
       raise ValueError(
-          f'expected a dense array {self.shape} + (...), not {dense.shape}'
+        f'expected a dense array {self.shape} + (...), not {dense.shape}'
       )
     return dense[tuple(self.index.T)]
 
@@ -97,9 +96,9 @@ def pack_groups(group_ids: Sequence[Any]) -> Packing:
 
 
 def pack_steps(
-    group_ids: Sequence[Any],
-    trajectory_ids: Sequence[Any],
-    steps: Sequence[int] | None = None,
+  group_ids: Sequence[Any],
+  trajectory_ids: Sequence[Any],
+  steps: Sequence[int] | None = None,
 ) -> Packing:
   """Packs N steps into [P, G, S].
 
@@ -117,18 +116,19 @@ def pack_steps(
   """
   groups_keys, trajectory_keys = _hashable(group_ids), _hashable(trajectory_ids)
   if len(groups_keys) != len(trajectory_keys) or (
-      steps is not None and len(steps) != len(groups_keys)
+    steps is not None and len(steps) != len(groups_keys)
   ):
     raise ValueError(
-        'group_ids, trajectory_ids and steps must have one entry a row, but '
-        f'have {len(groups_keys)}, {len(trajectory_keys)} and '
-        f'{"none" if steps is None else len(steps)}'
+      'group_ids, trajectory_ids and steps must have one entry a row, but '
+      f'have {len(groups_keys)}, {len(trajectory_keys)} and '
+      f'{"none" if steps is None else len(steps)}'
     )
   if not groups_keys:
     raise ValueError('an empty batch cannot be packed')
   groups, order = _ranks(groups_keys)
-  pairs, pair_order = _ranks(list(zip(groups_keys, trajectory_keys,
-                                      strict=True)))
+  pairs, pair_order = _ranks(
+    list(zip(groups_keys, trajectory_keys, strict=True))
+  )
   group_of_pair = np.array([order[group] for group, _ in pair_order])
   member_of_pair = _positions(group_of_pair)
   if steps is None:
@@ -141,7 +141,7 @@ def pack_steps(
       sorted_times = np.sort(given[rows])
       if (np.diff(sorted_times) == 0).any():
         raise ValueError(
-            f'rollout {list(pair_order)[pair][1]!r} has two steps at one time'
+          f'rollout {list(pair_order)[pair][1]!r} has two steps at one time'
         )
       times[rows] = np.searchsorted(sorted_times, given[rows])
   members = member_of_pair[pairs]
@@ -149,5 +149,5 @@ def pack_steps(
   mask = np.zeros(shape, bool)
   mask[groups, members, times] = True
   return Packing(
-      shape, np.stack([groups, members, times], 1), mask, tuple(order)
+    shape, np.stack([groups, members, times], 1), mask, tuple(order)
   )

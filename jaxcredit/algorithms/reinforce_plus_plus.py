@@ -13,9 +13,7 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from jaxcredit.algorithms import arguments
-from jaxcredit.algorithms import explicit_axes
-from jaxcredit.algorithms import group_statistics
+from jaxcredit.algorithms import arguments, explicit_axes, group_statistics
 from jaxcredit.algorithms import returns as returns_lib
 
 
@@ -26,12 +24,12 @@ def _whiten(values, mask, ddof, eps):
   reference = group_statistics.first_valid(flat, flat_mask)
   difference = group_statistics.from_reference(flat, flat_mask, reference)
   mean, deviation = group_statistics.mean_and_deviation(
-      difference, flat_mask, count, ddof, group_statistics.sum_last
+    difference, flat_mask, count, ddof, group_statistics.sum_last
   )
   # The released form adds eps to the variance, not to the deviation.
   root = jnp.sqrt(deviation * deviation + eps)
   white = group_statistics.standardise(
-      difference, flat_mask, count, mean, deviation, reference, 'none', 0.0
+    difference, flat_mask, count, mean, deviation, reference, 'none', 0.0
   )
   return (white / root).reshape(values.shape)
 
@@ -39,12 +37,12 @@ def _whiten(values, mask, ddof, eps):
 @explicit_axes.under_any_mesh
 @functools.partial(jax.jit, static_argnames=('ddof', 'eps'))
 def advantages(
-    rewards: jax.Array,
-    mask: jax.Array | None = None,
-    *,
-    discount: float = 1.0,
-    ddof: int = 1,
-    eps: float = 1e-8,
+  rewards: jax.Array,
+  mask: jax.Array | None = None,
+  *,
+  discount: float = 1.0,
+  ddof: int = 1,
+  eps: float = 1e-8,
 ) -> jax.Array:
   """Whitened returns.
 
@@ -74,11 +72,11 @@ def advantages(
 @explicit_axes.under_any_mesh
 @functools.partial(jax.jit, static_argnames=('ddof', 'eps'))
 def baseline_advantages(
-    rewards: jax.Array,
-    mask: jax.Array | None = None,
-    *,
-    ddof: int = 1,
-    eps: float = 1e-8,
+  rewards: jax.Array,
+  mask: jax.Array | None = None,
+  *,
+  ddof: int = 1,
+  eps: float = 1e-8,
 ) -> jax.Array:
   """Whitened scores less their group's mean (REINFORCE++-baseline).
 
@@ -102,7 +100,7 @@ def baseline_advantages(
   mask = arguments.boolean_mask('mask', mask, rewards.shape, 'rewards')
   scores = jnp.where(mask, rewards, 0).sum(axis=-1)
   centred = group_statistics.relative_to_group(
-      scores, mask.any(axis=-1), scale='none', ddof=0, eps=0.0
+    scores, mask.any(axis=-1), scale='none', ddof=0, eps=0.0
   )
   spread = jnp.where(mask, centred[..., None], 0)
   return _whiten(spread, mask, ddof, eps)

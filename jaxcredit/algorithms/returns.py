@@ -8,12 +8,10 @@ Masked entries are skipped as if they were not there: a value passes over them
 undiscounted, so that padding may stand anywhere.
 """
 
-
 import jax
 import jax.numpy as jnp
 
-from jaxcredit.algorithms import arguments
-from jaxcredit.algorithms import explicit_axes
+from jaxcredit.algorithms import arguments, explicit_axes
 
 
 def _backwards(step, initial, *sequences):
@@ -26,7 +24,7 @@ def _backwards(step, initial, *sequences):
 @explicit_axes.under_any_mesh
 @jax.jit
 def discounted_returns(
-    rewards: jax.Array, mask: jax.Array | None = None, *, discount: float
+  rewards: jax.Array, mask: jax.Array | None = None, *, discount: float
 ) -> jax.Array:
   """Discounted sum of rewards from each step on.
 
@@ -49,24 +47,30 @@ def discounted_returns(
     reward, valid = now
     total = jnp.where(valid, reward + discount * later, later)
     return total.astype(rewards.dtype), jnp.where(valid, total, 0).astype(
-        rewards.dtype
+      rewards.dtype
     )
 
   safe = jnp.where(mask, rewards, 0)
-  return _backwards(step, jnp.zeros_like(safe[..., 0]) if safe.shape[-1] else
-                    jnp.zeros(safe.shape[:-1], safe.dtype), safe, mask)
+  return _backwards(
+    step,
+    jnp.zeros_like(safe[..., 0])
+    if safe.shape[-1]
+    else jnp.zeros(safe.shape[:-1], safe.dtype),
+    safe,
+    mask,
+  )
 
 
 @explicit_axes.under_any_mesh
 @jax.jit
 def gae(
-    rewards: jax.Array,
-    values: jax.Array,
-    mask: jax.Array | None = None,
-    *,
-    discount: float,
-    gae_lambda: float,
-    bootstrap: float | jax.Array = 0.0,
+  rewards: jax.Array,
+  values: jax.Array,
+  mask: jax.Array | None = None,
+  *,
+  discount: float,
+  gae_lambda: float,
+  bootstrap: float | jax.Array = 0.0,
 ) -> jax.Array:
   """Generalised advantage estimates.
 
@@ -93,8 +97,8 @@ def gae(
   bootstrap = jnp.asarray(bootstrap, rewards.dtype)
   if bootstrap.ndim and bootstrap.shape != rewards.shape[:-1]:
     raise ValueError(
-        f'bootstrap must be a scalar or of shape {rewards.shape[:-1]}, not '
-        f'{bootstrap.shape}'
+      f'bootstrap must be a scalar or of shape {rewards.shape[:-1]}, not '
+      f'{bootstrap.shape}'
     )
 
   def step(later, now):
@@ -103,17 +107,20 @@ def gae(
     error = reward + discount * value_after - value
     advantage_here = error + discount * gae_lambda * advantage
     carry = (
-        jnp.where(valid, advantage_here, advantage).astype(rewards.dtype),
-        jnp.where(valid, value, value_after).astype(rewards.dtype),
+      jnp.where(valid, advantage_here, advantage).astype(rewards.dtype),
+      jnp.where(valid, value, value_after).astype(rewards.dtype),
     )
     return carry, jnp.where(valid, advantage_here, 0).astype(rewards.dtype)
 
   batch = rewards.shape[:-1]
   initial = (
-      jnp.zeros(batch, rewards.dtype),
-      jnp.broadcast_to(bootstrap, batch).astype(rewards.dtype),
+    jnp.zeros(batch, rewards.dtype),
+    jnp.broadcast_to(bootstrap, batch).astype(rewards.dtype),
   )
   return _backwards(
-      step, initial, jnp.where(mask, rewards, 0), jnp.where(mask, values, 0),
-      mask,
+    step,
+    initial,
+    jnp.where(mask, rewards, 0),
+    jnp.where(mask, values, 0),
+    mask,
   )

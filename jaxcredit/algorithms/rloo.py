@@ -1,14 +1,12 @@
 """RLOO: leave-one-out baseline (Ahmadian et al. 2024, arXiv 2402.14740).
 
-  A_i = r_i - mean of the other rollouts' r  =  n / (n - 1) * (r_i - mean(r))
+A_i = r_i - mean of the other rollouts' r  =  n / (n - 1) * (r_i - mean(r))
 """
 
 import jax
 import jax.numpy as jnp
 
-from jaxcredit.algorithms import arguments
-from jaxcredit.algorithms import explicit_axes
-from jaxcredit.algorithms import group_statistics
+from jaxcredit.algorithms import arguments, explicit_axes, group_statistics
 
 
 @explicit_axes.under_any_mesh
@@ -32,7 +30,7 @@ def advantages(scores: jax.Array, mask: jax.Array | None = None) -> jax.Array:
   mask = arguments.boolean_mask('mask', mask, scores.shape, 'scores')
   count = mask.sum(axis=-1, keepdims=True)
   centred = group_statistics.relative_to_group(
-      scores, mask, scale='none', ddof=0, eps=0.0
+    scores, mask, scale='none', ddof=0, eps=0.0
   )
   factor = count / jnp.maximum(count - 1, 1)
   return (centred * factor).astype(scores.dtype)

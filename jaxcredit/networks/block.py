@@ -25,7 +25,7 @@ class Projection(nnx.Module):
   def __init__(self, fan_in, fan_out, *, bias=False, scale=1.0, rngs):
     deviation = scale * fan_in**-0.5
     self.kernel = nnx.Param(
-        deviation * jax.random.normal(rngs.params(), (fan_in, fan_out))
+      deviation * jax.random.normal(rngs.params(), (fan_in, fan_out))
     )
     self.bias = nnx.Param(jnp.zeros((fan_out,))) if bias else None
 
@@ -52,7 +52,7 @@ def rms_norm(x, scale, eps):
   wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
   square = jnp.mean(wide * wide, axis=-1, keepdims=True)
   return (wide * jax.lax.rsqrt(square + eps)).astype(x.dtype) * scale.astype(
-      x.dtype
+    x.dtype
   )
 
 

@@ -43,19 +43,26 @@ class DecoderConfig:
   remat: bool = False
 
   def __post_init__(self):
-    for field in ('vocab_size', 'width', 'layers', 'heads', 'kv_heads',
-                  'head_dim', 'hidden'):
+    for field in (
+      'vocab_size',
+      'width',
+      'layers',
+      'heads',
+      'kv_heads',
+      'head_dim',
+      'hidden',
+    ):
       if getattr(self, field) < 1:
         raise ValueError(
-            f'{field} must be positive, not {getattr(self, field)}'
+          f'{field} must be positive, not {getattr(self, field)}'
         )
     if self.heads % self.kv_heads:
       raise ValueError(
-          f'kv_heads ({self.kv_heads}) must divide heads ({self.heads})'
+        f'kv_heads ({self.kv_heads}) must divide heads ({self.heads})'
       )
     if self.head_dim % 2:
       raise ValueError(
-          f'head_dim must be even for rotary positions, not {self.head_dim}'
+        f'head_dim must be even for rotary positions, not {self.head_dim}'
       )
 
   @classmethod

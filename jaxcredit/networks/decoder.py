@@ -53,16 +53,15 @@ def init(key: jax.Array, config: DecoderConfig) -> Params:
 
   shape = (config.vocab_size, config.width)
   params = {
-      'embedder': {
-          'embedding': config.width**-0.5
-          * jax.random.normal(embedding_key, shape)
-      },
-      'layers': jax.vmap(one_layer)(jax.random.split(layer_key, config.layers)),
-      'final_norm': {'scale': jnp.ones((config.width,))},
+    'embedder': {
+      'embedding': config.width**-0.5 * jax.random.normal(embedding_key, shape)
+    },
+    'layers': jax.vmap(one_layer)(jax.random.split(layer_key, config.layers)),
+    'final_norm': {'scale': jnp.ones((config.width,))},
   }
   if not config.tie_embeddings:
     params['head'] = {
-        'kernel': config.width**-0.5 * jax.random.normal(head_key, shape[::-1])
+      'kernel': config.width**-0.5 * jax.random.normal(head_key, shape[::-1])
     }
   return params
 
@@ -92,9 +91,7 @@ def logits(params: Params, config: DecoderConfig, hidden: jax.Array):
 
 
 def final_norm(params: Params, config: DecoderConfig, x):
-  return block_lib.rms_norm(
-      x, params['final_norm']['scale'], config.norm_eps
-  )
+  return block_lib.rms_norm(x, params['final_norm']['scale'], config.norm_eps)
 
 
 def attend_causally(q, k, v):
@@ -144,13 +141,13 @@ def hidden_states(params: Params, config: DecoderConfig, tokens: jax.Array):
 
 
 def log_probs(
-    params: Params,
-    config: DecoderConfig,
-    tokens: jax.Array,
-    length: jax.Array,
-    *,
-    temperature: float = 1.0,
-    chunk: int = 128,
+  params: Params,
+  config: DecoderConfig,
+  tokens: jax.Array,
+  length: jax.Array,
+  *,
+  temperature: float = 1.0,
+  chunk: int = 128,
 ) -> tuple[jax.Array, jax.Array]:
   """Log-probability of each token given those before it.
 
@@ -172,12 +169,12 @@ def log_probs(
   """
   if tokens.ndim != 2 or length.shape != tokens.shape[:1]:
     raise ValueError(
-        f'tokens must be [N, L] and length [N], not {tokens.shape} and '
-        f'{length.shape}'
+      f'tokens must be [N, L] and length [N], not {tokens.shape} and '
+      f'{length.shape}'
     )
   if temperature <= 0:
     raise ValueError(
-        f'temperature must be positive to score tokens, not {temperature}'
+      f'temperature must be positive to score tokens, not {temperature}'
     )
   n, l = tokens.shape
   hidden = hidden_states(params, config, tokens)[:, :-1]

@@ -69,10 +69,8 @@ def decoding_params(params: decoder.Params) -> dict[str, Any]:
   layers = params['layers']
   count = jax.tree.leaves(layers)[0].shape[0]
   return {
-      **params,
-      'layers': [
-          jax.tree.map(lambda x, i=i: x[i], layers) for i in range(count)
-      ],
+    **params,
+    'layers': [jax.tree.map(lambda x, i=i: x[i], layers) for i in range(count)],
   }
 
 
@@ -80,14 +78,14 @@ def init_cache(config: DecoderConfig, batch: int, capacity: int) -> Cache:
   """An empty cache for `batch` rows of at most `capacity` tokens."""
   if batch < 1 or capacity < 1:
     raise ValueError(
-        f'batch and capacity must be positive, not {batch} and {capacity}'
+      f'batch and capacity must be positive, not {batch} and {capacity}'
     )
   shape = (batch, config.kv_heads, capacity, config.head_dim)
 
   def empty():
     return tuple(
-        jnp.zeros(shape, jnp.dtype(config.compute_dtype))
-        for _ in range(config.layers)
+      jnp.zeros(shape, jnp.dtype(config.compute_dtype))
+      for _ in range(config.layers)
     )
 
   return Cache(empty(), empty(), jnp.zeros((batch,), jnp.int32))
@@ -98,13 +96,13 @@ def grow(cache: Cache, capacity: int) -> Cache:
   """The same cache with room for `capacity` tokens a row."""
   if capacity < cache.capacity:
     raise ValueError(
-        f'a cache of {cache.capacity} tokens cannot shrink to {capacity}'
+      f'a cache of {cache.capacity} tokens cannot shrink to {capacity}'
     )
   more = ((0, 0), (0, 0), (0, capacity - cache.capacity), (0, 0))
   return Cache(
-      tuple(jnp.pad(x, more) for x in cache.keys),
-      tuple(jnp.pad(x, more) for x in cache.values),
-      cache.length,
+    tuple(jnp.pad(x, more) for x in cache.keys),
+    tuple(jnp.pad(x, more) for x in cache.values),
+    cache.length,
   )
 
 
@@ -125,9 +123,7 @@ def _read(params, config, cache, tokens, count):
   offset = jnp.arange(width)
   positions = cache.length[:, None] + offset
   # Padding is written nowhere.
-  target = jnp.where(
-      offset < count[:, None], positions, cache.capacity
-  )
+  target = jnp.where(offset < count[:, None], positions, cache.capacity)
   rows = jnp.arange(batch)[:, None]
   seen = jnp.arange(cache.capacity) <= positions[..., None]  # [B, T, C]
   new_keys, new_values = [], []
@@ -135,10 +131,10 @@ def _read(params, config, cache, tokens, count):
   def attend_to(keys, values):
     def attend(q, k, v):
       k_all = keys.at[rows, :, target].set(
-          k.astype(keys.dtype), mode='drop', unique_indices=True
+        k.astype(keys.dtype), mode='drop', unique_indices=True
       )
       v_all = values.at[rows, :, target].set(
-          v.astype(values.dtype), mode='drop', unique_indices=True
+        v.astype(values.dtype), mode='drop', unique_indices=True
       )
       b, t, h, d = q.shape
       kv = k.shape[2]
@@ -154,10 +150,10 @@ def _read(params, config, cache, tokens, count):
 
   x = decoder.embed(params, config, tokens)
   for weights, keys, values in zip(
-      params['layers'], cache.keys, cache.values, strict=True
+    params['layers'], cache.keys, cache.values, strict=True
   ):
     x, (k_all, v_all) = nnx.merge(graph, weights)(
-        x, positions, attend_to(keys, values)
+      x, positions, attend_to(keys, values)
     )
     new_keys.append(k_all)
     new_values.append(v_all)
@@ -169,18 +165,16 @@ def _last_logits(params, config, x, count):
   """Logits [B, V] behind each row's last token read."""
   last = jnp.maximum(count - 1, 0)
   x = jnp.take_along_axis(x, last[:, None, None], axis=1)[:, 0]
-  return decoder.logits(
-      params, config, decoder.final_norm(params, config, x)
-  )
+  return decoder.logits(params, config, decoder.final_norm(params, config, x))
 
 
 @functools.partial(jax.jit, static_argnames='config', donate_argnames='cache')
 def extend(
-    params: dict[str, Any],
-    config: DecoderConfig,
-    cache: Cache,
-    tokens: jax.Array,
-    count: jax.Array,
+  params: dict[str, Any],
+  config: DecoderConfig,
+  cache: Cache,
+  tokens: jax.Array,
+  count: jax.Array,
 ) -> tuple[Cache, jax.Array]:
   """Reads tokens.
 
@@ -199,22 +193,22 @@ def extend(
 
 
 @functools.partial(
-    jax.jit,
-    static_argnames=('config', 'max_new_tokens', 'stop_tokens'),
-    donate_argnames='cache',
+  jax.jit,
+  static_argnames=('config', 'max_new_tokens', 'stop_tokens'),
+  donate_argnames='cache',
 )
 def sample_turn(
-    params: dict[str, Any],
-    config: DecoderConfig,
-    cache: Cache,
-    keys: jax.Array,
-    tokens: jax.Array,
-    count: jax.Array,
-    *,
-    max_new_tokens: int,
-    stop_tokens: tuple[int, ...],
-    temperature: float | jax.Array = 1.0,
-    active: jax.Array | None = None,
+  params: dict[str, Any],
+  config: DecoderConfig,
+  cache: Cache,
+  keys: jax.Array,
+  tokens: jax.Array,
+  count: jax.Array,
+  *,
+  max_new_tokens: int,
+  stop_tokens: tuple[int, ...],
+  temperature: float | jax.Array = 1.0,
+  active: jax.Array | None = None,
 ) -> Turn:
   """Reads an observation and draws an answer, for each row.
 
@@ -247,9 +241,9 @@ def sample_turn(
     greedy = temperature <= 0
     scores = scores / jnp.where(greedy, 1, temperature)
     noise = jax.vmap(
-        lambda key: jax.random.gumbel(
-            jax.random.fold_in(key, step), scores.shape[1:], scores.dtype
-        )
+      lambda key: jax.random.gumbel(
+        jax.random.fold_in(key, step), scores.shape[1:], scores.dtype
+      )
     )(keys)
     token = jnp.argmax(scores + jnp.where(greedy, 0, noise), axis=-1)
     chosen = jnp.take_along_axis(scores, token[:, None], axis=-1)[:, 0]
@@ -265,7 +259,7 @@ def sample_turn(
     token = jnp.where(running, token, 0)
     out = out.at[:, step].set(token)
     out_log_probs = out_log_probs.at[:, step].set(
-        jnp.where(running, log_prob, 0)
+      jnp.where(running, log_prob, 0)
     )
     one = running.astype(jnp.int32)
     # The stop token is read too: the next observation comes behind it.
@@ -275,15 +269,15 @@ def sample_turn(
     return cache, scores, running, out, out_log_probs, drawn + one, step + 1
 
   carry = (
-      cache,
-      scores,
-      active,
-      jnp.zeros((batch, max_new_tokens), jnp.int32),
-      jnp.zeros((batch, max_new_tokens), scores.dtype),
-      jnp.zeros((batch,), jnp.int32),
-      jnp.zeros((), jnp.int32),
+    cache,
+    scores,
+    active,
+    jnp.zeros((batch, max_new_tokens), jnp.int32),
+    jnp.zeros((batch, max_new_tokens), scores.dtype),
+    jnp.zeros((batch,), jnp.int32),
+    jnp.zeros((), jnp.int32),
   )
   cache, _, _, out, out_log_probs, drawn, _ = jax.lax.while_loop(
-      go_on, next_token, carry
+    go_on, next_token, carry
   )
   return Turn(cache, out, out_log_probs, drawn)

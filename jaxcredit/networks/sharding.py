@@ -16,21 +16,21 @@ AXES = ('data', 'fsdp', 'tensor')
 # Path pattern -> axes of the parameter's last dimensions (a leading layer
 # dimension is never cut).
 RULES = (
-    (r'embedder/embedding$', ('tensor', 'fsdp')),
-    (r'head/kernel$', ('fsdp', 'tensor')),
-    (r'layers/(q|k|v|gate|up)/kernel$', ('fsdp', 'tensor')),
-    (r'layers/(o|down)/kernel$', ('tensor', 'fsdp')),
-    (r'layers/(q|k|v)/bias$', ('tensor',)),
-    (r'norm/scale$', (None,)),
+  (r'embedder/embedding$', ('tensor', 'fsdp')),
+  (r'head/kernel$', ('fsdp', 'tensor')),
+  (r'layers/(q|k|v|gate|up)/kernel$', ('fsdp', 'tensor')),
+  (r'layers/(o|down)/kernel$', ('tensor', 'fsdp')),
+  (r'layers/(q|k|v)/bias$', ('tensor',)),
+  (r'norm/scale$', (None,)),
 )
 
 # Names of activation dimensions -> mesh axes.
 _ACTIVATIONS = {
-    'batch': ('data', 'fsdp'),
-    'heads': 'tensor',
-    'hidden': 'tensor',
-    'vocabulary': 'tensor',
-    None: None,
+  'batch': ('data', 'fsdp'),
+  'heads': 'tensor',
+  'hidden': 'tensor',
+  'vocabulary': 'tensor',
+  None: None,
 }
 
 
@@ -43,14 +43,14 @@ def make_mesh(data: int = 1, fsdp: int = 1, tensor: int = 1) -> Mesh:
   count = data * fsdp * tensor
   if count > jax.device_count():
     raise ValueError(
-        f'a mesh of {data} x {fsdp} x {tensor} needs {count} devices, but '
-        f'there are {jax.device_count()}'
+      f'a mesh of {data} x {fsdp} x {tensor} needs {count} devices, but '
+      f'there are {jax.device_count()}'
     )
   return jax.make_mesh(
-      (data, fsdp, tensor),
-      AXES,
-      axis_types=(AxisType.Auto,) * 3,
-      devices=jax.devices()[:count],
+    (data, fsdp, tensor),
+    AXES,
+    axis_types=(AxisType.Auto,) * 3,
+    devices=jax.devices()[:count],
   )
 
 
@@ -69,10 +69,10 @@ def spec_of(path: str, shape: tuple[int, ...], mesh: Mesh) -> PartitionSpec:
     if re.search(pattern, path):
       axes = (None,) * (len(shape) - len(axes)) + axes
       return PartitionSpec(
-          *(
-              axis if axis and size % mesh.shape[axis] == 0 else None
-              for axis, size in zip(axes, shape, strict=True)
-          )
+        *(
+          axis if axis and size % mesh.shape[axis] == 0 else None
+          for axis, size in zip(axes, shape, strict=True)
+        )
       )
   raise ValueError(f'no sharding rule fits the parameter {path!r}')
 

@@ -26,9 +26,16 @@ class Tokenizer:
   Args:
     backend: of the `tokenizers` library; must know the stop token.
     stop: text of the token that ends an answer.
+    chat: whether a prompt is a user's message in the ChatML form of Qwen.
   """
 
-  def __init__(self, backend: tokenizers.Tokenizer, stop: str = STOP):
+  def __init__(
+    self,
+    backend: tokenizers.Tokenizer,
+    stop: str = STOP,
+    *,
+    chat: bool = False,
+  ):
     eos_id = backend.token_to_id(stop)
     if eos_id is None:
       raise ValueError(f'the tokenizer has no token {stop!r}')
@@ -36,8 +43,20 @@ class Tokenizer:
     # Text that spells a special token out, an observation or a model's own
     # words, must not become that token.
     self._backend.encode_special_tokens = True
-    self._stop = stop
     self.eos_id: int = eos_id
+    self._before: list[int] = []
+    self._after: list[int] = []
+    if chat:
+      opening = backend.token_to_id('<|im_start|>')
+      if opening is None:
+        raise ValueError('a chat needs a tokenizer with <|im_start|>')
+      self._before = [opening, *self.encode('user\n')]
+      self._after = [
+        eos_id,
+        *self.encode('\n'),
+        opening,
+        *self.encode('assistant\n'),
+      ]
 
   @property
   def vocab_size(self) -> int:
@@ -46,6 +65,10 @@ class Tokenizer:
   def encode(self, text: str) -> list[int]:
     """Tokens of a text; a stop token spelt out in it is not one."""
     return self._backend.encode(text, add_special_tokens=False).ids
+
+  def encode_prompt(self, text: str) -> list[int]:
+    """Tokens of what a policy is to answer."""
+    return [*self._before, *self.encode(text), *self._after]
 
   def decode(self, tokens: Sequence[int]) -> str:
     """The text of tokens; bytes that are no UTF-8 become U+FFFD."""
@@ -58,12 +81,14 @@ class Tokenizer:
     self._backend.save(str(folder / 'tokenizer.json'))
 
   @classmethod
-  def load(cls, folder: str | os.PathLike, stop: str = STOP) -> 'Tokenizer':
+  def load(
+    cls, folder: str | os.PathLike, stop: str = STOP, *, chat: bool = False
+  ) -> 'Tokenizer':
     """Reads tokenizer.json; raises FileNotFoundError where there is none."""
     path = pathlib.Path(folder) / 'tokenizer.json'
     if not path.exists():
       raise FileNotFoundError(f'no tokenizer.json in {folder}')
-    return cls(tokenizers.Tokenizer.from_file(str(path)), stop)
+    return cls(tokenizers.Tokenizer.from_file(str(path)), stop, chat=chat)
 
 
 def train_tokenizer(texts: Iterable[str], vocab_size: int = 1536) -> Tokenizer:
@@ -75,32 +100,36 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int = 1536) -> Tokenizer:
   """
   if vocab_size < 257:
     raise ValueError(
-        'vocab_size must be at least 257 (the bytes and the stop token), not '
-        f'{vocab_size}'
+      'vocab_size must be at least 257 (the bytes and the stop token), not '
+      f'{vocab_size}'
     )
   texts = list(texts)
-  things = sorted({word for text in texts for word in _THING.findall(text)},
-                  key=lambda word: (-len(word), word))
+  things = sorted(
+    {word for text in texts for word in _THING.findall(text)},
+    key=lambda word: (-len(word), word),
+  )
   if things:
     words = '|'.join(re.escape(word) for word in things)
     pieces = rf' (?:{words})(?![A-Za-z])| \d+|\n'
   else:
     pieces = r' \d+|\n'
   backend = tokenizers.Tokenizer(models.BPE())
-  backend.pre_tokenizer = pre_tokenizers.Sequence([
+  backend.pre_tokenizer = pre_tokenizers.Sequence(
+    [
       pre_tokenizers.Split(tokenizers.Regex(pieces), 'isolated'),
       pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-  ])
+    ]
+  )
   backend.decoder = decoders.ByteLevel()
   backend.train_from_iterator(
-      texts,
-      trainers.BpeTrainer(
-          vocab_size=vocab_size,
-          # Rare phrases would be learned by heart, and used nowhere else.
-          min_frequency=20,
-          special_tokens=[STOP],
-          initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-          show_progress=False,
-      ),
+    texts,
+    trainers.BpeTrainer(
+      vocab_size=vocab_size,
+      # Rare phrases would be learned by heart, and used nowhere else.
+      min_frequency=20,
+      special_tokens=[STOP],
+      initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+      show_progress=False,
+    ),
   )
   return Tokenizer(backend)

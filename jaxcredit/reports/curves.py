@@ -73,8 +73,10 @@ def draw(run: run_data.RunData) -> figure.Figure:
   timed = [r for r in records if r.get('seconds_rollout') is not None]
   axes[1, 1].stackplot(
     [r['iteration'] for r in timed],
-    [[r['seconds_rollout'] for r in timed], [r['seconds_update'] for r in timed],
-     [r['seconds_credit'] for r in timed]],
+    [
+      [r[f'seconds_{part}'] for r in timed]
+      for part in ('rollout', 'update', 'credit')
+    ],
     labels=('rollout', 'update', 'credit'),
   )  # fmt: skip
   axes[1, 1].set_title('seconds of an iteration')

@@ -252,7 +252,7 @@ class _Batch:
       answer.admissible,
       self.sentences[i // self.group_size],
     )
-    return self.tokenizer.encode(text)
+    return self.tokenizer.encode_prompt(text)
 
   def _stop_if_too_long(self, i: int, prompt: list[int]) -> None:
     episode = self.episodes[i]

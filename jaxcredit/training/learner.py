@@ -190,7 +190,8 @@ class Learner:
     self._lengths = sorted(lengths)
     self._skip_limit = skip_limit
     self._accumulate = jax.jit(self._accumulate_step, donate_argnums=(0,))
-    self._apply = jax.jit(self._apply_step, donate_argnums=(0, 1))
+    # Not the gradients: the result goes into the state's buffers.
+    self._apply = jax.jit(self._apply_step, donate_argnums=(0,))
     self._zeros = jax.jit(
       functools.partial(jax.tree.map, lambda p: jnp.zeros_like(p))
     )

@@ -34,6 +34,8 @@ class LoopOptions:
     max_steps: S.
     temperature: of the sampler.
     minibatches: optimizer steps a pass over the batch.
+    minibatch_rows: rows of an optimizer step, in place of `minibatches`; 0
+      for none.
     epochs: passes over the batch.
     reward_scale: factor on the environment's rewards.
     invalid_penalty: what a step with an invalid action costs.
@@ -49,6 +51,7 @@ class LoopOptions:
   max_steps: int = 50
   temperature: float = 1.0
   minibatches: int = 1
+  minibatch_rows: int = 0
   epochs: int = 1
   reward_scale: float = 10.0
   invalid_penalty: float = 0.1
@@ -238,6 +241,9 @@ class Loop:
         # NaN counts as needed: it must reach the learner and be reported.
         used = np.asarray(flat) != 0
         needed = self._has_credit(packed, used)
+      minibatches = options.minibatches
+      if options.minibatch_rows:
+        minibatches = -(-len(rows) // options.minibatch_rows)
       for epoch in range(options.epochs):
         rng = np.random.default_rng([options.seed, iteration, 7, epoch])
         state, metrics = self._learner.update(
@@ -245,7 +251,7 @@ class Loop:
           packed,
           flat,
           reference=reference,
-          minibatches=options.minibatches,
+          minibatches=minibatches,
           order=rng.permutation(len(rows)),
           needed=needed,
         )

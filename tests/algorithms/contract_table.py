@@ -9,13 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from jaxcredit import dapo
-from jaxcredit import gigpo
-from jaxcredit import grpo
-from jaxcredit import losses
-from jaxcredit import reinforce_plus_plus
-from jaxcredit import returns
-from jaxcredit import rloo
+from jaxcredit import (
+  dapo,
+  gigpo,
+  grpo,
+  losses,
+  reinforce_plus_plus,
+  returns,
+  rloo,
+)
 
 
 @dataclasses.dataclass(frozen=True)

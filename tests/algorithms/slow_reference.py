@@ -15,7 +15,9 @@ def deviation(values, ddof):
   if len(values) <= ddof:
     return 0.0
   m = mean(values)
-  return math.sqrt(math.fsum((v - m) ** 2 for v in values) / (len(values) - ddof))
+  return math.sqrt(
+    math.fsum((v - m) ** 2 for v in values) / (len(values) - ddof)
+  )
 
 
 def alike(values):
@@ -48,9 +50,7 @@ def grpo(scores, *, scale='std', ddof=1, eps=1e-6):
 def rloo(scores):
   if len(scores) < 2:
     return [0.0] * len(scores)
-  return [
-    s - (math.fsum(scores) - s) / (len(scores) - 1) for s in scores
-  ]
+  return [s - (math.fsum(scores) - s) / (len(scores) - 1) for s in scores]
 
 
 def gae(rewards, values, discount, gae_lambda, bootstrap=0.0):
@@ -109,8 +109,8 @@ def gigpo(
       statistics = rows if episode_statistics == 'steps' else taken
       episode = relative(score - penalty, statistics, scale, ddof, eps)
       step = relative(value - penalty, by_anchor[anchor], scale, ddof, eps)
-      credit.append((
-        episode_weight * episode + step_weight * step, episode, step
-      ))
+      credit.append(
+        (episode_weight * episode + step_weight * step, episode, step)
+      )
     out.append(credit)
   return out

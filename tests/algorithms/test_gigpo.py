@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jaxcredit import gigpo
-from jaxcredit import grpo
+from jaxcredit import gigpo, grpo
 from tests.algorithms import slow_reference
 
 G, S = 4, 5
@@ -38,9 +37,7 @@ def test_by_hand():
   # Two rollouts of two steps; the first state is shared, the second not.
   rewards = jnp.array([[0.0, 1.0], [0.0, 0.0]])
   anchors = jnp.array([[7, 8], [7, 9]])
-  result = gigpo.advantages(
-    rewards, None, anchors, discount=0.5, scale='none'
-  )
+  result = gigpo.advantages(rewards, None, anchors, discount=0.5, scale='none')
   np.testing.assert_array_equal(result.anchor_group, [[0, 1], [0, 3]])
   # Returns 1 and 0: episode part +-0.5. Step returns of the shared state 0.5
   # and 0: step part +-0.25.
@@ -73,7 +70,9 @@ def test_statistics_over_steps_weigh_long_rollouts():
     return float(parts[0, 0]), float(parts[7, 0])
 
   released = {'episode_statistics': 'steps'}
-  assert episode(scale='none', **released) == pytest.approx((8.333, -1.667), abs=1e-3)
+  assert episode(scale='none', **released) == pytest.approx(
+    (8.333, -1.667), abs=1e-3
+  )
   assert episode(scale='none') == pytest.approx((5, -5))
   assert episode(**released) == pytest.approx((2.23, -0.45), abs=5e-3)
   assert episode() == pytest.approx((0.935, -0.935), abs=1e-3)

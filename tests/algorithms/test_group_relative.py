@@ -6,11 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jaxcredit import dapo
-from jaxcredit import grpo
-from jaxcredit import reinforce_plus_plus
-from jaxcredit import returns
-from jaxcredit import rloo
+from jaxcredit import dapo, grpo, reinforce_plus_plus, returns, rloo
 from tests.algorithms import slow_reference
 
 scores = st.lists(
@@ -19,7 +15,7 @@ scores = st.lists(
 
 
 def pad(values, size=9):
-  """A list as an array of fixed size with its mask, so that it compiles once."""
+  """A list as an array of fixed size, which compiles once, and its mask."""
   array = np.full(size, np.nan, np.float32)
   array[: len(values)] = values
   return array, np.arange(size) < len(values)
@@ -76,9 +72,7 @@ def test_rloo_slow_reference(values):
 def test_equal_members_give_exactly_zero(size, value):
   array = np.full(400, np.nan, np.float32)
   array[:size] = value
-  assert not np.asarray(
-    grpo.advantages(array, np.arange(400) < size)
-  ).any()
+  assert not np.asarray(grpo.advantages(array, np.arange(400) < size)).any()
 
 
 def test_returns_of_a_discounted_success_give_exactly_zero():
@@ -169,7 +163,9 @@ def test_reinforce_plus_plus_baseline_by_hand():
   rewards = jnp.array([[[0.0, 1.0], [0.0, 3.0]], [[5.0, 0.0], [5.0, 0.0]]])
   result = reinforce_plus_plus.baseline_advantages(rewards, eps=0.0)
   centred = np.array([[[-1, -1], [1, 1]], [[0, 0], [0, 0]]])
-  np.testing.assert_allclose(result, centred / np.std(centred, ddof=1), atol=1e-6)
+  np.testing.assert_allclose(
+    result, centred / np.std(centred, ddof=1), atol=1e-6
+  )
 
 
 def test_group_filter():

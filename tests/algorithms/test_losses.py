@@ -23,9 +23,7 @@ STEPS = jnp.array([[0, 0, 1, -1], [0, -1, -1, -1]])
   ],
 )
 def test_aggregations(aggregation, expected):
-  result = losses.aggregate(
-    VALUES, MASK, aggregation, step_of_token=STEPS
-  )
+  result = losses.aggregate(VALUES, MASK, aggregation, step_of_token=STEPS)
   np.testing.assert_allclose(result, expected, rtol=1e-6)
 
 
@@ -75,7 +73,9 @@ def loss_of(ratio, advantage, **options):
   ],
 )
 def test_clip(ratio, advantage, options, expected):
-  assert loss_of(ratio, advantage, **options) == pytest.approx(expected, rel=1e-5)
+  assert loss_of(ratio, advantage, **options) == pytest.approx(
+    expected, rel=1e-5
+  )
 
 
 def test_gradient_at_ratio_one_is_the_policy_gradient():
@@ -84,14 +84,16 @@ def test_gradient_at_ratio_one_is_the_policy_gradient():
   mask = jnp.array([[1, 1, 1, 0]], bool)
   for ratio in losses.RATIOS:
     gradient = jax.grad(
-      lambda x, ratio=ratio: losses.policy_loss(
-        x,
-        log_probs,
-        advantages,
-        mask,
-        ratio=ratio,
-        step_of_token=jnp.array([[0, 1, 2, -1]]),
-      ).loss
+      lambda x, ratio=ratio: (
+        losses.policy_loss(
+          x,
+          log_probs,
+          advantages,
+          mask,
+          ratio=ratio,
+          step_of_token=jnp.array([[0, 1, 2, -1]]),
+        ).loss
+      )
     )(log_probs)
     if ratio == 'sequence':
       # The ratio is the geometric mean: each token carries the mean advantage.
@@ -138,9 +140,7 @@ def test_shares():
 
 def test_no_gradient_through_old_and_advantages():
   def loss(old, advantages):
-    return losses.policy_loss(
-      jnp.array([[-1.0]]), old, advantages
-    ).loss
+    return losses.policy_loss(jnp.array([[-1.0]]), old, advantages).loss
 
   for gradient in jax.grad(loss, (0, 1))(
     jnp.array([[-1.2]]), jnp.array([[2.0]])
@@ -150,7 +150,9 @@ def test_no_gradient_through_old_and_advantages():
 
 def test_huge_ratios_stay_finite():
   def loss(x):
-    return losses.policy_loss(x, jnp.full((1, 1), -500.0), -jnp.ones((1, 1))).loss
+    return losses.policy_loss(
+      x, jnp.full((1, 1), -500.0), -jnp.ones((1, 1))
+    ).loss
 
   value, gradient = jax.value_and_grad(loss)(jnp.zeros((1, 1)))
   assert np.isfinite(value)

@@ -5,8 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jaxcredit import gigpo
-from jaxcredit import packing
+from jaxcredit import gigpo, packing
 
 
 @given(st.lists(st.sampled_from('abc'), min_size=1, max_size=12))
@@ -17,8 +16,9 @@ def test_groups_round_trip(ids):
   np.testing.assert_array_equal(packed.unpack(dense), rows)
   assert packed.mask.sum() == len(ids)
   for p, name in enumerate(packed.group_ids):
-    members = [tuple(r) for r, i in zip(rows.tolist(), ids, strict=True)
-               if i == name]
+    members = [
+      tuple(r) for r, i in zip(rows.tolist(), ids, strict=True) if i == name
+    ]
     np.testing.assert_array_equal(dense[p][packed.mask[p]], members)
 
 

@@ -1,0 +1,284 @@
+"""The decoder against a slow reference, and its sharding."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxcredit.networks import config as config_lib
+from jaxcredit.networks import decoder, sharding
+
+SIZES = {
+  'vocab_size': 40, 'width': 16, 'layers': 2, 'heads': 4, 'kv_heads': 2,
+  'head_dim': 8, 'hidden': 24,
+}  # fmt: skip
+VARIANTS = {
+  'plain': {},
+  'qwen2': {'qkv_bias': True, 'tie_embeddings': False},
+  'qwen3': {'qk_norm': True},
+  'one_kv_head': {'kv_heads': 1},
+  'remat': {'remat': True},
+}
+
+
+def build(variant='plain', **changes):
+  config = config_lib.DecoderConfig(**{**SIZES, **VARIANTS[variant], **changes})
+  params = decoder.init(jax.random.key(0), config)
+  # Zeros and ones would hide a bias or a scale that is not applied.
+  leaves, tree = jax.tree.flatten(params)
+  keys = jax.random.split(jax.random.key(1), len(leaves))
+  leaves = [
+    x + 0.1 * jax.random.normal(k, x.shape)
+    for x, k in zip(leaves, keys, strict=True)
+  ]
+  return config, jax.tree.unflatten(tree, leaves)
+
+
+def slow_logits(params, config, tokens):
+  """One row, one position and one head at a time, in NumPy."""
+  p = jax.tree.map(np.asarray, params)
+
+  def norm(x, scale):
+    return x / np.sqrt((x * x).mean() + config.norm_eps) * scale
+
+  def rotate(x, position):
+    half = config.head_dim // 2
+    out = x.copy()
+    for i in range(half):
+      angle = position * config.rope_base ** (-i / half)
+      a, b = x[i], x[i + half]
+      out[i] = a * np.cos(angle) - b * np.sin(angle)
+      out[i + half] = b * np.cos(angle) + a * np.sin(angle)
+    return out
+
+  xs = [p['embedder']['embedding'][t] for t in tokens]
+  for layer in range(config.layers):
+    w = jax.tree.map(lambda x, layer=layer: x[layer], p['layers'])
+
+    def project(name, x, w=w):
+      y = x @ w[name]['kernel']
+      return y + w[name]['bias'] if w[name].get('bias') is not None else y
+
+    queries, keys, values = [], [], []
+    for position, x in enumerate(xs):
+      h = norm(x, w['attention_norm']['scale'])
+      q = project('q', h).reshape(config.heads, -1)
+      k = project('k', h).reshape(config.kv_heads, -1)
+      if config.qk_norm:
+        q = np.stack([norm(a, w['q_norm']['scale']) for a in q])
+        k = np.stack([norm(a, w['k_norm']['scale']) for a in k])
+      queries.append(np.stack([rotate(a, position) for a in q]))
+      keys.append(np.stack([rotate(a, position) for a in k]))
+      values.append(project('v', h).reshape(config.kv_heads, -1))
+    new = []
+    for position, x in enumerate(xs):
+      mixed = []
+      for head in range(config.heads):
+        kv = head // (config.heads // config.kv_heads)
+        scores = np.array(
+          [
+            queries[position][head] @ keys[s][kv] / np.sqrt(config.head_dim)
+            for s in range(position + 1)
+          ]
+        )
+        weights = np.exp(scores - scores.max())
+        weights /= weights.sum()
+        mixed.append(sum(a * values[s][kv] for s, a in enumerate(weights)))
+      x = x + project('o', np.concatenate(mixed))
+      h = norm(x, w['unit_norm']['scale'])
+      gate = project('gate', h)
+      x = x + project('down', gate / (1 + np.exp(-gate)) * project('up', h))
+      new.append(x)
+    xs = new
+  final = [norm(x, p['final_norm']['scale']) for x in xs]
+  head = (
+    p['embedder']['embedding'].T
+    if config.tie_embeddings
+    else p['head']['kernel']
+  )
+  return np.stack(final) @ head
+
+
+def log_softmax(x):
+  x = x - x.max(-1, keepdims=True)
+  return x - np.log(np.exp(x).sum(-1, keepdims=True))
+
+
+@pytest.mark.parametrize('variant', VARIANTS)
+def test_slow_reference(variant):
+  config, params = build(variant)
+  rng = np.random.default_rng(0)
+  tokens = rng.integers(0, 40, (3, 9)).astype(np.int32)
+  length = np.array([9, 5, 1], np.int32)
+  log_probs, entropy = decoder.log_probs(
+    params, config, tokens, length, temperature=0.7, chunk=4
+  )
+  for n in range(3):
+    expected = log_softmax(
+      slow_logits(params, config, tokens[n]).astype(np.float64) / 0.7
+    )
+    for t in range(9):
+      if 1 <= t < length[n]:
+        np.testing.assert_allclose(
+          log_probs[n, t], expected[t - 1, tokens[n, t]], atol=2e-5
+        )
+        np.testing.assert_allclose(
+          entropy[n, t],
+          -(np.exp(expected[t - 1]) * expected[t - 1]).sum(),
+          atol=2e-5,
+        )
+      else:
+        assert log_probs[n, t] == 0 == entropy[n, t]
+
+
+def test_padding_changes_nothing():
+  config, params = build()
+  tokens = np.arange(12, dtype=np.int32).reshape(1, 12)
+  length = np.array([7], np.int32)
+  other = tokens.copy()
+  other[:, 7:] = 39
+  first, _ = decoder.log_probs(params, config, tokens, length)
+  second, _ = decoder.log_probs(params, config, other, length)
+  longer, _ = decoder.log_probs(
+    params, config, np.pad(tokens, ((0, 0), (0, 9))), length
+  )
+  np.testing.assert_array_equal(first, second)
+  np.testing.assert_allclose(longer[:, :12], first, atol=1e-6)
+
+
+@pytest.mark.parametrize('chunk', [1, 3, 128])
+def test_chunks_change_nothing(chunk):
+  config, params = build()
+  tokens = np.arange(12, dtype=np.int32).reshape(2, 6)
+  length = np.array([6, 6], np.int32)
+
+  def total(params, chunk):
+    log_probs, entropy = decoder.log_probs(
+      params, config, tokens, length, chunk=chunk
+    )
+    return log_probs.sum() + entropy.sum()
+
+  expected = jax.value_and_grad(total)(params, 5)
+  result = jax.value_and_grad(total)(params, chunk)
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5),
+    result,
+    expected,
+  )
+
+
+def test_vocabulary_never_meets_all_positions():
+  config, params = build(vocab_size=5000)
+  tokens = jnp.zeros((4, 257), jnp.int32)
+
+  def loss(params):
+    return decoder.log_probs(
+      params, config, tokens, jnp.full((4,), 257), chunk=16
+    )[0].sum()
+
+  text = str(jax.make_jaxpr(jax.grad(loss))(params))
+  assert '4,16,5000' in text
+  for shape in ('4,256,5000', '4,257,5000', '16,4,16,5000'):
+    assert shape not in text
+
+
+def test_remat_changes_nothing():
+  config, params = build()
+  again = config_lib.DecoderConfig(**SIZES, remat=True)
+  tokens = jnp.arange(10, dtype=jnp.int32)[None]
+
+  def gradient(config):
+    return jax.grad(
+      lambda p: decoder.log_probs(p, config, tokens, jnp.array([10]))[0].sum()
+    )(params)
+
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5),
+    gradient(config),
+    gradient(again),
+  )
+
+
+def test_bfloat16_is_near():
+  config, params = build()
+  low = config_lib.DecoderConfig(**SIZES, compute_dtype='bfloat16')
+  tokens, length = jnp.arange(8, dtype=jnp.int32)[None], jnp.array([8])
+  exact, _ = decoder.log_probs(params, config, tokens, length)
+  near, _ = decoder.log_probs(params, low, tokens, length)
+  assert near.dtype == jnp.float32
+  np.testing.assert_allclose(near, exact, atol=0.15)
+
+
+@pytest.mark.parametrize('mesh_shape', [(8, 1, 1), (2, 2, 2), (1, 4, 2)])
+def test_sharded_equals_unsharded(mesh_shape):
+  config, params = build('qwen2')
+  tokens = jax.random.randint(jax.random.key(2), (8, 12), 0, 40)
+  length = jnp.full((8,), 12)
+
+  def loss(params, tokens, length):
+    log_probs, _ = decoder.log_probs(params, config, tokens, length)
+    return log_probs.mean()
+
+  expected = jax.value_and_grad(loss)(params, tokens, length)
+  mesh = sharding.make_mesh(*mesh_shape)
+  placed = jax.device_put(params, sharding.shardings(params, mesh))
+  rows = jax.sharding.NamedSharding(
+    mesh, jax.sharding.PartitionSpec(('data', 'fsdp'))
+  )
+  with jax.set_mesh(mesh):
+    result = jax.jit(jax.value_and_grad(loss))(
+      placed, jax.device_put(tokens, rows), jax.device_put(length, rows)
+    )
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5),
+    jax.device_get(result),
+    expected,
+  )
+  if mesh_shape[2] > 1:
+    q = placed['layers']['q']['kernel']
+    assert q.addressable_shards[0].data.shape != q.shape
+
+
+def test_every_parameter_has_a_rule():
+  mesh = sharding.make_mesh(2, 2, 2)
+  for variant in VARIANTS:
+    config, _ = build(variant)
+    shapes = jax.eval_shape(lambda c=config: decoder.init(jax.random.key(0), c))
+    sharding.shardings(shapes, mesh)
+  with pytest.raises(ValueError, match="no sharding rule fits .*'new/thing'"):
+    sharding.spec_of('new/thing', (2,), mesh)
+  with pytest.raises(ValueError, match='needs 16 devices'):
+    sharding.make_mesh(4, 2, 2)
+
+
+def test_presets():
+  tiny = config_lib.DecoderConfig.tiny(1000)
+  assert (
+    decoder.count_parameters(decoder.init(jax.random.key(0), tiny)) == 718_720
+  )
+  qwen = config_lib.DecoderConfig.qwen2_5_1_5b()
+  shapes = jax.eval_shape(lambda: decoder.init(jax.random.key(0), qwen))
+  # The model card: 1.54 billion.
+  assert decoder.count_parameters(shapes) == 1_543_714_304
+
+
+@pytest.mark.parametrize(
+  ('change', 'message'),
+  [
+    ({'kv_heads': 3}, 'must divide heads'),
+    ({'head_dim': 7}, 'head_dim must be even'),
+    ({'layers': 0}, 'layers must be positive'),
+  ],
+)
+def test_wrong_configurations(change, message):
+  with pytest.raises(ValueError, match=message):
+    config_lib.DecoderConfig(**{**SIZES, **change})
+
+
+def test_wrong_arguments():
+  config, params = build()
+  tokens = jnp.zeros((2, 4), jnp.int32)
+  with pytest.raises(ValueError, match=r'tokens must be \[N, L\]'):
+    decoder.log_probs(params, config, tokens[0], jnp.array([4]))
+  with pytest.raises(ValueError, match='temperature must be positive'):
+    decoder.log_probs(params, config, tokens, jnp.array([4, 4]), temperature=0)
