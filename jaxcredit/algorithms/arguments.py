@@ -56,6 +56,15 @@ def floating(name: str, array) -> jax.Array:
   return array.astype(jnp.result_type(float))
 
 
+def wide(array: jax.Array) -> jax.Array:
+  """The array in float32 or wider.
+
+  Half-precision sums round by more than the differences that credit is made
+  of; results go back to the dtype of the argument.
+  """
+  return array.astype(jnp.promote_types(array.dtype, jnp.float32))
+
+
 def boolean_mask(name: str, mask, shape, of: str) -> jax.Array:
   """A boolean mask of the shape asked for; None means that all counts."""
   if mask is None:

@@ -18,7 +18,8 @@ What the released code (verl-agent) does differently, and how to get it:
 * It charges an answer of wrong form to its own step, in both parts:
   `penalties`. They do not enter the discounted return of earlier steps. With
   'trajectories' they do not enter the statistics either (in the released code
-  one step's penalty, whichever comes first, does).
+  one step's penalty, whichever comes first, does), and with scale='std' they
+  are left out of the episode part of a group whose returns are all equal.
 * A rollout without companions gets its raw score as episode part:
   singleton='score'. Here it gets 0 unless asked for.
 * Steps that were duplicated to fill a batch enter its statistics; here nothing
@@ -256,17 +257,17 @@ def _episode_part(
     mean, deviation = group_statistics.mean_and_deviation(
       difference, taken, count, ddof, group_statistics.sum_last
     )
-    result = group_statistics.standardise(
-      difference[..., None] - penalties,
-      mask,
-      count[..., None],
-      mean[..., None],
-      deviation[..., None],
-      reference[..., None],
-      scale,
-      eps,
+    relative = group_statistics.standardise(
+      difference, taken, count, mean, deviation, reference, scale, eps
     )
+    charge = penalties
+    if scale == 'std':
+      # Where nothing differs there is no unit to measure a penalty in.
+      equal = group_statistics.alike(deviation, count, reference)
+      unit = jnp.where(equal, jnp.inf, deviation + eps)[..., None]
+      charge = penalties / unit
     lone = count[..., None] == 1
+    result = jnp.where(mask & ~lone, relative[..., None] - charge, 0)
   if singleton == 'score':
     result = jnp.where(lone & mask, scores[..., None] - penalties, result)
   return result
@@ -299,8 +300,9 @@ def _advantages(
   singleton,
 ):
   ids = _group_ids(words, mask)
-  rewards = jnp.where(mask, rewards, 0)
-  penalties = jnp.where(mask, penalties, 0)
+  dtype = rewards.dtype
+  rewards = jnp.where(mask, arguments.wide(rewards), 0)
+  penalties = jnp.where(mask, arguments.wide(penalties), 0)
   step_returns = returns_lib.discounted_returns(
     rewards, mask, discount=discount
   )
@@ -316,7 +318,9 @@ def _advantages(
   )
   step = _step_part(step_returns - penalties, mask, ids, scale, ddof, eps)
   total = episode_weight * episode + step_weight * step
-  return Advantages(total.astype(rewards.dtype), episode, step, ids)
+  return Advantages(
+    total.astype(dtype), episode.astype(dtype), step.astype(dtype), ids
+  )
 
 
 def advantages(

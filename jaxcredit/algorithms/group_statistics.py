@@ -18,6 +18,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+# Whether differences are divided by the deviation.
+SCALES = ('std', 'none')
+# What the only member of a group gets: nothing, or its raw score as in the code
+# released with verl.
+SINGLETONS = ('zero', 'score')
+
 # Spread, in units of the last place of the values, up to which members count
 # as equal. Returns that agree mathematically differ by a few units when their
 # sums were taken in another order.
@@ -61,6 +67,13 @@ def mean_and_deviation(
   return mean, deviation
 
 
+def alike(deviation, count, reference):
+  """Whether a group has no spread but that of rounding, or one member."""
+  unit = np.finfo(deviation.dtype).eps
+  rounding = _ROUNDING_UNITS * unit * jnp.abs(reference)
+  return (deviation <= rounding) | (count < 2)
+
+
 def standardise(
   difference, mask, count, mean, deviation, reference, scale, eps
 ):
@@ -73,17 +86,12 @@ def standardise(
     scale: 'std' divides, 'none' does not.
     eps: added to the deviation.
   """
-  unit = np.finfo(difference.dtype).eps
-  # Written so that a NaN is never taken for equality. A group too small for
-  # `ddof` has no spread by definition, and one with a huge reference (inf)
-  # must not pass as equal.
-  magnitude = jnp.where(jnp.isfinite(reference), jnp.abs(reference), 0)
-  alike = (deviation <= _ROUNDING_UNITS * unit * magnitude) | (count < 2)
   centred = difference - mean
-  alike &= jnp.isfinite(centred) | (count < 2)
+  # A NaN or an infinity is never taken for equality, not even with itself.
+  equal = alike(deviation, count, reference) & jnp.isfinite(centred)
   if scale == 'std':
-    centred = centred / jnp.where(alike, 1, deviation + eps)
-  return jnp.where(mask & ~alike, centred, 0)
+    centred = centred / jnp.where(equal, 1, deviation + eps)
+  return jnp.where(mask & ~equal, centred, 0)
 
 
 def sum_last(x: jax.Array) -> jax.Array:

@@ -18,8 +18,8 @@ import jax.numpy as jnp
 
 from jaxcredit.algorithms import arguments, explicit_axes, group_statistics
 
-SCALES = ('std', 'none')
-SINGLETONS = ('zero', 'score')
+SCALES = group_statistics.SCALES
+SINGLETONS = group_statistics.SINGLETONS
 
 
 @explicit_axes.under_any_mesh
@@ -60,9 +60,9 @@ def advantages(
   scores = arguments.floating('scores', scores)
   mask = arguments.boolean_mask('mask', mask, scores.shape, 'scores')
   result = group_statistics.relative_to_group(
-    scores, mask, scale=scale, ddof=ddof, eps=eps
+    arguments.wide(scores), mask, scale=scale, ddof=ddof, eps=eps
   )
   if singleton == 'score':
     alone = mask & (mask.sum(axis=-1, keepdims=True) == 1)
     result = jnp.where(alone, scores, result)
-  return result
+  return result.astype(scores.dtype)

@@ -13,7 +13,8 @@ Aggregations of token losses to a number, under their usual names:
   'seq-mean-token-sum'       sum over each row, mean over rows
   'seq-mean-token-mean'      mean over each row, mean over rows (GRPO)
   'seq-mean-token-sum-norm'  sum over each row / `normaliser`, mean over rows
-                             (Dr. GRPO; verl sums over rows instead)
+                             (Dr. GRPO; verl sums over rows instead, which
+                             normaliser = L / N gives)
   'step-mean'                mean over each step's tokens, mean over steps
                              (GiGPO's 1 / (N T) sum over actions)
 
@@ -67,12 +68,16 @@ def _mean(values, mask):
 
 
 def _steps(step_of_token, mask, name):
-  """Step of each token, L for tokens of no step, checked."""
+  """Step of each token, from 0 in each row; L for tokens of no step."""
   if step_of_token is None:
     raise ValueError(f'{name} needs step_of_token')
   arguments.same_shape('step_of_token', step_of_token, mask.shape, 'mask')
   step = jnp.asarray(step_of_token)
-  return jnp.where(mask & (step >= 0), step, mask.shape[-1])
+  drawn = mask & (step >= 0)
+  # A row may hold a late step alone, whose number is beyond the row's length.
+  far = jnp.iinfo(step.dtype).max
+  first = jnp.where(drawn, step, far).min(axis=-1, keepdims=True)
+  return jnp.where(drawn, step - first, mask.shape[-1])
 
 
 @explicit_axes.under_any_mesh
@@ -101,7 +106,7 @@ def aggregate(
     values: float [..., L].
     mask: bool [..., L]; None for all.
     aggregation: one of AGGREGATIONS.
-    step_of_token: int32 [..., L], below L, for 'step-mean'.
+    step_of_token: int32 [..., L], for 'step-mean': consecutive steps in a row.
     normaliser: for 'seq-mean-token-sum-norm'; L by default.
 
   Returns:
@@ -113,21 +118,22 @@ def aggregate(
   arguments.one_of('aggregation', aggregation, AGGREGATIONS)
   arguments.axes('values', values, 1, '[..., L]')
   values = arguments.floating('values', values)
+  dtype = values.dtype
   mask = arguments.boolean_mask('mask', mask, values.shape, 'values')
-  values = jnp.where(mask, values, 0)
+  values = jnp.where(mask, arguments.wide(values), 0)
   if aggregation == 'token-mean':
-    return _mean(values, mask)
+    return _mean(values, mask).astype(dtype)
   if aggregation == 'step-mean':
     step = _steps(step_of_token, mask, "aggregation 'step-mean'")
     sums = _sum_by_step(values, step)[..., :-1]
     counts = _sum_by_step(mask.astype(values.dtype), step)[..., :-1]
-    return _mean(sums / jnp.maximum(counts, 1), counts > 0)
+    return _mean(sums / jnp.maximum(counts, 1), counts > 0).astype(dtype)
   rows = values.sum(axis=-1)
   if aggregation == 'seq-mean-token-mean':
     rows = rows / jnp.maximum(mask.sum(axis=-1), 1).astype(values.dtype)
   elif aggregation == 'seq-mean-token-sum-norm':
     rows = rows / (values.shape[-1] if normaliser is None else normaliser)
-  return _mean(rows, mask.any(axis=-1))
+  return _mean(rows, mask.any(axis=-1)).astype(dtype)
 
 
 def _log_ratio(log_ratio, mask, ratio, step_of_token):
@@ -199,6 +205,8 @@ def policy_loss(
     raise ValueError(f'dual_clip must be above 1, not {dual_clip}')
   arguments.axes('log_probs', log_probs, 1, '[..., L]')
   log_probs = arguments.floating('log_probs', log_probs)
+  dtype = log_probs.dtype
+  log_probs = arguments.wide(log_probs)
   mask = arguments.boolean_mask('mask', mask, log_probs.shape, 'log_probs')
   for name, array in (
     ('old_log_probs', old_log_probs),
@@ -223,18 +231,19 @@ def policy_loss(
     limit = -dual_clip * advantages
     ceiling = mask & (advantages < 0) & (loss > limit)
     loss = jnp.where(ceiling, limit, loss)
+  total = aggregate(
+    loss,
+    mask,
+    aggregation,
+    step_of_token=step_of_token,
+    normaliser=normaliser,
+  )
   return PolicyLoss(
-    loss=aggregate(
-      loss,
-      mask,
-      aggregation,
-      step_of_token=step_of_token,
-      normaliser=normaliser,
-    ),
-    clip_share=_mean(clipped.astype(loss.dtype), mask),
-    dual_clip_share=_mean(ceiling.astype(loss.dtype), mask),
-    approximate_kl=_mean(-difference, mask),
-    ratio=jnp.where(mask, rho, 1),
+    loss=total.astype(dtype),
+    clip_share=_mean(clipped.astype(loss.dtype), mask).astype(dtype),
+    dual_clip_share=_mean(ceiling.astype(loss.dtype), mask).astype(dtype),
+    approximate_kl=_mean(-difference, mask).astype(dtype),
+    ratio=jnp.where(mask, rho, 1).astype(dtype),
   )
 
 
@@ -269,7 +278,9 @@ def kl(
   arguments.same_shape(
     'reference_log_probs', reference_log_probs, log_probs.shape, 'log_probs'
   )
-  d = (jnp.asarray(reference_log_probs) - log_probs).astype(log_probs.dtype)
+  d = arguments.wide(jnp.asarray(reference_log_probs)) - arguments.wide(
+    log_probs
+  )
   if estimator == 'k1':
     result = -d
   elif estimator == 'k2':
@@ -281,7 +292,7 @@ def kl(
     result = jnp.expm1(jnp.minimum(d, 20.0)) - d
   if clamp is not None:
     result = jnp.clip(result, -clamp, clamp)
-  return result
+  return result.astype(log_probs.dtype)
 
 
 @jax.jit
@@ -299,6 +310,7 @@ def entropy(logits: jax.Array) -> jax.Array:
   """
   arguments.axes('logits', logits, 1, '[..., V]')
   logits = arguments.floating('logits', logits)
-  log_p = jax.nn.log_softmax(logits, axis=-1)
+  log_p = jax.nn.log_softmax(arguments.wide(logits), axis=-1)
   p = jnp.exp(log_p)
-  return -jnp.sum(jnp.where(p > 0, p * jnp.where(p > 0, log_p, 0), 0), axis=-1)
+  terms = jnp.where(p > 0, p * jnp.where(p > 0, log_p, 0), 0)
+  return -jnp.sum(terms, axis=-1).astype(logits.dtype)

@@ -26,8 +26,10 @@ def _whiten(values, mask, ddof, eps):
   mean, deviation = group_statistics.mean_and_deviation(
     difference, flat_mask, count, ddof, group_statistics.sum_last
   )
-  # The released form adds eps to the variance, not to the deviation.
-  root = jnp.sqrt(deviation * deviation + eps)
+  # The released form adds eps to the variance, not to the deviation. Where both
+  # are 0 nothing differs, and what is divided is 0.
+  variance = deviation * deviation + eps
+  root = jnp.sqrt(jnp.where(variance > 0, variance, 1))
   white = group_statistics.standardise(
     difference, flat_mask, count, mean, deviation, reference, 'none', 0.0
   )
@@ -65,18 +67,21 @@ def advantages(
   arguments.axes('rewards', rewards, 1, '[..., S]')
   rewards = arguments.floating('rewards', rewards)
   mask = arguments.boolean_mask('mask', mask, rewards.shape, 'rewards')
-  totals = returns_lib.discounted_returns(rewards, mask, discount=discount)
-  return _whiten(totals, mask, ddof, eps)
+  totals = returns_lib.discounted_returns(
+    arguments.wide(rewards), mask, discount=discount
+  )
+  return _whiten(totals, mask, ddof, eps).astype(rewards.dtype)
 
 
 @explicit_axes.under_any_mesh
-@functools.partial(jax.jit, static_argnames=('ddof', 'eps'))
+@functools.partial(jax.jit, static_argnames=('ddof', 'eps', 'singleton'))
 def baseline_advantages(
   rewards: jax.Array,
   mask: jax.Array | None = None,
   *,
   ddof: int = 1,
   eps: float = 1e-8,
+  singleton: str = 'zero',
 ) -> jax.Array:
   """Whitened scores less their group's mean (REINFORCE++-baseline).
 
@@ -86,6 +91,8 @@ def baseline_advantages(
       no part.
     ddof: delta degrees of freedom of the variance, 0 or 1.
     eps: added to the variance.
+    singleton: what the only rollout of a group gets before whitening: 'zero',
+      or its 'score' as in the released code.
 
   Returns:
     float [..., G, S], equal along a rollout; 0 where masked.
@@ -93,14 +100,19 @@ def baseline_advantages(
   Raises:
     ValueError: wrong shapes or options.
   """
+  arguments.one_of('singleton', singleton, group_statistics.SINGLETONS)
   arguments.one_of('ddof', ddof, (0, 1))
   arguments.number('eps', eps, 0)
   arguments.axes('rewards', rewards, 2, '[..., G, S]')
   rewards = arguments.floating('rewards', rewards)
   mask = arguments.boolean_mask('mask', mask, rewards.shape, 'rewards')
-  scores = jnp.where(mask, rewards, 0).sum(axis=-1)
+  scores = jnp.where(mask, arguments.wide(rewards), 0).sum(axis=-1)
+  taken = mask.any(axis=-1)
   centred = group_statistics.relative_to_group(
-    scores, mask.any(axis=-1), scale='none', ddof=0, eps=0.0
+    scores, taken, scale='none', ddof=0, eps=0.0
   )
+  if singleton == 'score':
+    alone = taken & (taken.sum(axis=-1, keepdims=True) == 1)
+    centred = jnp.where(alone, scores, centred)
   spread = jnp.where(mask, centred[..., None], 0)
-  return _whiten(spread, mask, ddof, eps)
+  return _whiten(spread, mask, ddof, eps).astype(rewards.dtype)

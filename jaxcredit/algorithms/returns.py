@@ -43,22 +43,16 @@ def discounted_returns(
   rewards = arguments.floating('rewards', rewards)
   mask = arguments.boolean_mask('mask', mask, rewards.shape, 'rewards')
 
+  safe = jnp.where(mask, arguments.wide(rewards), 0)
+  dtype = safe.dtype
+
   def step(later, now):
     reward, valid = now
-    total = jnp.where(valid, reward + discount * later, later)
-    return total.astype(rewards.dtype), jnp.where(valid, total, 0).astype(
-      rewards.dtype
-    )
+    total = jnp.where(valid, reward + discount * later, later).astype(dtype)
+    return total, jnp.where(valid, total, 0)
 
-  safe = jnp.where(mask, rewards, 0)
-  return _backwards(
-    step,
-    jnp.zeros_like(safe[..., 0])
-    if safe.shape[-1]
-    else jnp.zeros(safe.shape[:-1], safe.dtype),
-    safe,
-    mask,
-  )
+  result = _backwards(step, jnp.zeros(safe.shape[:-1], dtype), safe, mask)
+  return result.astype(rewards.dtype)
 
 
 @explicit_axes.under_any_mesh
@@ -94,7 +88,9 @@ def gae(
   values = arguments.floating('values', values)
   arguments.same_shape('values', values, rewards.shape, 'rewards')
   mask = arguments.boolean_mask('mask', mask, rewards.shape, 'rewards')
-  bootstrap = jnp.asarray(bootstrap, rewards.dtype)
+  safe = jnp.where(mask, arguments.wide(rewards), 0)
+  dtype = safe.dtype
+  bootstrap = jnp.asarray(bootstrap, dtype)
   if bootstrap.ndim and bootstrap.shape != rewards.shape[:-1]:
     raise ValueError(
       f'bootstrap must be a scalar or of shape {rewards.shape[:-1]}, not '
@@ -107,20 +103,14 @@ def gae(
     error = reward + discount * value_after - value
     advantage_here = error + discount * gae_lambda * advantage
     carry = (
-      jnp.where(valid, advantage_here, advantage).astype(rewards.dtype),
-      jnp.where(valid, value, value_after).astype(rewards.dtype),
+      jnp.where(valid, advantage_here, advantage).astype(dtype),
+      jnp.where(valid, value, value_after).astype(dtype),
     )
-    return carry, jnp.where(valid, advantage_here, 0).astype(rewards.dtype)
+    return carry, jnp.where(valid, advantage_here, 0).astype(dtype)
 
   batch = rewards.shape[:-1]
-  initial = (
-    jnp.zeros(batch, rewards.dtype),
-    jnp.broadcast_to(bootstrap, batch).astype(rewards.dtype),
+  initial = (jnp.zeros(batch, dtype), jnp.broadcast_to(bootstrap, batch))
+  result = _backwards(
+    step, initial, safe, jnp.where(mask, values, 0).astype(dtype), mask
   )
-  return _backwards(
-    step,
-    initial,
-    jnp.where(mask, rewards, 0),
-    jnp.where(mask, values, 0),
-    mask,
-  )
+  return result.astype(rewards.dtype)

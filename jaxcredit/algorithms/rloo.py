@@ -1,7 +1,12 @@
 """RLOO: leave-one-out baseline (Ahmadian et al. 2024, arXiv 2402.14740).
 
 A_i = r_i - mean of the other rollouts' r  =  n / (n - 1) * (r_i - mean(r))
+
+The code released with verl gives a rollout without companions its raw score;
+here that is an option, `singleton='score'`, and 0 is the default.
 """
+
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -10,27 +15,36 @@ from jaxcredit.algorithms import arguments, explicit_axes, group_statistics
 
 
 @explicit_axes.under_any_mesh
-@jax.jit
-def advantages(scores: jax.Array, mask: jax.Array | None = None) -> jax.Array:
+@functools.partial(jax.jit, static_argnames='singleton')
+def advantages(
+  scores: jax.Array,
+  mask: jax.Array | None = None,
+  *,
+  singleton: str = 'zero',
+) -> jax.Array:
   """Advantages of rollouts over the mean of their companions.
 
   Args:
     scores: float [..., G].
     mask: bool [..., G], rollouts that count; None for all.
+    singleton: what the only rollout of a group gets: 'zero', or its 'score' as
+      in the released code.
 
   Returns:
-    float [..., G], dtype of `scores`; 0 where masked and for a rollout without
-    companions.
+    float [..., G], dtype of `scores`; 0 where masked.
 
   Raises:
-    ValueError: wrong shapes.
+    ValueError: wrong shapes or options.
   """
+  arguments.one_of('singleton', singleton, group_statistics.SINGLETONS)
   arguments.axes('scores', scores, 1, '[..., G]')
   scores = arguments.floating('scores', scores)
   mask = arguments.boolean_mask('mask', mask, scores.shape, 'scores')
   count = mask.sum(axis=-1, keepdims=True)
   centred = group_statistics.relative_to_group(
-    scores, mask, scale='none', ddof=0, eps=0.0
+    arguments.wide(scores), mask, scale='none', ddof=0, eps=0.0
   )
-  factor = count / jnp.maximum(count - 1, 1)
-  return (centred * factor).astype(scores.dtype)
+  result = centred * (count / jnp.maximum(count - 1, 1))
+  if singleton == 'score':
+    result = jnp.where(mask & (count == 1), scores, result)
+  return result.astype(scores.dtype)

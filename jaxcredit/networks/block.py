@@ -30,10 +30,13 @@ class Projection(nnx.Module):
     self.bias = nnx.Param(jnp.zeros((fan_out,))) if bias else None
 
   def __call__(self, x):
-    y = x @ self.kernel[...].astype(x.dtype)
+    # One flat product: with two leading axes the kernel's gradient contracts
+    # over both, which XLA's CPU backend does at half the speed.
+    kernel = self.kernel[...].astype(x.dtype)
+    y = x.reshape(-1, kernel.shape[0]) @ kernel
     if self.bias is not None:
       y = y + self.bias[...].astype(x.dtype)
-    return y
+    return y.reshape(*x.shape[:-1], kernel.shape[1])
 
 
 class Norm(nnx.Module):

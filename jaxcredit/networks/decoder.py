@@ -82,16 +82,24 @@ def embed(params: Params, config: DecoderConfig, tokens: jax.Array):
 
 def logits(params: Params, config: DecoderConfig, hidden: jax.Array):
   """Output projection of normed hidden states [..., W] -> float [..., V]."""
+  flat = hidden.reshape(-1, config.width)
   if config.tie_embeddings:
-    kernel = params['embedder']['embedding'].astype(hidden.dtype)
-    out = jnp.einsum('...w,vw->...v', hidden, kernel)
+    out = flat @ params['embedder']['embedding'].astype(hidden.dtype).T
   else:
-    out = hidden @ params['head']['kernel'].astype(hidden.dtype)
+    out = flat @ params['head']['kernel'].astype(hidden.dtype)
+  out = out.reshape(*hidden.shape[:-1], config.vocab_size)
   return out.astype(jnp.promote_types(out.dtype, jnp.float32))
 
 
 def final_norm(params: Params, config: DecoderConfig, x):
   return block_lib.rms_norm(x, params['final_norm']['scale'], config.norm_eps)
+
+
+# Attention takes the queries of a row in blocks, each of which meets the keys
+# up to its own end: half the work of a square that is masked afterwards, in
+# pieces that fit a CPU's cache. More than this many blocks compile slowly.
+_QUERY_BLOCKS = 8
+_QUERY_BLOCK = 64
 
 
 def attend_causally(q, k, v):
@@ -107,13 +115,26 @@ def attend_causally(q, k, v):
     [N, L, H, D] and None.
   """
   n, l, h, d = q.shape
-  grouped = q.reshape(n, l, k.shape[2], h // k.shape[2], d)
-  scores = jnp.einsum('nqkgd,nskd->nkgqs', grouped, k) * d**-0.5
-  wide = scores.astype(jnp.promote_types(scores.dtype, jnp.float32))
-  seen = jnp.tri(l, dtype=bool)
-  weights = jax.nn.softmax(jnp.where(seen, wide, -jnp.inf), axis=-1)
-  mixed = jnp.einsum('nkgqs,nskd->nqkgd', weights.astype(v.dtype), v)
-  return mixed.reshape(n, l, h, d), None
+  heads = k.shape[2]
+  group = h // heads
+  q = (q * d**-0.5).reshape(n, l, heads, group, d).transpose(0, 2, 3, 1, 4)
+  k, v = k.transpose(0, 2, 3, 1), v.transpose(0, 2, 1, 3)
+
+  def attend(start, stop):
+    size = stop - start
+    queries = q[:, :, :, start:stop].reshape(n, heads, group * size, d)
+    scores = (queries @ k[..., :stop]).reshape(n, heads, group, size, stop)
+    wide = scores.astype(jnp.promote_types(scores.dtype, jnp.float32))
+    seen = jnp.arange(stop) <= jnp.arange(start, stop)[:, None]
+    weights = jax.nn.softmax(jnp.where(seen, wide, -jnp.inf), axis=-1)
+    weights = weights.astype(v.dtype).reshape(n, heads, group * size, stop)
+    return (weights @ v[:, :, :stop]).reshape(n, heads, group, size, d)
+
+  block = max(_QUERY_BLOCK, -(-l // _QUERY_BLOCKS))
+  mixed = jnp.concatenate(
+    [attend(i, min(i + block, l)) for i in range(0, l, block)], axis=3
+  )
+  return mixed.transpose(0, 3, 1, 2, 4).reshape(n, l, h, d), None
 
 
 def hidden_states(params: Params, config: DecoderConfig, tokens: jax.Array):

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from experiments.benchmarks import plain_python_credit as slow_reference
 from jaxcredit import gigpo, grpo
-from tests.algorithms import slow_reference
 
 G, S = 4, 5
 
@@ -272,6 +272,23 @@ def test_penalties_stay_with_their_step():
   np.testing.assert_allclose(difference[0, 0, 0], -0.5, atol=1e-6)
   difference[0, 0, 0] = 0
   assert not difference.any()
+
+
+def test_penalties_where_all_returns_are_equal():
+  rewards = jnp.zeros((2, 2))
+  penalties = jnp.array([[0.5, 0.0], [0.0, 0.0]])
+  anchors = np.arange(4).reshape(2, 2)
+  plain = gigpo.advantages(
+    rewards, None, anchors, penalties=penalties, scale='none'
+  )
+  assert plain.episode.tolist() == [[-0.5, 0], [0, 0]]
+  scaled = gigpo.advantages(rewards, None, anchors, penalties=penalties)
+  assert not np.asarray(scaled.episode).any()
+
+
+def test_a_bad_reward_stays_visible_in_a_group_of_one():
+  result = gigpo.advantages(jnp.array([[np.nan]]), None, np.array([[1]]))
+  assert np.isnan(np.asarray(result.total)).all()
 
 
 @pytest.mark.parametrize(

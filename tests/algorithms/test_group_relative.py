@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from experiments.benchmarks import plain_python_credit as slow_reference
 from jaxcredit import dapo, grpo, reinforce_plus_plus, returns, rloo
-from tests.algorithms import slow_reference
 
 scores = st.lists(
   st.integers(-20, 20).map(lambda x: x / 4), min_size=1, max_size=9
@@ -210,3 +210,45 @@ def test_wrong_shapes():
 def test_integer_scores_become_floats():
   result = grpo.advantages(np.array([0, 2, 4]), eps=0.0)
   np.testing.assert_allclose(result, [-1, 0, 1])
+
+
+@pytest.mark.parametrize('dtype', [jnp.bfloat16, jnp.float16])
+def test_half_precision_is_widened_inside(dtype):
+  # In bfloat16 these differ by 14 units in the last place, not by rounding.
+  scores = jnp.array([10.0, 9.0, 10.0, 9.0], dtype)
+  result = grpo.advantages(scores)
+  assert result.dtype == dtype
+  np.testing.assert_allclose(
+    np.asarray(result, np.float32), [0.866, -0.866, 0.866, -0.866], rtol=1e-2
+  )
+  rewards = jnp.ones(500, dtype)
+  total = returns.discounted_returns(rewards, discount=1.0)
+  assert total.dtype == dtype
+  assert float(total[0]) == 500
+
+
+def test_a_lone_bad_score_stays_visible():
+  for bad in (np.nan, np.inf):
+    assert np.isnan(np.asarray(grpo.advantages(jnp.array([bad])))).all()
+    assert np.isnan(np.asarray(rloo.advantages(jnp.array([bad])))).all()
+
+
+def test_released_code_keeps_the_score_of_a_lone_rollout():
+  scores = jnp.array([[3.0, 7.0], [1.0, 2.0]])
+  mask = jnp.array([[1, 0], [1, 1]], bool)
+  for function in (grpo.advantages, rloo.advantages):
+    assert function(scores, mask)[0].tolist() == [0, 0]
+    assert function(scores, mask, singleton='score')[0].tolist() == [3, 0]
+  rewards = jnp.array([[[4.0, 0.0]], [[0.0, 0.0]]])
+  plain = reinforce_plus_plus.baseline_advantages(rewards)
+  assert not np.asarray(plain).any()
+  released = reinforce_plus_plus.baseline_advantages(rewards, singleton='score')
+  np.testing.assert_allclose(
+    released, np.array([[[1, 1]], [[-1, -1]]]) * np.sqrt(3) / 2, rtol=1e-6
+  )
+
+
+def test_whitening_equal_returns_without_eps():
+  rewards = jnp.ones((2, 1))
+  result = reinforce_plus_plus.advantages(rewards, eps=0.0)
+  assert result.tolist() == [[0], [0]]

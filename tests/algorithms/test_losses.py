@@ -214,3 +214,36 @@ def test_wrong_shapes():
     losses.policy_loss(x, x[0], x)
   with pytest.raises(ValueError, match='estimator must be one of'):
     losses.kl(x, x, estimator='k4')
+
+
+@pytest.mark.parametrize('aggregation', losses.AGGREGATIONS)
+@pytest.mark.parametrize('ratio', losses.RATIOS)
+def test_numbers_of_steps_do_not_matter(ratio, aggregation):
+  # A row of one late step is the same row whatever the step is called.
+  new = jnp.log(jnp.array([[0.2, 0.4, 0.3], [0.5, 0.1, 0.9]]))
+  old = jnp.log(jnp.array([[0.1, 0.1, 0.1], [0.4, 0.2, 0.1]]))
+  steps = jnp.array([[0, 0, 1], [0, 0, -1]])
+
+  def loss(steps):
+    return losses.policy_loss(
+      new,
+      old,
+      jnp.ones((2, 3)),
+      steps >= 0,
+      clip=0.9,
+      clip_high=9.0,
+      ratio=ratio,
+      aggregation=aggregation,
+      step_of_token=steps,
+    ).loss
+
+  late = jnp.where(steps >= 0, steps + 40, steps)
+  np.testing.assert_allclose(loss(late), loss(steps), rtol=1e-6)
+
+
+def test_half_precision_is_widened_inside():
+  x = jnp.full((1, 4096), -1.0, jnp.bfloat16)
+  result = losses.policy_loss(x, x, jnp.ones_like(x))
+  assert result.loss.dtype == jnp.bfloat16
+  # A sum in bfloat16 would stop at 256.
+  assert float(result.loss) == -1.0

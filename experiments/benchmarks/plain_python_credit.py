@@ -106,8 +106,14 @@ def gigpo(
     for (_, anchor, penalty), value in zip(
       rollout, rollout_returns, strict=True
     ):
-      statistics = rows if episode_statistics == 'steps' else taken
-      episode = relative(score - penalty, statistics, scale, ddof, eps)
+      if episode_statistics == 'steps':
+        episode = relative(score - penalty, rows, scale, ddof, eps)
+      else:
+        episode = relative(score, taken, scale, ddof, eps)
+        if scale == 'none' and len(taken) > 1:
+          episode -= penalty
+        elif len(taken) > 1 and not alike(taken):
+          episode -= penalty / (deviation(taken, ddof) + eps)
       step = relative(value - penalty, by_anchor[anchor], scale, ddof, eps)
       credit.append(
         (episode_weight * episode + step_weight * step, episode, step)
