@@ -31,7 +31,8 @@ from jaxcredit.training import loop as loop_lib
 from jaxcredit.training import metrics as metrics_lib
 from jaxcredit.training import warm_start as warm_start_lib
 
-print_line = console_lib.console.print
+# A line piped to a file stays one line.
+print_line = functools.partial(console_lib.console.print, soft_wrap=True)
 
 EPISODES = 'episodes.jsonl'
 AFTER_WARM_START = 'after the warm start'
@@ -135,7 +136,7 @@ class HouseholdTraining:
         params = self._warm_start()
         if params is None:
           return False
-        return self._train(params)
+        return not settings.iterations or self._train(params)
       finally:
         self._writer.close()
 

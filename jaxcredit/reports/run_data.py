@@ -66,12 +66,12 @@ def _lines(path: pathlib.Path) -> list[dict[str, Any]]:
   if not path.exists():
     return []
   records = []
-  lines = path.read_text(encoding='utf-8').splitlines()
+  # Not splitlines: text inside a record may hold other line separators. After
+  # the last newline stands nothing, or the line that a run is writing.
+  *lines, _ = path.read_text(encoding='utf-8').split('\n')
   for number, line in enumerate(lines, start=1):
     try:
       records.append(json.loads(line))
     except json.JSONDecodeError as error:
-      if number == len(lines):
-        continue  # A run that goes on may be in the middle of a line.
       raise ValueError(f'{path}:{number}: not JSON: {error.msg}') from None
   return records

@@ -235,12 +235,12 @@ class _Batch:
     answers = request(pool)
     self.previous, self.answers = self.answers, {**self.answers, **answers}
     reasons = {f.environment: f.reason for f in pool.failures[reported:]}
-    for i in set(answers) | set(reasons):
-      if self.answers.get(i) is None or i in reasons:
-        if not self.episodes[i].finished:
-          self._end(
-            self.episodes[i], failure=reasons.get(i, 'environment failed')
-          )
+    # The pool may report environments beyond these, which an earlier and larger
+    # batch used.
+    for i, episode in enumerate(self.episodes):
+      failed = i in reasons or (i in answers and answers[i] is None)
+      if failed and not episode.finished:
+        self._end(episode, failure=reasons.get(i, 'environment failed'))
     self.collector.timing.environment += time.perf_counter() - start
 
   def _prompt(self, i: int) -> list[int]:
@@ -287,7 +287,8 @@ class _Batch:
       self.previous[i],
       self.answers[i],
     )
-    if answer is None:
+    # An environment can answer, and be lost when its worker is replaced.
+    if answer is None or episode.failure:
       return
     episode.steps.append(
       episodes_lib.Step(

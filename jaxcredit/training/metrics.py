@@ -91,7 +91,8 @@ class MetricsWriter:
     for name, value in metrics.items():
       parts = value if isinstance(value, dict) else {'': value}
       for part, number in parts.items():
-        if isinstance(number, (int, float)) and math.isfinite(number):
+        number = _finite(number)
+        if isinstance(number, (int, float)):
           tag = f'{stage}/{name}' + (f'/{part}' if part else '')
           self._board.add_scalar(tag, number, iteration)
 

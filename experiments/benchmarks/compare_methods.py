@@ -1,0 +1,207 @@
+"""Compares methods from one warm start and budget, over several seeds.
+
+  python -m experiments.benchmarks.compare_methods --output=runs/comparison \
+      --evaluate_on=valid_unseen.jsonl.xz
+
+For each seed there is one warm start, and from it one run a method with the
+flags of experiments/flagfiles/household_comparison.cfg. The command goes on
+where it was stopped. It prints a Markdown table of success by method (mean and
+standard deviation over seeds) and writes it to OUTPUT/comparison.md, with the
+success of every run.
+"""
+
+import concurrent.futures
+import json
+import os
+import pathlib
+import queue
+import subprocess
+import sys
+
+import numpy as np
+from absl import app, flags
+
+from experiments import group_relative_credit
+from jaxcredit.environments.household import games as games_lib
+from jaxcredit.training import evaluation
+
+_OUTPUT = flags.DEFINE_string(
+  'output', 'runs/comparison', 'Folder of the runs.'
+)
+_SETTINGS = flags.DEFINE_string(
+  'settings',
+  'experiments/flagfiles/household_comparison.cfg',
+  'Flagfile that all runs share.',
+)
+_SEEDS = flags.DEFINE_multi_integer('seed', [0, 1, 2], 'Seeds.')
+_METHODS = flags.DEFINE_multi_enum(
+  'method', ['grpo', 'gigpo'], group_relative_credit.METHODS, 'Methods.'
+)
+_EVALUATE_ON = flags.DEFINE_string(
+  'evaluate_on', None, 'Real games to evaluate on; else generated ones.'
+)
+_JOBS = flags.DEFINE_integer(
+  'jobs', 2, 'Runs side by side; the cores are shared out among them.', 1
+)
+
+WARM_START = 'warm_start'
+
+
+def take_cores(numbers: queue.SimpleQueue, jobs: int) -> None:
+  """Gives the calling thread, and what it starts, its share of the cores."""
+  job = numbers.get()
+  cores = sorted(os.sched_getaffinity(0))
+  os.sched_setaffinity(0, cores[job % len(cores) :: jobs])
+
+
+def run(name: str, *arguments: str) -> pathlib.Path:
+  """Starts or resumes a run and waits for it; returns its folder."""
+  output = pathlib.Path(_OUTPUT.value)
+  folder, log_path = output / name, output / f'{name.replace("/", "_")}.log'
+  folder.parent.mkdir(parents=True, exist_ok=True)
+  command = [
+    sys.executable, '-m', 'experiments.gigpo',
+    f'--flagfile={_SETTINGS.value}', f'--run={folder}', *arguments,
+  ]  # fmt: skip
+  if _EVALUATE_ON.value:
+    command.append(f'--evaluate_on={_EVALUATE_ON.value}')
+  print(f'{name}: started, see {log_path}', flush=True)
+  with open(log_path, 'a', encoding='utf-8') as log:
+    status = subprocess.run(
+      command, stdout=log, stderr=subprocess.STDOUT, check=False
+    ).returncode
+  if status:
+    raise RuntimeError(f'{name} ended with status {status}: see {log_path}')
+  print(f'{name}: done', flush=True)
+  return folder
+
+
+def run_all() -> dict[int, dict[str, pathlib.Path]]:
+  """All warm starts, then all methods; returns seed -> name -> folder."""
+  numbers: queue.SimpleQueue = queue.SimpleQueue()
+  for job in range(_JOBS.value):
+    numbers.put(job)
+  with concurrent.futures.ThreadPoolExecutor(
+    _JOBS.value, initializer=take_cores, initargs=(numbers, _JOBS.value)
+  ) as pool:
+
+    def start(seed):
+      return run(f'seed{seed}/{WARM_START}', f'--seed={seed}', '--iterations=0')
+
+    starts = dict(zip(_SEEDS.value, pool.map(start, _SEEDS.value), strict=True))
+
+    def train(pair):
+      seed, method = pair
+      return run(
+        f'seed{seed}/{method}',
+        f'--seed={seed}',
+        f'--method={method}',
+        f'--start_from={starts[seed]}',
+      )
+
+    pairs = [(s, m) for s in _SEEDS.value for m in _METHODS.value]
+    trained = dict(zip(pairs, pool.map(train, pairs), strict=True))
+  return {
+    seed: {
+      WARM_START: starts[seed],
+      **{m: trained[seed, m] for m in _METHODS.value},
+    }
+    for seed in _SEEDS.value
+  }
+
+
+def outcome(folder: pathlib.Path) -> dict:
+  """The last evaluation of a run, with the time its iterations took."""
+  last = evaluation.read(folder)[-1]
+  seconds, credit = [], []
+  for line in (folder / 'metrics.jsonl').read_text().splitlines():
+    record = json.loads(line)
+    if record['stage'] == 'train':
+      seconds.append(record['seconds_total'])
+      credit.append(record['seconds_credit'])
+  # The first iteration compiles.
+  return {
+    **last,
+    'seconds': float(np.sum(seconds)),
+    'credit_share': float(np.sum(credit[1:]) / np.sum(seconds[1:]))
+    if len(seconds) > 1
+    else None,
+  }
+
+
+def table(results: dict[int, dict[str, dict]]) -> str:
+  """The comparison as Markdown.
+
+  Args:
+    results: seed -> method -> outcome.
+  """
+  methods = [WARM_START, *_METHODS.value]
+
+  def share(part):
+    return 100 * part['success_rate']
+
+  def spread(values):
+    deviation = np.std(values, ddof=1) if len(values) > 1 else 0.0
+    return f'{np.mean(values):.1f} ± {deviation:.1f}'
+
+  seeds = sorted(results)
+  games = {results[s][m]['games'] for s in seeds for m in methods}
+  lines = [
+    f'Success in per cent on {"; ".join(sorted(games))}: mean ± standard '
+    f'deviation over seeds {", ".join(map(str, seeds))}.',
+    '',
+    '| | ' + ' | '.join(m.replace('_', ' ') for m in methods) + ' |',
+    '| --- |' + ' ---: |' * len(methods),
+  ]
+  for kind in games_lib.TASK_TYPES:
+    cells = [
+      spread([share(results[s][m]['by_task_type'][kind]) for s in seeds])
+      for m in methods
+    ]
+    lines.append(f'| {kind} | ' + ' | '.join(cells) + ' |')
+  cells = [spread([share(results[s][m]) for s in seeds]) for m in methods]
+  lines.append('| **all** | ' + ' | '.join(cells) + ' |')
+  for seed in seeds:
+    cells = [
+      f'{results[seed][m]["successes"]}/{results[seed][m]["episodes"]}'
+      for m in methods
+    ]
+    lines.append(f'| won, seed {seed} | ' + ' | '.join(cells) + ' |')
+  cells = [
+    spread([results[s][m]['mean_length'] for s in seeds]) for m in methods
+  ]
+  lines.append('| steps of an episode | ' + ' | '.join(cells) + ' |')
+  cells = [
+    spread([results[s][m]['seconds'] / 60 for s in seeds])
+    if m != WARM_START
+    else '-'
+    for m in methods
+  ]
+  lines.append('| minutes of training | ' + ' | '.join(cells) + ' |')
+  cells = [
+    f'{100 * np.mean([results[s][m]["credit_share"] for s in seeds]):.3f} %'
+    if m != WARM_START
+    else '-'
+    for m in methods
+  ]
+  lines.append("| credit's share of them | " + ' | '.join(cells) + ' |')
+  return '\n'.join(lines) + '\n'
+
+
+def main(argv):
+  if len(argv) > 1:
+    raise app.UsageError(f'unknown arguments: {" ".join(argv[1:])}')
+  output = pathlib.Path(_OUTPUT.value)
+  output.mkdir(parents=True, exist_ok=True)
+  folders = run_all()
+  results = {
+    seed: {name: outcome(folder) for name, folder in runs.items()}
+    for seed, runs in folders.items()
+  }
+  text = table(results)
+  (output / 'comparison.md').write_text(text, encoding='utf-8')
+  print(text)
+
+
+if __name__ == '__main__':
+  app.run(main)
