@@ -198,7 +198,11 @@ class Loop:
     """Drops the groups whose episodes all have the same return."""
     size = self._options.group_size
     returns = np.array([e.episode_return for e in episodes], np.float32)
-    keep = np.asarray(dapo.group_filter(returns.reshape(-1, size)))
+    # What an environment lost has no return to compare with.
+    counts = np.array([not e.failure for e in episodes])
+    keep = np.asarray(
+      dapo.group_filter(returns.reshape(-1, size), counts.reshape(-1, size))
+    )
     return [e for i, e in enumerate(episodes) if keep[i // size]]
 
   def run(

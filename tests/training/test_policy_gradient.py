@@ -1,0 +1,218 @@
+"""The policy-gradient loss: spread of advantages, options, reference."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxcredit import types
+from jaxcredit.algorithms import losses
+from jaxcredit.networks import decoder
+from jaxcredit.rollouts import episodes as episodes_lib
+from jaxcredit.training import policy_gradient
+from tests.rollouts import test_collector
+from tests.training import test_learner
+
+bigram = test_learner.bigram
+bigram_params = test_learner.bigram_params
+
+
+def evaluate(options, params=None, reference=None, rows=None, advantages=None):
+  """Loss, gradient and metrics."""
+  made, drawn = test_learner.make_rows()
+  loss = policy_gradient.make_loss(None, policy_gradient.LossOptions(**options))
+  (value, metrics), gradient = jax.value_and_grad(loss, has_aux=True)(
+    bigram_params() if params is None else params,
+    reference,
+    made if rows is None else rows,
+    drawn if advantages is None else advantages,
+    1.0,
+  )
+  return float(value), gradient, metrics
+
+
+def test_advantages_are_spread_over_the_tokens_of_their_step():
+  rows = types.Rows(
+    tokens=np.ones((4, 5), np.int32),
+    step_of_token=np.array(
+      [[-1, 0, 0, -1, 1], [-1, 2, 2, 2, -1], [0, -1, -1, -1, -1], [-1] * 5]
+    ),
+    trajectory=np.array([1, 0, 2, -1]),
+    length=np.array([5, 4, 1, 0]),
+    log_probs=np.zeros((4, 5), np.float32),
+  )
+  # A step that was not taken may hold anything.
+  advantages = jnp.array(
+    [[1.0, 2.0, 3.0], [4.0, 5.0, np.nan], [6.0, np.nan, np.nan]]
+  )
+  np.testing.assert_array_equal(
+    policy_gradient.token_advantages(advantages, rows),
+    [[0, 4, 4, 0, 5], [0, 3, 3, 3, 0], [6, 0, 0, 0, 0], [0] * 5],
+  )
+
+
+def test_denominators_by_hand():
+  rows = types.Rows(
+    tokens=None,
+    step_of_token=np.array(
+      [[-1, 0, 0, -1, 1], [-1, 2, 2, 2, -1], [-1] * 5, [0, -1, 0, -1, -1]]
+    ),
+    trajectory=None,
+    length=None,
+    log_probs=None,
+  )
+  expected = {
+    'token-mean': 8,
+    'step-mean': 4,
+    'seq-mean-token-sum': 3,
+    'seq-mean-token-mean': 3,
+    'seq-mean-token-sum-norm': 3,
+  }
+  assert {
+    name: policy_gradient.make_denominator(name)(rows)
+    for name in losses.AGGREGATIONS
+  } == expected
+
+
+# For each option: what the others must be for it to matter, and another value.
+EFFECTS = {
+  'clip': ({}, 0.01),
+  'clip_high': ({}, 1.5),
+  'dual_clip': ({}, None),
+  'ratio': ({}, 'step'),
+  'aggregation': ({}, 'step-mean'),
+  'kl_coefficient': ({}, 0.5),
+  'kl_estimator': ({'kl_coefficient': 0.5}, 'k1'),
+  'entropy_coefficient': ({}, 0.5),
+  'temperature': ({}, 0.5),
+  'normaliser': ({'aggregation': 'seq-mean-token-sum-norm'}, 4.0),
+}
+
+
+@pytest.mark.parametrize(
+  'name', [f.name for f in dataclasses.fields(policy_gradient.LossOptions)]
+)
+def test_every_option_has_an_effect_on_the_loss(name, bigram):
+  others, value = EFFECTS[name]
+  plain, _, _ = evaluate(others, reference=bigram_params(1))
+  changed, _, _ = evaluate({**others, name: value}, reference=bigram_params(1))
+  assert np.isfinite(plain) and np.isfinite(changed)
+  assert abs(plain - changed) > 1e-4
+
+
+def test_the_terms_of_the_loss_add_up(bigram):
+  reference = bigram_params(1)
+  value, _, metrics = evaluate(
+    {'kl_coefficient': 0.5, 'entropy_coefficient': 0.25}, reference=reference
+  )
+  expected = (
+    metrics['policy_loss'] + 0.5 * metrics['kl'] - 0.25 * metrics['entropy']
+  )
+  assert value == pytest.approx(float(expected), abs=1e-5)
+  assert metrics['kl'] > 0.1
+  assert 0 < metrics['entropy'] < np.log(test_learner.VOCABULARY)
+
+
+def test_a_weight_scales_loss_and_metrics(bigram):
+  rows, advantages = test_learner.make_rows()
+  loss = policy_gradient.make_loss(None, policy_gradient.LossOptions())
+  whole, metrics = loss(bigram_params(), None, rows, advantages, 1.0)
+  part, parts = loss(bigram_params(), None, rows, advantages, 0.25)
+  assert float(part) == pytest.approx(0.25 * float(whole), rel=1e-5)
+  for name, value in metrics.items():
+    assert float(parts[name]) == pytest.approx(0.25 * float(value), rel=1e-5)
+
+
+@pytest.mark.parametrize('estimator', losses.KL_ESTIMATORS)
+def test_the_divergence_from_itself_is_zero(estimator, bigram):
+  params = bigram_params()
+  _, plain, _ = evaluate({}, params)
+  value, gradient, metrics = evaluate(
+    {'kl_coefficient': 10.0, 'kl_estimator': estimator}, params, params
+  )
+  assert float(metrics['kl']) == pytest.approx(0, abs=1e-6)
+  assert value == pytest.approx(float(metrics['policy_loss']), abs=1e-5)
+  assert np.isfinite(gradient['table']).all()
+  if estimator in ('k2', 'k3'):
+    # These have their minimum there.
+    test_learner.check_close(gradient, plain)
+
+
+def test_no_gradient_passes_through_the_reference(bigram):
+  rows, advantages = test_learner.make_rows()
+  loss = policy_gradient.make_loss(
+    None, policy_gradient.LossOptions(kl_coefficient=1.0)
+  )
+  gradient = jax.grad(
+    lambda r: loss(bigram_params(), r, rows, advantages, 1)[0]
+  )(bigram_params(1))
+  assert not np.asarray(gradient['table']).any()
+
+
+def test_rows_that_the_loss_needs():
+  def needs(**options):
+    return policy_gradient.LossOptions(**options).needs_all_rows
+
+  assert not needs()
+  assert needs(kl_coefficient=0.1)
+  assert needs(entropy_coefficient=0.1)
+
+
+@pytest.mark.parametrize('aggregation', losses.AGGREGATIONS)
+@pytest.mark.parametrize('ratio', losses.RATIOS)
+def test_nothing_drawn_gives_zero_and_a_finite_gradient(
+  ratio, aggregation, bigram
+):
+  rows, advantages = test_learner.make_rows()
+  rows.step_of_token[:] = -1
+  value, gradient, _ = evaluate(
+    {'aggregation': aggregation, 'ratio': ratio}, rows=rows
+  )
+  assert value == 0
+  assert not np.asarray(gradient['table']).any()
+
+
+def test_a_bad_advantage_reaches_the_loss(bigram):
+  _, advantages = test_learner.make_rows()
+  advantages[0, 0] = np.nan
+  value, _, _ = evaluate({}, advantages=advantages)
+  assert np.isnan(value)
+
+
+def test_the_first_update_has_the_ratio_one():
+  # Drawn at a temperature that the loss has to know of.
+  temperature = 0.7
+  episodes = [
+    e for e in test_collector.collect(temperature=temperature) if not e.failure
+  ]
+  rows = episodes_lib.pack_rows(
+    [e.rows[0] for e in episodes],
+    range(len(episodes)),
+    test_collector.LIMITS.row_tokens,
+  )
+  params = test_collector.build_params()
+  log_probs, _ = jax.jit(
+    lambda: decoder.log_probs(
+      params,
+      test_collector.CONFIG,
+      rows.tokens,
+      rows.length,
+      temperature=temperature,
+    )
+  )()
+  mask = rows.step_of_token >= 0
+  result = losses.policy_loss(
+    log_probs, rows.log_probs, jnp.ones(mask.shape), mask
+  )
+  np.testing.assert_allclose(result.ratio, 1, atol=1e-4)
+  # And as the learner's loss sees it.
+  loss = policy_gradient.make_loss(
+    test_collector.CONFIG, policy_gradient.LossOptions(temperature=temperature)
+  )
+  advantages = np.ones((len(episodes), 8), np.float32)
+  value, metrics = jax.jit(loss)(params, None, rows, advantages, 1.0)
+  assert float(value) == pytest.approx(-1, abs=1e-4)
+  assert float(metrics['approximate_kl']) == pytest.approx(0, abs=1e-4)
+  assert float(metrics['clip_share']) == 0
