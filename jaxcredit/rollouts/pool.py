@@ -17,6 +17,7 @@ import json
 import logging
 import math
 import multiprocessing
+import signal
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -93,18 +94,21 @@ def _answer(environments, factory, index: int, request) -> bytes:
 
 def _serve(connection, factory: Factory) -> None:
   """A worker: answers batches of requests, one message an environment."""
+  # A terminal sends Ctrl-C to workers too. What it means is for the parent to
+  # say: a worker that dies of it would cost an episode.
+  signal.signal(signal.SIGINT, signal.SIG_IGN)
   environments: dict[int, protocol.TextEnvironment] = {}
   while True:
     try:
       requests = connection.recv()
-    except (EOFError, KeyboardInterrupt):
+    except EOFError:
       return
     if requests is None:
       return
     try:
       for index, request in requests:
         connection.send_bytes(_answer(environments, factory, index, request))
-    except (BrokenPipeError, KeyboardInterrupt):
+    except BrokenPipeError:
       return
 
 

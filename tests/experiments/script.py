@@ -1,0 +1,39 @@
+"""Runs the experiment script in a process of its own, as a user does."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+REPOSITORY = pathlib.Path(__file__).resolve().parent.parent.parent
+
+
+def environment() -> dict[str, str]:
+  """The variables of a user's shell: one device, not the tests' eight."""
+  variables = {k: v for k, v in os.environ.items() if k != 'XLA_FLAGS'}
+  return {**variables, 'JAX_PLATFORMS': 'cpu', 'PYTHONUNBUFFERED': '1'}
+
+
+def start(*arguments: str, log: pathlib.Path) -> subprocess.Popen:
+  """Starts the script in a process group of its own; `log` gets its words."""
+  with open(log, 'w', encoding='utf-8') as file:
+    return subprocess.Popen(
+      [sys.executable, '-m', 'experiments.gigpo', *arguments],
+      cwd=REPOSITORY,
+      env=environment(),
+      stdout=file,
+      stderr=subprocess.STDOUT,
+      start_new_session=True,
+    )
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess:
+  """Runs the script to its end."""
+  return subprocess.run(
+    [sys.executable, '-m', 'experiments.gigpo', *arguments],
+    cwd=REPOSITORY,
+    env=environment(),
+    capture_output=True,
+    text=True,
+    timeout=300,
+  )
