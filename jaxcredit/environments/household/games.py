@@ -108,28 +108,45 @@ def _line_games(path: pathlib.Path) -> Iterator[Game]:
     raise pddl.GameError(
       str(path), 0, 'games are read from folders, .jsonl and .jsonl.xz files'
     )
+  number = 0
   try:
-    with (lzma.open if path.suffix == '.xz' else open)(
-      path, 'rt', encoding='utf-8'
-    ) as file:
+    # Bytes: the fault of a line is then told with that line.
+    with (lzma.open if path.suffix == '.xz' else open)(path, 'rb') as file:
       for number, line in enumerate(file, start=1):
         if line.strip():
           yield _line_game(line, path, number)
   except (lzma.LZMAError, EOFError) as error:
     raise pddl.GameError(
-      str(path), 0, f'not a readable .xz file: {error}'
+      str(path), number + 1, f'not a readable .xz file: {error}'
     ) from None
-  except UnicodeDecodeError as error:
-    raise pddl.GameError(str(path), 0, f'not UTF-8 text: {error}') from None
+  except OSError as error:
+    raise pddl.GameError(
+      str(path), number + 1, f'cannot be read: {error.strerror or error}'
+    ) from None
 
 
-def _line_game(line: str, path: pathlib.Path, number: int) -> Game:
+def _json(text: bytes | str, source: str, line: int = 0):
+  """Reads JSON of a line, or of a whole file where `line` is 0."""
   try:
-    entry = json.loads(line)
+    return json.loads(text if isinstance(text, str) else text.decode('utf-8'))
   except json.JSONDecodeError as error:
     raise pddl.GameError(
-      str(path), number, f'not JSON: {error.msg} (column {error.colno})'
+      source,
+      line or error.lineno,
+      f'not JSON: {error.msg} (column {error.colno})',
     ) from None
+  except UnicodeDecodeError as error:
+    raise pddl.GameError(
+      source,
+      line or text.count(b'\n', 0, error.start) + 1,
+      f'not UTF-8 text: {error.reason} (byte {error.start})',
+    ) from None
+  except (RecursionError, ValueError) as error:
+    raise pddl.GameError(source, line or 1, f'not JSON: {error}') from None
+
+
+def _line_game(line: bytes, path: pathlib.Path, number: int) -> Game:
+  entry = _json(line, str(path), number)
   if not isinstance(entry, dict):
     raise pddl.GameError(str(path), number, 'a game must be a JSON object')
   for key in ('task_type', 'task_desc', 'problem'):
@@ -157,7 +174,8 @@ def _check_type(task_type: str, source: str, line: int) -> None:
     )
 
 
-_TASK = re.compile(r'Your task is to: (.*?)\.?"', re.DOTALL)
+# The sentence that the game shows stands in its grammar, as a JSON string.
+_TASK = re.compile(r'"Your task is to: (?:[^"\\]|\\.)*"', re.DOTALL)
 
 
 def _folder_games(folder: pathlib.Path) -> Iterator[Game]:
@@ -174,32 +192,23 @@ def _folder_game(file: pathlib.Path, folder: pathlib.Path) -> Game | None:
     word in str(file.relative_to(folder)) for word in ('movable', 'Sliced')
   ):
     return None
-  try:
-    data = json.loads(file.read_text(encoding='utf-8'))
-  except json.JSONDecodeError as error:
-    raise pddl.GameError(
-      str(file), error.lineno, f'not JSON: {error.msg}'
-    ) from None
-  except UnicodeDecodeError as error:
-    raise pddl.GameError(str(file), 0, f'not UTF-8 text: {error}') from None
+  data = _json(_bytes(file), str(file))
   if not isinstance(data, dict) or not isinstance(
     data.get('pddl_problem'), str
   ):
     raise pddl.GameError(str(file), 1, "no text 'pddl_problem'")
-  if data.get('solvable') is False:
-    return None
-  # The sentence that the game shows stands in its grammar.
-  found = _TASK.search(str(data.get('grammar', '')))
-  task_type = _folder_task_type(file)
-  _check_type(task_type, str(file), 0)
-  if found is None or 'UNKNOWN GOAL' in found.group(1):
+  solvable = data.get('solvable', True)
+  if not isinstance(solvable, bool):
     raise pddl.GameError(
-      str(file), 1, "its grammar does not say 'Your task is to: ...'"
+      str(file), 1, f"'solvable' must be true or false, not {solvable!r}"
     )
+  if not solvable:
+    return None
+  task_type = _folder_task_type(file)
   return Game(
     name=str(file.parent.relative_to(folder)) or file.parent.name,
     task_type=task_type,
-    task_description=found.group(1).strip(),
+    task_description=_folder_task(file, data.get('grammar')),
     problem=data['pddl_problem'],
     split=next(
       (p for p in file.parts if p.startswith(('train', 'valid_'))), ''
@@ -208,15 +217,35 @@ def _folder_game(file: pathlib.Path, folder: pathlib.Path) -> Game | None:
   )
 
 
+def _bytes(file: pathlib.Path) -> bytes:
+  try:
+    return file.read_bytes()
+  except OSError as error:
+    raise pddl.GameError(
+      str(file), 0, f'cannot be read: {error.strerror or error}'
+    ) from None
+
+
+def _folder_task(file: pathlib.Path, grammar) -> str:
+  found = _TASK.search(grammar) if isinstance(grammar, str) else None
+  if found is not None:
+    sentence = _json(found.group(), f'{file}, grammar')
+    sentence = sentence.removeprefix('Your task is to: ').removesuffix('.')
+  if found is None or sentence in ('UNKNOWN GOAL', '@TASK@'):
+    raise pddl.GameError(
+      str(file), 1, "its grammar does not say 'Your task is to: ...'"
+    )
+  return sentence
+
+
 def _folder_task_type(file: pathlib.Path) -> str:
   recorded = file.with_name('traj_data.json')
   if recorded.exists():
-    try:
-      return str(json.loads(recorded.read_text('utf-8')).get('task_type', ''))
-    except json.JSONDecodeError as error:
-      raise pddl.GameError(
-        str(recorded), error.lineno, f'not JSON: {error.msg}'
-      ) from None
+    data = _json(_bytes(recorded), str(recorded))
+    if not isinstance(data, dict) or not isinstance(data.get('task_type'), str):
+      raise pddl.GameError(str(recorded), 1, "no text 'task_type'")
+    _check_type(data['task_type'], str(recorded), 1)
+    return data['task_type']
   # Folders are named task_type-object-...; the trial lies one level below.
   for name in (file.parent.parent.name, file.parent.name):
     if name.split('-')[0] in TASK_TYPES:

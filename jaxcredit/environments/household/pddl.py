@@ -21,6 +21,8 @@ class GameError(ValueError):
   """
 
   def __init__(self, source: str, line: int, reason: str):
+    # Lone surrogates, which JSON can hold, cannot be printed.
+    reason = reason.encode('utf-8', 'backslashreplace').decode('utf-8')
     super().__init__(
       f'{source}:{line}: {reason}' if line else f'{source}: {reason}'
     )
@@ -64,6 +66,8 @@ class _List(list):
     self.line = line
 
 
+# ALFWorld's goals nest five deep; far more would exhaust Python's stack.
+_DEEPEST = 100
 _TOKEN = re.compile(r'\n|;[^\n]*|[()]|[^\s();]+')
 
 
@@ -83,6 +87,10 @@ def _parse(text: str, source: str) -> _List:
         source, line, f'{token!r} after the end of the definition'
       )
     elif token == '(':
+      if len(stack) == _DEEPEST:
+        raise GameError(
+          source, line, f'more than {_DEEPEST} parentheses inside each other'
+        )
       stack.append(_List(line))
     elif token == ')':
       if not stack:
@@ -218,10 +226,11 @@ def _freeze(node):
   return node
 
 
-def _write(node) -> str:
-  if isinstance(node, str):
-    return node
-  return '(' + ' '.join(_write(child) for child in node) + ')'
+def written(formula) -> str:
+  """A formula of nested tuples as PDDL text."""
+  if isinstance(formula, str):
+    return formula
+  return '(' + ' '.join(written(part) for part in formula) + ')'
 
 
 def problem_text(
@@ -241,7 +250,7 @@ def problem_text(
     yield '(:init'
     yield from (f'  ({" ".join(fact)})' for fact in facts)
     yield ')'
-    yield f'(:goal {_write(goal)})'
+    yield f'(:goal {written(goal)})'
     yield ')'
 
   return '\n'.join(lines()) + '\n'

@@ -21,7 +21,7 @@ import dataclasses
 import numpy as np
 
 from jaxcredit.environments.household import games as games_lib
-from jaxcredit.environments.household import pddl
+from jaxcredit.environments.household import goals, pddl
 
 # Bits of an object's state.
 CLEAN, HOT, COOL, SLICED, TOGGLED = 1, 2, 4, 8, 16
@@ -59,34 +59,6 @@ _RECEPTACLE_TYPE_BITS = {
   'fridgetype': FRIDGE,
 }
 _KNIVES = ('knifetype', 'butterknifetype')
-
-
-@dataclasses.dataclass(frozen=True)
-class Goal:
-  """What wins.
-
-  With `lamp_objects` empty: `count` different objects of `objects`, each with
-  all bits of `state`, in one receptacle of `receptacles`. Otherwise: the agent
-  holds one of `objects` and stands where one of `lamp_objects`, switched on, is
-  in a receptacle.
-
-  Attributes:
-    objects: bool [O].
-    receptacles: bool [R].
-    state: bits that each object must have.
-    count: how many objects.
-    lamp_objects: bool [O].
-  """
-
-  objects: np.ndarray
-  receptacles: np.ndarray
-  state: int
-  count: int
-  lamp_objects: np.ndarray
-
-  @property
-  def is_look(self) -> bool:
-    return bool(self.lamp_objects.any())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,20 +101,41 @@ class World:
   start_inside: np.ndarray
   start_at: np.ndarray
   start_state: np.ndarray
-  goal: Goal
+  goal: goals.Goal
 
 
-_ARITIES = {
-    'atlocation': 2, 'receptacleatlocation': 2, 'objectatlocation': 2,
-    'openable': 1, 'opened': 1, 'inreceptacle': 2, 'isreceptacleobject': 1,
-    'inreceptacleobject': 2, 'isreceptacleobjectfull': 1,
-    'wasinreceptacle': 2, 'checked': 1, 'examined': 1, 'receptacletype': 2,
-    'cancontain': 2, 'objecttype': 2, 'holds': 2, 'holdsany': 1,
-    'holdsanyreceptacleobject': 1, 'full': 1, 'isclean': 1, 'cleanable': 1,
-    'ishot': 1, 'heatable': 1, 'iscool': 1, 'coolable': 1, 'pickupable': 1,
-    'moveable': 1, 'toggleable': 1, 'ison': 1, 'istoggled': 1,
-    'sliceable': 1, 'issliced': 1,
-}  # fmt: skip
+_ANY = '*'
+_AGENT, _LOCATION, _RECEPTACLE, _OBJECT, _RTYPE, _OTYPE = (
+  'agent',
+  'location',
+  'receptacle',
+  'object',
+  'rtype',
+  'otype',
+)
+# The types of the arguments of each predicate of the domain.
+_ARGUMENTS = {
+  'atlocation': (_AGENT, _LOCATION),
+  'receptacleatlocation': (_RECEPTACLE, _LOCATION),
+  'objectatlocation': (_OBJECT, _LOCATION),
+  'inreceptacle': (_OBJECT, _RECEPTACLE),
+  'inreceptacleobject': (_OBJECT, _OBJECT),
+  'wasinreceptacle': (_OBJECT, _RECEPTACLE),
+  'receptacletype': (_RECEPTACLE, _RTYPE),
+  'objecttype': (_OBJECT, _OTYPE),
+  'cancontain': (_RTYPE, _OTYPE),
+  'holds': (_AGENT, _OBJECT),
+  'holdsany': (_AGENT,),
+  'holdsanyreceptacleobject': (_AGENT,),
+  'checked': (_ANY,),
+  'examined': (_ANY,),
+  **dict.fromkeys(('openable', 'opened', 'full'), (_RECEPTACLE,)),
+  **dict.fromkeys(
+    ('isreceptacleobject', 'isreceptacleobjectfull', 'moveable', 'ison'),
+    (_OBJECT,),
+  ),
+  **dict.fromkeys((*_STATE_BITS, *_ABILITY_BITS), (_OBJECT,)),
+}
 
 
 class _Facts:
@@ -153,24 +146,29 @@ class _Facts:
     self._by_predicate = collections.defaultdict(list)
     for fact, line in zip(problem.facts, problem.lines, strict=True):
       predicate, *arguments = fact
-      if predicate not in _ARITIES:
+      if predicate not in _ARGUMENTS:
         raise pddl.GameError(
           problem.source, line, f'unknown predicate {predicate}'
         )
-      if len(arguments) != _ARITIES[predicate]:
+      kinds = _ARGUMENTS[predicate]
+      if len(arguments) != len(kinds):
         raise pddl.GameError(
           problem.source,
           line,
-          f'{predicate} takes {_ARITIES[predicate]} arguments, not '
-          f'{len(arguments)}',
+          f'{predicate} takes {len(kinds)} arguments, not {len(arguments)}',
         )
+      for argument, kind in zip(arguments, kinds, strict=True):
+        if kind not in (_ANY, problem.objects[argument]):
+          raise pddl.GameError(
+            problem.source,
+            line,
+            f'{argument} is not {"an" if kind[0] in "ao" else "a"} {kind} '
+            f'({predicate})',
+          )
       self._by_predicate[predicate].append((tuple(arguments), line))
 
   def __call__(self, predicate: str) -> list[tuple[str, ...]]:
     return [arguments for arguments, _ in self._by_predicate[predicate]]
-
-  def lines(self, predicate: str):
-    return self._by_predicate[predicate]
 
   def mapping(self, predicate: str) -> dict[str, str]:
     """A predicate that must be a function of its first argument."""
@@ -222,40 +220,30 @@ def compile_world(game: games_lib.Game) -> World:
   o_index = {o: i for i, o in enumerate(objects)}
   l_index = {l: i for i, l in enumerate(locations)}
 
-  def index_of(table, name: str, line: int, kind: str) -> int:
-    if name not in table:
-      fail(line, f'{name} is not a {kind}')
-    return table[name]
-
   names = _demangle([*receptacles, *objects, *locations])
 
-  def pairs(predicate, first, first_kind, second, second_kind):
+  def pairs(predicate, first, second):
     result = np.zeros((len(first), len(second)), bool)
-    for (a, b), line in facts.lines(predicate):
-      result[
-        index_of(first, a, line, first_kind),
-        index_of(second, b, line, second_kind),
-      ] = True
+    for a, b in facts(predicate):
+      result[first[a], second[b]] = True
     return result
 
-  starts = facts.lines('atlocation')
+  starts = set(facts('atlocation'))
   if len(starts) != 1:
     fail(0, f'the agent must be at one location, not {len(starts)}')
-  (agent, start), line = starts[0]
-  if problem.objects[agent] != 'agent':
-    fail(line, f'{agent} is not an agent')
-  held = facts.lines('holds')
-  if len(held) > 1:
-    fail(held[1][1], 'the agent holds more than one object')
+  ((agent, start),) = starts
+  held = facts.mapping('holds')
+  if set(held) - {agent}:
+    fail(0, f'{min(held)} holds something, but the agent is {agent}')
 
   receptacle_bits = np.zeros(len(receptacles), np.int32)
   for r, i in r_index.items():
     receptacle_bits[i] |= _RECEPTACLE_TYPE_BITS.get(receptacle_type[r], 0)
   start_opened = np.zeros(len(receptacles), bool)
-  for (r,), line in facts.lines('openable'):
-    receptacle_bits[index_of(r_index, r, line, 'receptacle')] |= OPENABLE
-  for (r,), line in facts.lines('opened'):
-    start_opened[index_of(r_index, r, line, 'receptacle')] = True
+  for (r,) in facts('openable'):
+    receptacle_bits[r_index[r]] |= OPENABLE
+  for (r,) in facts('opened'):
+    start_opened[r_index[r]] = True
   object_bits = np.zeros(len(objects), np.int32)
   start_state = np.zeros(len(objects), np.int32)
   for table, array in (
@@ -263,14 +251,14 @@ def compile_world(game: games_lib.Game) -> World:
     (_STATE_BITS, start_state),
   ):
     for predicate, bit in table.items():
-      for (o,), line in facts.lines(predicate):
-        array[index_of(o_index, o, line, 'object')] |= bit
+      for (o,) in facts(predicate):
+        array[o_index[o]] |= bit
   for o, i in o_index.items():
     if object_type[o] in _KNIVES:
       object_bits[i] |= KNIFE
   allowed = set(facts('cancontain'))
   inner = collections.defaultdict(list)
-  for inner_object, outer in sorted(facts('inreceptacleobject')):
+  for inner_object, outer in sorted(set(facts('inreceptacleobject'))):
     inner[outer].append(names[inner_object])
   receptacle_objects = {o for (o,) in facts('isreceptacleobject')}
   return World(
@@ -298,15 +286,17 @@ def compile_world(game: games_lib.Game) -> World:
       tuple(inner[o]) if o in receptacle_objects else None for o in objects
     ),
     start_location=l_index[start],
-    start_holding=o_index[held[0][0][1]] if held else -1,
+    start_holding=o_index[held[agent]] if held else -1,
     start_opened=start_opened,
-    start_inside=pairs(
-      'inreceptacle', o_index, 'object', r_index, 'receptacle'
-    ),
-    start_at=pairs('objectatlocation', o_index, 'object', l_index, 'location'),
+    start_inside=pairs('inreceptacle', o_index, r_index),
+    start_at=pairs('objectatlocation', o_index, l_index),
     start_state=start_state,
-    goal=_read_goal(
-      problem, objects, object_type, receptacles, receptacle_type
+    goal=goals.read_goal(
+      problem,
+      object_type,
+      receptacle_type,
+      state_bits=_STATE_BITS,
+      abilities=tuple(_ABILITY_BITS),
     ),
   )
 
@@ -350,122 +340,3 @@ def _unescape(text: str) -> str:
   ):
     text = text.replace(word, sign)
   return text
-
-
-def _conjuncts(node, problem, depth=0):
-  """Flattens nested 'and' and 'exists' into literals."""
-  if depth > 50:
-    raise pddl.GameError(
-      problem.source, problem.goal_line, 'the goal is nested too deeply'
-    )
-  if not isinstance(node, tuple) or not node:
-    raise pddl.GameError(
-      problem.source, problem.goal_line, f'{node!r} in the goal'
-    )
-  if node[0] == 'and':
-    for child in node[1:]:
-      yield from _conjuncts(child, problem, depth + 1)
-  elif node[0] == 'exists' and len(node) == 3:
-    yield from _conjuncts(node[2], problem, depth + 1)
-  else:
-    yield node
-
-
-def _read_goal(problem, objects, object_type, receptacles, receptacle_type):
-  """Recognises the goals of the six task types."""
-
-  def fail(reason):
-    raise pddl.GameError(problem.source, problem.goal_line, reason)
-
-  literals = list(_conjuncts(problem.goal, problem))
-  by_variable = collections.defaultdict(set)
-  types: dict[str, str] = {}
-  places = []
-  held = []
-  different = set()
-  known = {
-    'objecttype',
-    'receptacletype',
-    'inreceptacle',
-    'holds',
-    'atlocation',
-    'receptacleatlocation',
-    *_STATE_BITS,
-    *_ABILITY_BITS,
-  }
-  for literal in literals:
-    if literal[0] == 'not' and len(literal) == 2 and literal[1][:1] == ('=',):
-      different.add(frozenset(literal[1][1:]))
-      continue
-    if literal[0] not in known:
-      fail(
-        f'goals with {literal[0]!r} are not supported: this engine knows '
-        "the goals of ALFWorld's six task types"
-      )
-    if literal[0] in ('objecttype', 'receptacletype'):
-      types[literal[1]] = literal[2]
-    elif literal[0] == 'inreceptacle':
-      places.append(literal[1:])
-    elif literal[0] == 'holds':
-      held.append(literal[2])
-    elif len(literal) == 2:
-      by_variable[literal[1]].add(literal[0])
-
-  def objects_for(variable):
-    required = by_variable[variable] & set(_ABILITY_BITS)
-    able = {
-      o
-      for o in objects
-      if all((predicate, o) in fact_set for predicate in required)
-    }
-    return np.array(
-      [o in able and object_type[o] == types.get(variable) for o in objects],
-      bool,
-    )
-
-  fact_set = set(problem.facts)
-
-  def state_for(variable):
-    bits = 0
-    for predicate in by_variable[variable] & set(_STATE_BITS):
-      bits |= _STATE_BITS[predicate]
-    return bits
-
-  none = np.zeros(len(objects), bool)
-  if held:
-    lamps = [o for o in by_variable if state_for(o) == TOGGLED]
-    if len(held) != 1 or len(lamps) != 1:
-      fail('the goal holds an object, but not under one switched-on lamp')
-    lamp_objects = objects_for(lamps[0])
-    if not lamp_objects.any():
-      fail(f'no object can be the lamp {types.get(lamps[0])} of the goal')
-    return Goal(
-      objects_for(held[0]),
-      np.zeros(len(receptacles), bool),
-      state_for(held[0]),
-      1,
-      lamp_objects,
-    )
-  if not places or len(places) > 2 or len({r for _, r in places}) != 1:
-    fail('the goal must put one object, or two in the same place')
-  first = places[0][0]
-  if len(places) == 2:
-    second = places[1][0]
-    if frozenset((first, second)) not in different:
-      fail('the two objects of the goal must be different')
-    if (types.get(first), state_for(first)) != (
-      types.get(second),
-      state_for(second),
-    ):
-      fail('the two objects of the goal must be of one type')
-  receptacle = places[0][1]
-  return Goal(
-    objects_for(first),
-    np.array(
-      [receptacle_type[r] == types.get(receptacle) for r in receptacles],
-      bool,
-    ),
-    state_for(first),
-    len(places),
-    none,
-  )
