@@ -115,6 +115,14 @@ _WARM_START_OBSERVATION_WEIGHT = flags.DEFINE_float(
   'Weight of the tokens that the game wrote in the warm start.',
   0.0,
 )
+_WARM_START_SLIPS = flags.DEFINE_float(
+  'warm_start_slips',
+  0.1,
+  "Share of the expert's steps replaced by a command that the game refuses. "
+  'These are not imitated; what the expert does next is.',
+  0.0,
+  0.9,
+)
 _START_FROM = flags.DEFINE_string(
   'start_from',
   None,
@@ -310,6 +318,7 @@ def _settings():
     warm_start_batch=_WARM_START_BATCH.value,
     warm_start_learning_rate=_WARM_START_LEARNING_RATE.value,
     warm_start_observation_weight=_WARM_START_OBSERVATION_WEIGHT.value,
+    warm_start_slips=_WARM_START_SLIPS.value,
     start_from=_START_FROM.value,
     iterations=_ITERATIONS.value,
     credit=group_relative_credit.CreditOptions(

@@ -1,5 +1,6 @@
 """Household games, expert demonstrations and the tokenizer they train."""
 
+import dataclasses
 import pathlib
 from collections.abc import Sequence
 
@@ -36,20 +37,56 @@ def load_or_generate(
   return games, f'{count} generated games (seed {seed})'
 
 
+@dataclasses.dataclass(frozen=True)
+class Demonstration:
+  """A step of the expert.
+
+  Attributes:
+    seen: what it saw.
+    action: what was done.
+    slip: whether this is a slip, which is answered but not imitated.
+  """
+
+  seen: household.TextStep
+  action: str
+  slip: bool = False
+
+
 def demonstrate(
-  game: household.Game, wording: str, max_steps: int, seed: int
-) -> list[tuple[household.TextStep, str]] | None:
-  """Returns an expert's (what it saw, what it did), or None if it failed."""
+  game: household.Game,
+  wording: str,
+  max_steps: int,
+  seed: int,
+  slips: float = 0.0,
+) -> list[Demonstration] | None:
+  """Returns an expert's steps, or None if it failed.
+
+  An expert does nothing that fails, so its imitator does not know how to go on
+  once something did. Slips put in by chance show it (noise injection: Laskey
+  et al., "DART", CoRL 2017).
+
+  Args:
+    game: to play.
+    wording: of the game.
+    max_steps: after which the expert has failed.
+    seed: of the expert's order of search and of its slips.
+    slips: share of steps that become slips.
+  """
   environment = household.HouseholdEnvironment(
     wording=wording, max_steps=max_steps
   )
   guide = expert.SearchingExpert(game, wording, np.random.default_rng(seed))
+  # Its own stream: the expert's order of search does not depend on slips.
+  chance = np.random.default_rng([seed, 1])
   seen = environment.reset(game)
   trace = []
   for _ in range(max_steps):
     guide.observe(seen)
     action = guide.act()
-    trace.append((seen, action))
+    slip = chance.random() < slips
+    if slip:
+      action = guide.slip()
+    trace.append(Demonstration(seen, action, slip))
     seen = environment.step(action)
     if seen.terminated:
       return trace
@@ -61,15 +98,16 @@ def corpus(traces, text_format: formats.Format) -> list[str]:
   texts = []
   for game, trace in traces:
     history: list[formats.Exchange] = []
-    for seen, action in trace:
+    for step in trace:
+      seen = step.seen
       texts.append(
         text_format.prompt(
           history, seen.observation, seen.admissible, game.task_description
         )
       )
-      texts.append(text_format.answer(action))
-      history.append(formats.Exchange(seen.observation, action))
-  # Experts do not fail; policies will.
+      texts.append(text_format.answer(step.action))
+      history.append(formats.Exchange(seen.observation, step.action))
+  # Experts that do not slip do not fail; policies will.
   texts += [
     text_format.prompt((), engine.NOTHING_HAPPENS, (), game.task_description)
     for game, _ in traces
@@ -88,7 +126,8 @@ def token_rows(
   for game, trace in traces:
     row = episodes_lib.TokenRow()
     history: list[formats.Exchange] = []
-    for number, (seen, action) in enumerate(trace):
+    for number, step in enumerate(trace):
+      seen, action = step.seen, step.action
       if text_format.rebuilds_prompt:
         row = episodes_lib.TokenRow()
       prompt = tokenizer.encode_prompt(
@@ -103,9 +142,12 @@ def token_rows(
       if len(row.tokens) + len(prompt) + len(answer) > row_tokens:
         break
       row.read(prompt)
-      row.draw(answer, [0.0] * len(answer), number)
+      if step.slip:
+        row.skip(answer)
+      else:
+        row.draw(answer, [0.0] * len(answer), number)
       history.append(formats.Exchange(seen.observation, action))
-      if text_format.rebuilds_prompt:
+      if text_format.rebuilds_prompt and not step.slip:
         rows.append(row)
     if not text_format.rebuilds_prompt and row.tokens:
       rows.append(row)
@@ -117,12 +159,13 @@ def demonstrations(
   wording: str,
   max_steps: int,
   seed: int,
+  slips: float = 0.0,
   on_game=lambda: None,
 ):
   """Returns (game, trace) of each game that the expert wins in time."""
   traces = []
   for index, game in enumerate(games):
-    trace = demonstrate(game, wording, max_steps, seed + index)
+    trace = demonstrate(game, wording, max_steps, seed + index, slips)
     if trace is not None:
       traces.append((game, trace))
     on_game()

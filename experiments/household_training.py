@@ -61,6 +61,7 @@ class Settings:
   warm_start_batch: int
   warm_start_learning_rate: float
   warm_start_observation_weight: float
+  warm_start_slips: float
   start_from: str | None
   iterations: int
   credit: group_relative_credit.CreditOptions
@@ -253,6 +254,7 @@ class HouseholdTraining:
         settings.wording,
         settings.limits.steps,
         settings.seed,
+        settings.warm_start_slips,
         on_game=advance,
       )
     if len(traces) < settings.warm_start_batch:

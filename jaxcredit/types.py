@@ -40,6 +40,10 @@ class Trajectories:
   truncated: jax.Array
 
 
+# Of `Rows.step_of_token`: a demonstrator's slip, which no loss may teach.
+NOT_LEARNED = -2
+
+
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Rows:
@@ -51,7 +55,8 @@ class Rows:
   Attributes:
     tokens: int32 [N, L], right-padded.
     step_of_token: int32 [N, L], index of the step whose action the token
-      belongs to; -1 for prompt, observation and padding.
+      belongs to; -1 for prompt, observation and padding; NOT_LEARNED for an
+      action that is only there to be answered.
     trajectory: int32 [N], index of the episode in the flattened [P * G]; -1
       for a row that only fills the batch.
     length: int32 [N], number of tokens that are not padding.

@@ -47,6 +47,12 @@ class TokenRow:
     self.step_of_token.extend([-1] * len(tokens))
     self.log_probs.extend([0.0] * len(tokens))
 
+  def skip(self, tokens: Sequence[int]) -> None:
+    """Appends tokens of an action that nobody should learn from."""
+    self.tokens.extend(tokens)
+    self.step_of_token.extend([types.NOT_LEARNED] * len(tokens))
+    self.log_probs.extend([0.0] * len(tokens))
+
   def draw(
     self, tokens: Sequence[int], log_probs: Sequence[float], step: int
   ) -> None:

@@ -207,7 +207,7 @@ class Learner:
     return gradients, {**metrics, 'loss': loss}
 
   def _apply_step(self, state, gradients, loss):
-    norm = optax.global_norm(gradients)
+    norm = optax.tree.norm(gradients)
     finite = jnp.isfinite(loss) & jnp.isfinite(norm)
     # The optimizer's arithmetic must not meet the NaN either: its state would
     # be lost even though the parameters are kept.

@@ -40,7 +40,9 @@ def make_loss(
     log_probs, _ = decoder.log_probs(params, config, rows.tokens, rows.length)
     mask = rows.step_of_token >= 0
     count = jnp.maximum(mask.sum(), 1)
-    read = ~mask & (jnp.arange(mask.shape[1]) < rows.length[:, None])
+    read = (rows.step_of_token == -1) & (
+      jnp.arange(mask.shape[1]) < rows.length[:, None]
+    )
     weights = jnp.where(mask, 1.0, jnp.where(read, observation_weight, 0.0))
     mean = -jnp.sum(weights * log_probs) / count
     imitation = -jnp.sum(jnp.where(mask, log_probs, 0.0)) / count

@@ -367,6 +367,33 @@ class SearchingExpert:
     self._last = self._choose()
     return self._last
 
+  def slip(self) -> str:
+    """A command such as a learner gets wrong, in place of the expert's.
+
+    It has the form of a sensible one, but the game will refuse it: the agent
+    is there already, the thing lies elsewhere or the number is wrong. Call it
+    after `act`, whose command is then not played.
+    """
+    here = self._here or self._receptacles[0]
+    kinds = sorted({_kind(r) for r in self._receptacles})
+    number = int(self._rng.integers(1, 4))
+    if self._holding:
+      thing = _put(self._wording, f'{self._wanted} {number}', here)
+    else:
+      thing = f'take {self._wanted} {number} from {here}'
+    candidates = [
+      thing,
+      f'go to {here}',
+      f'open {here}',
+      f'go to {self._rng.choice(kinds)} {int(self._rng.integers(1, 9))}',
+    ]
+    refused = [c for c in candidates if c not in self._admissible]
+    if refused:
+      self._last = str(self._rng.choice(refused))
+    else:
+      self._last = f'open {self._rng.choice(kinds)} 99'
+    return self._last
+
   def _choose(self) -> str:
     if self._holding:
       return self._bring()
