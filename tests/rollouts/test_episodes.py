@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jaxcredit import gigpo
+from jaxcredit import gigpo, types
 from jaxcredit.algorithms import fingerprints
 from jaxcredit.rollouts import episodes as episodes_lib
 
@@ -52,6 +52,10 @@ def test_rows_remember_who_wrote_each_token():
   assert row.tokens == [5, 6, 7, 8, 9, 3]
   assert row.step_of_token == [-1, -1, 0, 0, -1, 1]
   np.testing.assert_allclose(row.log_probs, [0, 0, -0.7, -0.8, 0, -0.3])
+  row.skip([4, 4])
+  assert row.tokens[-2:] == [4, 4]
+  assert row.step_of_token[-2:] == [types.NOT_LEARNED] * 2
+  assert row.log_probs[-2:] == [0, 0]
 
 
 def test_round_up():

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxcredit import types
 from jaxcredit.training import learner as learner_lib
 from jaxcredit.training import supervised, warm_start
 from tests.training import test_learner
@@ -43,6 +44,25 @@ def test_the_loss_by_hand(bigram):
   # What is read has no part in the figures of the imitation.
   assert again == metrics
   assert supervised.count_tokens(rows) == drawn.sum()
+
+
+def test_slips_are_taught_neither_as_actions_nor_as_observations(bigram):
+  rows, _ = test_learner.make_rows()
+  log_probs, _ = test_learner.bigram_log_probs(
+    bigram_params(), None, rows.tokens, rows.length
+  )
+  log_probs = np.asarray(log_probs)
+  read = (rows.step_of_token == -1) & (
+    np.arange(test_learner.LENGTH) < rows.length[:, None]
+  )
+  rows.step_of_token[rows.step_of_token == 0] = types.NOT_LEARNED
+  drawn = rows.step_of_token >= 0
+  value, _ = evaluate(rows, observation_weight=0.3)
+  assert value == pytest.approx(
+    -(log_probs[drawn].sum() + 0.3 * log_probs[read].sum()) / drawn.sum(),
+    rel=1e-5,
+  )
+  assert supervised.count_tokens(rows) == drawn.sum() > 0
 
 
 def test_accuracy_counts_tokens_that_are_likely(bigram):

@@ -89,6 +89,32 @@ def test_searching_expert(wording):
   assert np.mean(won) > 0.98
 
 
+@pytest.mark.parametrize('wording', household.WORDINGS)
+def test_slips_are_refused_and_the_expert_goes_on(wording):
+  won, slips = 0, set()
+  for seed, game in enumerate(household.generate_games(5, 12)):
+    environment = household.HouseholdEnvironment(wording=wording, max_steps=60)
+    guide = expert.SearchingExpert(game, wording, np.random.default_rng(seed))
+    seen = environment.reset(game)
+    for number in range(60):
+      guide.observe(seen)
+      action = guide.act()
+      if number % 3 == 2:
+        action = guide.slip()
+        slips.add(action.split()[0])
+        assert action not in seen.admissible
+      before = seen
+      seen = environment.step(action)
+      if number % 3 == 2:
+        assert seen.observation == 'Nothing happens.'
+        assert seen.admissible == before.admissible
+      if seen.terminated:
+        won += 1
+        break
+  assert won >= 11
+  assert slips >= {'go', 'open', 'take'}
+
+
 def test_wrong_arguments():
   with pytest.raises(ValueError, match='task_type must be one of'):
     household.generate_game(0, 'fly')
