@@ -1,0 +1,56 @@
+"""Episodes with the credit of each step, as the report reads them."""
+
+from typing import Any
+
+import jax
+import numpy as np
+
+
+def episode_records(
+  iteration: int, batch, parts, grpo, group_size: int
+) -> list[dict[str, Any]]:
+  """Episodes with the credit of every step, for the report."""
+  host = jax.device_get(parts)
+  grpo = np.asarray(grpo)
+  records = []
+  for index, episode in enumerate(batch.episodes):
+    p, g = divmod(index, group_size)
+    groups = host.anchor_group[p]
+    valid = groups[groups >= 0]
+    steps = []
+    for s, step in enumerate(episode.steps):
+      name = int(host.anchor_group[p, g, s])
+      steps.append(
+        {
+          'observation': step.observation,
+          'action': step.action,
+          'answer': step.answer,
+          'reward': step.reward,
+          'valid': step.valid,
+          'anchor_group': name,
+          'anchor_size': int((valid == name).sum()) if name >= 0 else 0,
+          'credit': {
+            'grpo': {'total': float(grpo[p, g, s])},
+            'gigpo': {
+              'total': float(host.total[p, g, s]),
+              'episode': float(host.episode[p, g, s]),
+              'step': float(host.step[p, g, s]),
+            },
+          },
+        }
+      )
+    records.append(
+      {
+        'iteration': iteration,
+        'group': p,
+        'rollout': g,
+        'task': getattr(episode.task, 'task_description', str(episode.task)),
+        'task_type': getattr(episode.task, 'task_type', ''),
+        'success': episode.success,
+        'return': episode.episode_return,
+        'failure': episode.failure,
+        'initial_observation': episode.initial_observation,
+        'steps': steps,
+      }
+    )
+  return records
