@@ -1,9 +1,19 @@
 """Decoding: a key/value cache that lives across the turns of an episode.
 
-Rows are ragged: each has its own length, and idle rows stand still. A turn is
-one compiled call: it reads the new observation of every row, draws an answer
-token by token until all rows have stopped, and returns the log-probability of
-each token drawn. The cache is donated from call to call.
+Rows are ragged: each has its own length, and idle rows stand still.
+
+  extend       reads tokens, for all rows or for some of them
+  decode       draws a few tokens for each row, then returns to the host, which
+               may put other rows in place of those that have ended
+  sample_turn  reads an observation and draws a whole answer in one call
+
+A row's last token is unread where `decode` begins and where it ends: its keys
+and values enter the cache with the next token that is drawn, or with the
+observation that follows. So no pass is made whose logits nobody needs.
+
+While tokens are drawn, the cache is only read. What they add lies in a small
+block where all rows write the same column, and goes to each row's own place
+when the call ends: a ragged write at each token costs more than all attention.
 """
 
 import dataclasses
@@ -14,49 +24,42 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from jaxcredit.networks import cache as cache_lib
 from jaxcredit.networks import config as config_lib
-from jaxcredit.networks import decoder
+from jaxcredit.networks import decoder, sampling, sharding, stop_strings
 
 DecoderConfig = config_lib.DecoderConfig
-
-
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
-class Cache:
-  """Keys and values of the tokens read so far.
-
-  Attributes:
-    keys: for each layer, [B, K, C, D]: K key/value heads, capacity C.
-    values: likewise.
-    length: int32 [B], tokens held by each row.
-  """
-
-  keys: tuple[jax.Array, ...]
-  values: tuple[jax.Array, ...]
-  length: jax.Array
-
-  @property
-  def capacity(self) -> int:
-    return self.keys[0].shape[2]
+Cache = cache_lib.Cache
+init_cache = cache_lib.init_cache
+grow = cache_lib.grow
+take = cache_lib.take
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Turn:
-  """What a turn drew.
+  """What a call drew for each row.
 
   Attributes:
-    cache: with the observation and the answer read.
-    tokens: int32 [B, M], the answers, the stop token included; 0 beyond.
-    log_probs: float32 [B, M], of the tokens under the sampler's distribution
-      (at temperature 0: of the softmax at temperature 1).
+    cache: with what the call read.
+    tokens: int32 [B, M], the tokens drawn, those that end an answer included;
+      0 beyond.
+    log_probs: float32 [B, M], of the tokens under the sampling distribution
+      (at temperature 0: under that of temperature 1); 0 beyond.
+    policy_log_probs: float32 [B, M], of the tokens under the policy itself:
+      at temperature 1, with no token left out.
     count: int32 [B], tokens drawn.
+    stopped: bool [B], whether a stop token or a stop string ended the answer.
+    stop_state: int32 [B], where each row is in the stop strings' automaton.
   """
 
   cache: Cache
   tokens: jax.Array
   log_probs: jax.Array
+  policy_log_probs: jax.Array
   count: jax.Array
+  stopped: jax.Array
+  stop_state: jax.Array
 
 
 @jax.jit
@@ -74,58 +77,46 @@ def decoding_params(params: decoder.Params) -> dict[str, Any]:
   }
 
 
-def init_cache(config: DecoderConfig, batch: int, capacity: int) -> Cache:
-  """An empty cache for `batch` rows of at most `capacity` tokens."""
-  if batch < 1 or capacity < 1:
-    raise ValueError(
-      f'batch and capacity must be positive, not {batch} and {capacity}'
-    )
-  shape = (batch, config.kv_heads, capacity, config.head_dim)
-
-  def empty():
-    return tuple(
-      jnp.zeros(shape, jnp.dtype(config.compute_dtype))
-      for _ in range(config.layers)
-    )
-
-  return Cache(empty(), empty(), jnp.zeros((batch,), jnp.int32))
+def _hide(scores, seen):
+  """Scores in float32 or wider, -inf where nothing is to be seen."""
+  wide = scores.astype(jnp.promote_types(scores.dtype, jnp.float32))
+  return jnp.where(seen, wide, -jnp.inf)
 
 
-@functools.partial(jax.jit, static_argnums=1)
-def grow(cache: Cache, capacity: int) -> Cache:
-  """The same cache with room for `capacity` tokens a row."""
-  if capacity < cache.capacity:
-    raise ValueError(
-      f'a cache of {cache.capacity} tokens cannot shrink to {capacity}'
-    )
-  more = ((0, 0), (0, 0), (0, capacity - cache.capacity), (0, 0))
-  return Cache(
-    tuple(jnp.pad(x, more) for x in cache.keys),
-    tuple(jnp.pad(x, more) for x in cache.values),
-    cache.length,
-  )
+def _by_head(q, kv_heads):
+  """Queries [B, T, H, D] -> scaled, by key/value head: [B, K, T * G, D]."""
+  b, t, h, d = q.shape
+  q = (q * d**-0.5).reshape(b, t, kv_heads, h // kv_heads, d)
+  return q.transpose(0, 2, 1, 3, 4).reshape(b, kv_heads, -1, d)
 
 
-@jax.jit
-def take(cache: Cache, rows: jax.Array) -> Cache:
-  """The cache of the rows chosen (some may be chosen more than once)."""
-  return jax.tree.map(lambda x: x[rows], cache)
+def _by_token(mixed, like):
+  """The way back: [B, K, T * G, D] -> [B, T, H, D] and the dtype of `like`."""
+  b, t, h, d = like.shape
+  kv_heads = mixed.shape[1]
+  mixed = mixed.reshape(b, kv_heads, t, h // kv_heads, d)
+  mixed = mixed.transpose(0, 2, 1, 3, 4).reshape(b, t, h, d)
+  return mixed.astype(like.dtype)
 
 
-def _read(params, config, cache, tokens, count):
-  """Reads tokens; returns the cache and hidden states [B, T, W].
+def _read(params, config, cache, tokens, count, rows=None):
+  """Reads tokens; returns the cache and hidden states [R, T, W].
 
-  Row b's tokens[b, :count[b]] go behind what it holds; what would lie beyond
-  the capacity is dropped, and shows as a length above it.
+  Entry r's tokens[r, :count[r]] go behind what row rows[r] holds; what would
+  lie beyond the capacity is dropped, and shows as a length above it.
   """
   graph = decoder.block_graph(config)
-  batch, width = tokens.shape
+  width = tokens.shape[1]
+  if rows is None:
+    length, where = cache.length, jnp.arange(cache.rows)[:, None]
+  else:
+    length = cache.length.at[rows].get(mode='fill', fill_value=0)
+    where = rows[:, None]
   offset = jnp.arange(width)
-  positions = cache.length[:, None] + offset
+  positions = length[:, None] + offset
   # Padding is written nowhere.
   target = jnp.where(offset < count[:, None], positions, cache.capacity)
-  rows = jnp.arange(batch)[:, None]
-  behind = positions[..., None] - jnp.arange(cache.capacity)  # [B, T, C]
+  behind = positions[..., None] - jnp.arange(cache.capacity)  # [R, T, C]
   new_keys, new_values = [], []
 
   def attend_to(keys, values, window):
@@ -134,21 +125,23 @@ def _read(params, config, cache, tokens, count):
       seen &= behind < window
 
     def attend(q, k, v):
-      k_all = keys.at[rows, :, target].set(
+      k_all = keys.at[where, :, :, target].set(
         k.astype(keys.dtype), mode='drop', unique_indices=True
       )
-      v_all = values.at[rows, :, target].set(
+      v_all = values.at[where, :, target].set(
         v.astype(values.dtype), mode='drop', unique_indices=True
       )
-      b, t, h, d = q.shape
-      kv = k.shape[2]
-      grouped = q.reshape(b, t, kv, h // kv, d)
-      scores = jnp.einsum('btkgd,bkcd->bktgc', grouped, k_all) * d**-0.5
-      wide = scores.astype(jnp.promote_types(scores.dtype, jnp.float32))
-      wide = jnp.where(seen[:, None, :, None, :], wide, -jnp.inf)
-      weights = jax.nn.softmax(wide, axis=-1).astype(v_all.dtype)
-      mixed = jnp.einsum('bktgc,bkcd->btkgd', weights, v_all)
-      return mixed.reshape(b, t, h, d).astype(q.dtype), (k_all, v_all)
+      k_all = sharding.constrain(k_all, 'batch', 'heads', None, None)
+      v_all = sharding.constrain(v_all, 'batch', 'heads', None, None)
+      k_mine = k_all if rows is None else k_all[rows]
+      v_mine = v_all if rows is None else v_all[rows]
+      scores = _by_head(q, k.shape[2]) @ k_mine
+      by_token = scores.reshape(*scores.shape[:2], width, -1, cache.capacity)
+      weights = jax.nn.softmax(
+        _hide(by_token, seen[:, None, :, None]), axis=-1
+      ).astype(v_mine.dtype)
+      mixed = weights.reshape(scores.shape) @ v_mine
+      return _by_token(mixed, q), (k_all, v_all)
 
     return attend
 
@@ -161,15 +154,37 @@ def _read(params, config, cache, tokens, count):
     )
     new_keys.append(k_all)
     new_values.append(v_all)
-  cache = Cache(tuple(new_keys), tuple(new_values), cache.length + count)
-  return cache, x
+  if rows is None:
+    length = cache.length + count
+  else:
+    length = cache.length.at[rows].add(count, mode='drop')
+  return Cache(tuple(new_keys), tuple(new_values), length), x
 
 
-def _last_logits(params, config, x, count):
-  """Logits [B, V] behind each row's last token read."""
-  last = jnp.maximum(count - 1, 0)
-  x = jnp.take_along_axis(x, last[:, None, None], axis=1)[:, 0]
-  return decoder.logits(params, config, decoder.final_norm(params, config, x))
+@functools.partial(jax.jit, static_argnames='config', donate_argnames='cache')
+def read(
+  params: dict[str, Any],
+  config: DecoderConfig,
+  cache: Cache,
+  tokens: jax.Array,
+  count: jax.Array,
+  rows: jax.Array | None = None,
+) -> Cache:
+  """Reads tokens into the cache.
+
+  Args:
+    params: from `decoding_params`.
+    config: of the decoder.
+    cache: of B rows; donated.
+    tokens: int32 [R, T], right-padded.
+    count: int32 [R], tokens to read, 0 to T.
+    rows: int32 [R], distinct rows of the cache that read them; B where none
+      does (with a count of 0). None: all of them, R = B.
+
+  Returns:
+    The cache. It is the caller's part that no row outgrows the capacity.
+  """
+  return _read(params, config, cache, tokens, count, rows)[0]
 
 
 @functools.partial(jax.jit, static_argnames='config', donate_argnames='cache')
@@ -180,7 +195,7 @@ def extend(
   tokens: jax.Array,
   count: jax.Array,
 ) -> tuple[Cache, jax.Array]:
-  """Reads tokens.
+  """Reads tokens and says what may follow.
 
   Args:
     params: from `decoding_params`.
@@ -193,7 +208,265 @@ def extend(
     The cache, and logits float32 [B, V] behind each row's last token.
   """
   cache, x = _read(params, config, cache, tokens, count)
-  return cache, _last_logits(params, config, x, count)
+  last = jnp.maximum(count - 1, 0)
+  x = jnp.take_along_axis(x, last[:, None, None], axis=1)[:, 0]
+  x = decoder.final_norm(params, config, x)
+  return cache, decoder.logits(params, config, x)
+
+
+def _read_one(params, config, cache, recent, token, step):
+  """Reads a token of every row into column `step` of the recent block.
+
+  Args:
+    params: from `decoding_params`.
+    config: of the decoder.
+    cache: is only read.
+    recent: keys [B, K, D, M] and values [B, K, M, D] of each layer.
+    token: int32 [B].
+    step: column; those before it hold what the rows read since the cache.
+
+  Returns:
+    The recent block, and logits [B, V].
+  """
+  graph = decoder.block_graph(config)
+  # How far behind the token that is read do the others lie?
+  behind_cached = (cache.length + step)[:, None] - jnp.arange(cache.capacity)
+  cached = jnp.arange(cache.capacity) < cache.length[:, None]
+  behind_recent = step - jnp.arange(recent[0][0].shape[3])
+  new_keys, new_values = [], []
+
+  def attend_to(keys, values, new_k, new_v, window):
+    seen_cached, seen_recent = cached, behind_recent >= 0
+    if window is not None:
+      seen_cached &= behind_cached < window
+      seen_recent &= behind_recent < window
+
+    def attend(q, k, v):
+      k_block = jax.lax.dynamic_update_slice_in_dim(
+        new_k, k.transpose(0, 2, 3, 1).astype(new_k.dtype), step, axis=3
+      )
+      v_block = jax.lax.dynamic_update_slice_in_dim(
+        new_v, v.transpose(0, 2, 1, 3).astype(new_v.dtype), step, axis=2
+      )
+      # One softmax over both parts. A row always sees its own token.
+      queries = _by_head(q, k.shape[2])
+      scores = _hide(queries @ keys, seen_cached[:, None, None])
+      recent_scores = _hide(queries @ k_block, seen_recent)
+      largest = jnp.maximum(
+        jnp.max(scores, axis=-1, keepdims=True),
+        jnp.max(recent_scores, axis=-1, keepdims=True),
+      )
+      weights = jnp.exp(scores - largest)
+      recent_weights = jnp.exp(recent_scores - largest)
+      total = jnp.sum(weights, axis=-1, keepdims=True) + jnp.sum(
+        recent_weights, axis=-1, keepdims=True
+      )
+      mixed = (weights / total).astype(values.dtype) @ values
+      mixed += (recent_weights / total).astype(v_block.dtype) @ v_block
+      return _by_token(mixed, q), (k_block, v_block)
+
+    return attend
+
+  x = decoder.embed(params, config, token[:, None])
+  positions = (cache.length + step)[:, None]
+  for weights, keys, values, new_k, new_v, window in zip(
+    params['layers'],
+    cache.keys,
+    cache.values,
+    *recent,
+    config.windows,
+    strict=True,
+  ):
+    x, (k_block, v_block) = nnx.merge(graph, weights)(
+      x, positions, attend_to(keys, values, new_k, new_v, window)
+    )
+    new_keys.append(k_block)
+    new_values.append(v_block)
+  x = decoder.final_norm(params, config, x[:, 0])
+  logits = decoder.logits(params, config, x)
+  return (tuple(new_keys), tuple(new_values)), logits
+
+
+def _merge(cache, recent, count):
+  """Moves the first `count` columns of the recent block into the cache."""
+  column = jnp.arange(recent[0][0].shape[3])
+  target = jnp.where(
+    column < count[:, None], cache.length[:, None] + column, cache.capacity
+  )
+  rows = jnp.arange(cache.rows)[:, None]
+  keys = tuple(
+    old.at[rows, :, :, target].set(
+      new.transpose(0, 3, 1, 2), mode='drop', unique_indices=True
+    )
+    for old, new in zip(cache.keys, recent[0], strict=True)
+  )
+  values = tuple(
+    old.at[rows, :, target].set(
+      new.transpose(0, 2, 1, 3), mode='drop', unique_indices=True
+    )
+    for old, new in zip(cache.values, recent[1], strict=True)
+  )
+  return Cache(keys, values, cache.length + count)
+
+
+def _answer(
+  params,
+  config,
+  cache,
+  keys,
+  unread,
+  drawn,
+  budget,
+  stop_state,
+  *,
+  steps,
+  stop_tokens,
+  stops,
+  how,
+  read_last,
+):
+  """Draws up to `steps` tokens for each row; see `decode`.
+
+  With `read_last`, the last token of each row that drew is read as well.
+  """
+  batch = unread.shape[0]
+  width = steps + read_last
+  dtype = cache.values[0].dtype
+  heads, size = config.kv_heads, config.head_dim
+  ends = jnp.asarray(stop_tokens, jnp.int32)
+
+  def empty(*shape):
+    return tuple(jnp.zeros((batch, *shape), dtype) for _ in cache.values)
+
+  def reads(carry):
+    return carry['running'] | carry['owes']
+
+  def go_on(carry):
+    return (carry['step'] < width) & reads(carry).any()
+
+  def next_token(carry):
+    step, running = carry['step'], carry['running']
+    recent, scores = _read_one(
+      params, config, cache, carry['recent'], carry['unread'], step
+    )
+    token, *scored = sampling.draw(scores, keys, drawn + step, how)
+    # At the last step of `read_last` no column is left, and nothing is drawn.
+    column = jnp.minimum(step, steps - 1)
+
+    def put(old, new):
+      return old.at[:, column].set(jnp.where(running, new, old[:, column]))
+
+    state = carry['stop_state']
+    stopped = jnp.isin(token, ends)
+    if stops is not None:
+      state = jnp.where(running, stops.next(state, token), state)
+      stopped |= stops.found(state)
+    stopped &= running
+    count = carry['count'] + running
+    goes_on = running & ~stopped & (count < budget)
+    return {
+      'step': step + 1,
+      'recent': recent,
+      'unread': jnp.where(running, token, carry['unread']),
+      'running': goes_on,
+      'owes': running & ~goes_on & read_last,
+      'read': carry['read'] + reads(carry),
+      'count': count,
+      'stopped': carry['stopped'] | stopped,
+      'stop_state': state,
+      'tokens': put(carry['tokens'], token),
+      'log_probs': put(carry['log_probs'], scored[0]),
+      'policy_log_probs': put(carry['policy_log_probs'], scored[1]),
+    }
+
+  wide = jnp.promote_types(params['embedder']['embedding'].dtype, jnp.float32)
+  none = jnp.zeros((batch,), bool)
+  zero = jnp.zeros((batch,), jnp.int32)
+  carry = {
+    'step': jnp.zeros((), jnp.int32),
+    'recent': (empty(heads, size, width), empty(heads, width, size)),
+    'unread': unread,
+    'running': budget > 0,
+    'owes': none,
+    'read': zero,
+    'count': zero,
+    'stopped': none,
+    'stop_state': stop_state,
+    'tokens': jnp.zeros((batch, steps), jnp.int32),
+    'log_probs': jnp.zeros((batch, steps), wide),
+    'policy_log_probs': jnp.zeros((batch, steps), wide),
+  }
+  carry = jax.lax.while_loop(go_on, next_token, carry)
+  return Turn(
+    _merge(cache, carry['recent'], carry['read']),
+    carry['tokens'],
+    carry['log_probs'],
+    carry['policy_log_probs'],
+    carry['count'],
+    carry['stopped'],
+    carry['stop_state'],
+  )
+
+
+@functools.partial(
+  jax.jit,
+  static_argnames=('config', 'steps', 'stop_tokens'),
+  donate_argnames='cache',
+)
+def decode(
+  params: dict[str, Any],
+  config: DecoderConfig,
+  cache: Cache,
+  keys: jax.Array,
+  unread: jax.Array,
+  drawn: jax.Array,
+  budget: jax.Array,
+  stop_state: jax.Array,
+  *,
+  steps: int,
+  stop_tokens: tuple[int, ...] = (),
+  stops: stop_strings.StopTable | None = None,
+  how: sampling.Sampling,
+) -> Turn:
+  """Draws a few tokens for each row, or goes on with its answer.
+
+  A row's draws depend on its key and its text alone, not on the other rows nor
+  on how its answer is cut into calls. The call ends early once no row goes on.
+
+  Args:
+    params: from `decoding_params`.
+    config: of the decoder.
+    cache: of B rows, each with all of its tokens but the last; donated.
+    keys: random keys [B], one for each answer.
+    unread: int32 [B], each row's last token.
+    drawn: int32 [B], tokens of its answer that a row has drawn in earlier
+      calls.
+    budget: int32 [B], tokens that a row may still draw; 0 for rows that idle.
+    stop_state: int32 [B], from the call before; 0 where an answer begins.
+    steps: M, tokens that a row draws in this call at most.
+    stop_tokens: tokens that end an answer.
+    stops: strings that end an answer.
+    how: the sampling distribution.
+
+  Returns:
+    A Turn, whose cache lacks each row's last token again. It is the caller's
+    part that no row outgrows the capacity.
+  """
+  return _answer(
+    params,
+    config,
+    cache,
+    keys,
+    unread,
+    drawn,
+    budget,
+    stop_state,
+    steps=steps,
+    stop_tokens=stop_tokens,
+    stops=stops,
+    how=how,
+    read_last=False,
+  )
 
 
 @functools.partial(
@@ -211,7 +484,11 @@ def sample_turn(
   *,
   max_new_tokens: int,
   stop_tokens: tuple[int, ...],
+  stops: stop_strings.StopTable | None = None,
   temperature: float | jax.Array = 1.0,
+  top_k: int | jax.Array | None = None,
+  top_p: float | jax.Array | None = None,
+  min_p: float | jax.Array | None = None,
   active: jax.Array | None = None,
 ) -> Turn:
   """Reads an observation and draws an answer, for each row.
@@ -227,61 +504,39 @@ def sample_turn(
     count: int32 [B], at least 1 for rows that are active.
     max_new_tokens: M, tokens of an answer at most.
     stop_tokens: tokens that end an answer.
+    stops: strings that end an answer.
     temperature: divides the logits; 0 takes the likeliest token.
+    top_k: see `sampling.Sampling`; likewise the next two.
+    top_p: mass of the likeliest tokens that are left.
+    min_p: least share of the likeliest token's probability.
     active: bool [B], rows that answer; all by default.
 
   Returns:
-    A Turn. A row whose cache overflows has garbage in it; callers see to it
-    that length + count + max_new_tokens does not pass the capacity.
+    A Turn, whose cache holds observation and answer, the last token included.
+    A row whose cache overflows has garbage in it; callers see to it that
+    length + count + max_new_tokens does not pass the capacity.
   """
-  batch = tokens.shape[0]
-  active = jnp.ones((batch,), bool) if active is None else active
-  cache, x = _read(params, config, cache, tokens, count)
-  scores = _last_logits(params, config, x, count)
-  temperature = jnp.asarray(temperature, scores.dtype)
-  stops = jnp.asarray(stop_tokens, jnp.int32)
-
-  def draw(scores, step):
-    greedy = temperature <= 0
-    scores = scores / jnp.where(greedy, 1, temperature)
-    noise = jax.vmap(
-      lambda key: jax.random.gumbel(
-        jax.random.fold_in(key, step), scores.shape[1:], scores.dtype
-      )
-    )(keys)
-    token = jnp.argmax(scores + jnp.where(greedy, 0, noise), axis=-1)
-    chosen = jnp.take_along_axis(scores, token[:, None], axis=-1)[:, 0]
-    return token.astype(jnp.int32), chosen - jax.nn.logsumexp(scores, axis=-1)
-
-  def go_on(carry):
-    _, _, running, _, _, _, step = carry
-    return (step < max_new_tokens) & running.any()
-
-  def next_token(carry):
-    cache, scores, running, out, out_log_probs, drawn, step = carry
-    token, log_prob = draw(scores, step)
-    token = jnp.where(running, token, 0)
-    out = out.at[:, step].set(token)
-    out_log_probs = out_log_probs.at[:, step].set(
-      jnp.where(running, log_prob, 0)
-    )
-    one = running.astype(jnp.int32)
-    # The stop token is read too: the next observation comes behind it.
-    cache, x = _read(params, config, cache, token[:, None], one)
-    scores = _last_logits(params, config, x, one)
-    running = running & ~jnp.isin(token, stops)
-    return cache, scores, running, out, out_log_probs, drawn + one, step + 1
-
-  carry = (
+  batch, width = tokens.shape
+  tokens, count = jnp.asarray(tokens), jnp.asarray(count)
+  if active is None:
+    active = jnp.ones((batch,), bool)
+  # A row that does not answer reads all, the others all but the last token.
+  early = jnp.maximum(count - active, 0)
+  cache, _ = _read(params, config, cache, tokens, early)
+  last = jnp.clip(count - 1, 0, width - 1)
+  zero = jnp.zeros((batch,), jnp.int32)
+  return _answer(
+    params,
+    config,
     cache,
-    scores,
-    active,
-    jnp.zeros((batch, max_new_tokens), jnp.int32),
-    jnp.zeros((batch, max_new_tokens), scores.dtype),
-    jnp.zeros((batch,), jnp.int32),
-    jnp.zeros((), jnp.int32),
+    keys,
+    jnp.take_along_axis(tokens, last[:, None], axis=1)[:, 0],
+    zero,
+    jnp.where(active, max_new_tokens, 0),
+    zero,
+    steps=max_new_tokens,
+    stop_tokens=stop_tokens,
+    stops=stops,
+    how=sampling.Sampling(temperature, top_k, top_p, min_p),
+    read_last=True,
   )
-  cache, _, _, out, out_log_probs, drawn, _ = jax.lax.while_loop(
-    go_on, next_token, carry
-  )
-  return Turn(cache, out, out_log_probs, drawn)
