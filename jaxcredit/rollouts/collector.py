@@ -1,16 +1,16 @@
 """Policy x environments -> episodes.
 
-All episodes advance turn by turn. In formats that continue the text of the
-episode, the key/value cache lives as long as the episode: the prompt that a
-group shares is read once, each turn reads the new observation and draws the
-action in one compiled call. Finished episodes leave the batch, which shrinks
-through a few fixed sizes, so that a long episode does not make its whole batch
-pay.
+Episodes go through few slots: of the environments of a pool, and of the rows of
+a key/value cache. An episode that ends makes room for the next, so that a long
+one does not make others wait. In formats that continue the text of the episode
+the cache lives as long as the episode: the prompt that a group shares is read
+once, and each turn reads the new observation alone.
 
 What an episode draws is a function of the key, its group and its rollout
-number: not of the batch it sits in.
+number: not of those it is played beside.
 """
 
+import collections
 import dataclasses
 import time
 from collections.abc import Callable, Sequence
@@ -22,7 +22,8 @@ import numpy as np
 
 from jaxcredit.environments import protocol
 from jaxcredit.networks import config as config_lib
-from jaxcredit.networks import sampler
+from jaxcredit.networks import engine as engine_lib
+from jaxcredit.networks import generation, sampler, sampling, stop_strings
 from jaxcredit.networks import tokenizer as tokenizer_lib
 from jaxcredit.rollouts import episodes as episodes_lib
 from jaxcredit.rollouts import formats
@@ -67,12 +68,12 @@ def _capacities(row_tokens: int) -> list[int]:
 
 @jax.jit
 def _turn_keys(key, group, rollout, turn):
-  def one(g, r):
+  def one(g, r, t):
     return jax.random.fold_in(
-      jax.random.fold_in(jax.random.fold_in(key, g), r), turn
+      jax.random.fold_in(jax.random.fold_in(key, g), r), t
     )
 
-  return jax.vmap(one)(group, rollout)
+  return jax.vmap(one)(group, rollout, turn)
 
 
 class Collector:
@@ -85,6 +86,12 @@ class Collector:
     pool: the environments; its size bounds the episodes played side by side.
     task_sentence: task -> the sentence that states it.
     limits: sizes.
+    slots: episodes played side by side at most; by default as many as the pool
+      has environments. The cache has a row for each.
+    burst: tokens that each episode draws before those that have answered are
+      stepped while the others go on.
+    strings: texts that end an answer, as the stop token does; they stay part
+      of it.
   """
 
   def __init__(
@@ -96,13 +103,28 @@ class Collector:
     *,
     task_sentence: Callable[[Any], str],
     limits: Limits,
+    slots: int | None = None,
+    burst: int = 32,
+    strings: Sequence[str] = (),
   ):
+    if slots is not None and slots < 1:
+      raise ValueError(f'slots must be positive, not {slots}')
     self._config = config
     self._tokenizer = tokenizer
     self._format = text_format
     self._pool = pool
     self._task_sentence = task_sentence
     self._limits = limits
+    self._slots = min(slots or pool.count, pool.count)
+    self._burst = burst
+    self._strings = tuple(strings)
+    self._stops = None
+    if strings:
+      self._stops = stop_strings.compile_table(
+        strings,
+        stop_strings.token_bytes(tokenizer, config.vocab_size),
+        config.vocab_size,
+      )
     self.timing = Timing()
 
   def collect(
@@ -113,6 +135,9 @@ class Collector:
     key: jax.Array,
     *,
     temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    min_p: float | None = None,
     on_episode: Callable[[int], None] | None = None,
   ) -> list[episodes_lib.Episode]:
     """Plays `group_size` episodes of each task.
@@ -120,127 +145,133 @@ class Collector:
     Args:
       params: of the decoder, as `decoder.init` makes them.
       tasks: P of them.
-      group_size: G.
+      group_size: G; may be more than are played side by side.
       key: random key; the same key gives the same episodes.
       temperature: of the sampler; 0 takes the likeliest token.
+      top_k: see `sampling.Sampling`; likewise the next two.
+      top_p: mass of the likeliest tokens that are left.
+      min_p: least share of the likeliest token's probability.
       on_episode: called with the number of episodes that just ended.
 
     Returns:
-      P * G episodes, those of a task side by side.
+      P * G episodes, those of a task side by side. Their log-probabilities are
+      those of the sampling distribution.
     """
-    if group_size < 1 or group_size > self._pool.count:
-      raise ValueError(
-        f'group_size must lie between 1 and the size of the pool '
-        f'({self._pool.count}), not {group_size}'
-      )
-    decoding = sampler.decoding_params(params)
-    at_once = self._pool.count // group_size
-    played = []
-    for start in range(0, len(tasks), at_once):
-      batch = _Batch(
-        self,
-        decoding,
-        tasks[start : start + at_once],
-        start,
-        group_size,
-        key,
-        temperature,
-        on_episode or (lambda count: None),
-        slots=min(at_once, len(tasks)) * group_size,
-      )
-      played.extend(batch.play())
-    return played
+    if group_size < 1:
+      raise ValueError(f'group_size must be positive, not {group_size}')
+    if not len(tasks):
+      return []
+    play = _Play(
+      self,
+      tasks,
+      group_size,
+      key,
+      engine_lib.Engine(
+        sampler.decoding_params(params),
+        self._config,
+        slots=min(self._slots, len(tasks) * group_size),
+        row_tokens=self._limits.row_tokens,
+        new_tokens=self._limits.new_tokens,
+        how=sampling.Sampling(temperature, top_k, top_p, min_p),
+        stop_tokens=(self._tokenizer.eos_id,),
+        stops=self._stops,
+        burst=self._burst,
+        chunks=self._limits.chunks,
+        capacities=_capacities(self._limits.row_tokens),
+      ),
+      on_episode or (lambda count: None),
+    )
+    return play.play()
 
 
-class _Batch:
-  """Episodes that advance side by side."""
+class _Play:
+  """Episodes on their way through the environments and the engine."""
 
-  def __init__(
-    self,
-    collector,
-    params,
-    tasks,
-    first_group,
-    group_size,
-    key,
-    temperature,
-    on_episode,
-    slots,
-  ):
+  def __init__(self, collector, tasks, group_size, key, engine, on_episode):
     self.collector = collector
-    self.params = params
     self.limits = collector._limits
     self.format = collector._format
     self.tokenizer = collector._tokenizer
-    self.config = collector._config
     self.key = key
-    self.temperature = temperature
+    self.engine = engine
     self.on_episode = on_episode
     self.group_size = group_size
-    self.slots = slots
     self.episodes = [
-      episodes_lib.Episode(task=task, group=first_group + p, rollout=g)
+      episodes_lib.Episode(task=task, group=p, rollout=g)
       for p, task in enumerate(tasks)
       for g in range(group_size)
     ]
     self.sentences = [collector._task_sentence(task) for task in tasks]
+    self.waiting = collections.deque(range(len(self.episodes)))
+    # Environments in use by their episode, and those that are free.
+    self.environment: dict[int, int] = {}
+    self.slots = min(collector._slots, len(self.episodes))
+    self.free = list(range(self.slots))
+    # What each episode's environment said last, and the prompt made of it.
     self.answers: dict[int, protocol.TextStep | None] = {}
-    self.turn = 0
-    self.cache = None
-    # Episode in each row of the cache; -1 for a row that idles.
-    self.row_episode = np.zeros((0,), np.int64)
+    self.prompts: dict[int, list[int]] = {}
+    self.in_engine: set[int] = set()
 
   def play(self) -> list[episodes_lib.Episode]:
-    self._ask(
-      lambda pool: pool.reset(
-        {i: episode.task for i, episode in enumerate(self.episodes)}
-      )
-    )
-    for i, episode in enumerate(self.episodes):
-      if self.answers[i] is not None:
-        episode.initial_observation = self.answers[i].observation
-    while self._alive():
-      prompts = {i: self._prompt(i) for i in self._alive()}
-      for i in self._alive():
-        self._stop_if_too_long(i, prompts[i])
-      alive = self._alive()
-      if not alive:
-        break
-      drawn = self._draw({i: prompts[i] for i in alive})
-      actions = {i: self._act(i, prompts[i], *drawn[i]) for i in alive}
-      self._ask(
-        lambda pool, actions=actions: pool.step(
-          {i: action.text for i, action in actions.items()}
-        )
-      )
-      for i in alive:
-        self._record(i, actions[i])
-      self.turn += 1
+    due = self._begin()
+    while self.environment:
+      self._submit(due)
+      drawn = self._draw()
+      actions = {i: self._act(i, answer) for i, answer in drawn.items()}
+      before = {i: self.answers[i] for i in actions}
+      self._ask('step', {i: action.text for i, action in actions.items()})
+      for i, action in actions.items():
+        self._record(i, action, before[i])
+      begun = self._begin()
+      due = [i for i in actions if i in self.environment] + begun
     return self.episodes
 
-  def _alive(self) -> list[int]:
-    return [i for i, e in enumerate(self.episodes) if not e.finished]
+  def _begin(self) -> list[int]:
+    """Resets free environments to waiting episodes; returns the episodes."""
+    begun = []
+    # A task that cannot be reset leaves its environment to the next.
+    while self.waiting and self.free:
+      count = min(len(self.waiting), len(self.free))
+      batch = [self.waiting.popleft() for _ in range(count)]
+      for i in batch:
+        self.environment[i] = self.free.pop(0)
+      self._ask('reset', {i: self.episodes[i].task for i in batch})
+      for i in batch:
+        if i in self.environment:
+          self.episodes[i].initial_observation = self.answers[i].observation
+          begun.append(i)
+    # A reset can cost episodes that began before it.
+    return [i for i in begun if i in self.environment]
 
-  def _end(self, episode, *, failure='', terminated=False, truncated=False):
+  def _end(self, i, *, failure='', terminated=False, truncated=False):
+    episode = self.episodes[i]
     episode.failure = failure
     episode.terminated = terminated
     episode.truncated = truncated
+    self.free.append(self.environment.pop(i))
+    self.free.sort()
+    if i in self.in_engine:
+      self.in_engine.remove(i)
+      self.engine.release(i)
     self.on_episode(1)
 
-  def _ask(self, request) -> None:
+  def _ask(self, kind: str, requests: dict[int, Any]) -> None:
     """Asks the environments; an episode whose environment failed ends."""
+    if not requests:
+      return
     start = time.perf_counter()
     pool = self.collector._pool
     reported = len(pool.failures)
-    answers = request(pool)
-    self.previous, self.answers = self.answers, {**self.answers, **answers}
+    ask = pool.reset if kind == 'reset' else pool.step
+    answers = ask({self.environment[i]: r for i, r in requests.items()})
+    self.answers.update({i: answers[self.environment[i]] for i in requests})
+    # The pool may report environments beyond these: those of episodes that are
+    # being answered, and those that hold none.
     reasons = {f.environment: f.reason for f in pool.failures[reported:]}
-    # The pool may report environments beyond these, which an earlier and larger
-    # batch used.
-    for i, episode in enumerate(self.episodes):
-      failed = i in reasons or (i in answers and answers[i] is None)
-      if failed and not episode.finished:
-        self._end(episode, failure=reasons.get(i, 'environment failed'))
+    for i, environment in list(self.environment.items()):
+      if environment in reasons or (i in requests and self.answers[i] is None):
+        reason = reasons.get(environment, 'environment failed')
+        self._end(i, failure=reason)
     self.collector.timing.environment += time.perf_counter() - start
 
   def _prompt(self, i: int) -> list[int]:
@@ -250,46 +281,79 @@ class _Batch:
       history,
       answer.observation,
       answer.admissible,
-      self.sentences[i // self.group_size],
+      self.sentences[episode.group],
     )
     return self.tokenizer.encode_prompt(text)
 
-  def _stop_if_too_long(self, i: int, prompt: list[int]) -> None:
-    episode = self.episodes[i]
-    have = 0
-    if episode.rows and not self.format.rebuilds_prompt:
-      have = len(episode.rows[0].tokens)
-    if have + len(prompt) + self.limits.new_tokens > self.limits.row_tokens:
-      if not episode.steps:
-        raise ValueError(
-          f'the first prompt of {self.sentences[i // self.group_size]!r} has '
-          f'{len(prompt)} tokens: with {self.limits.new_tokens} for the '
-          f'answer it does not fit a row of {self.limits.row_tokens}; raise '
-          'the row length'
-        )
-      self._end(episode, truncated=True)
+  def _submit(self, due: Sequence[int]) -> None:
+    """Asks for the next answer of episodes that are due."""
+    rows = {}
+    for i in due:
+      episode, prompt = self.episodes[i], self._prompt(i)
+      before = []
+      if episode.rows and not self.format.rebuilds_prompt:
+        before = episode.rows[0].tokens
+      if self._fits(i, len(before), len(prompt)):
+        self.prompts[i] = prompt
+        rows[i] = before + prompt
+    if not rows:
+      return
+    start = time.perf_counter()
+    episodes = [self.episodes[i] for i in rows]
+    # As many as there are slots, so that this compiles once.
+    numbers = np.zeros((3, self.slots), np.int32)
+    numbers[:, : len(rows)] = np.transpose(
+      [(e.group, e.rollout, len(e.steps)) for e in episodes]
+    )
+    keys = _turn_keys(self.key, *numbers)
+    data = np.asarray(jax.random.key_data(keys))[: len(rows)]
+    keys = jax.random.wrap_key_data(data, impl=jax.random.key_impl(keys))
+    self.engine.submit(list(rows), list(rows.values()), keys)
+    self.in_engine.update(rows)
+    self.collector.timing.policy += time.perf_counter() - start
 
-  def _act(self, i, prompt, tokens, log_probs) -> formats.Action:
+  def _fits(self, i: int, have: int, more: int) -> bool:
+    """Whether a prompt and its answer fit the row; if not, the episode ends."""
+    episode = self.episodes[i]
+    if have + more + self.limits.new_tokens <= self.limits.row_tokens:
+      return True
+    if not episode.steps:
+      raise ValueError(
+        f'the first prompt of {self.sentences[episode.group]!r} has '
+        f'{more} tokens: with {self.limits.new_tokens} for the '
+        f'answer it does not fit a row of {self.limits.row_tokens}; raise '
+        'the row length'
+      )
+    self._end(i, truncated=True)
+    return False
+
+  def _draw(self) -> dict[int, engine_lib.Answer]:
+    """Lets the engine go on until some episodes have answered."""
+    start = time.perf_counter()
+    answers = []
+    while self.engine.answering and not answers:
+      answers = self.engine.step()
+    self.collector.timing.policy += time.perf_counter() - start
+    return {answer.name: answer for answer in answers}
+
+  def _act(self, i: int, answer: engine_lib.Answer) -> formats.Action:
     """Appends a turn to the episode's rows and reads the action."""
     episode = self.episodes[i]
     if self.format.rebuilds_prompt or not episode.rows:
       episode.rows.append(episodes_lib.TokenRow())
     row = episode.rows[-1]
-    row.read(prompt)
-    row.draw(tokens, log_probs, len(episode.steps))
-    finished = bool(tokens) and tokens[-1] == self.tokenizer.eos_id
-    text = self.tokenizer.decode(tokens[:-1] if finished else tokens)
-    return self.format.read(text, finished)
-
-  def _record(self, i: int, action: formats.Action) -> None:
-    episode, before, answer = (
-      self.episodes[i],
-      self.previous[i],
-      self.answers[i],
+    row.read(self.prompts[i])
+    row.draw(answer.tokens, answer.log_probs, len(episode.steps))
+    text = generation.text_of(
+      answer, self.tokenizer, self.collector._strings, keep=True
     )
+    return self.format.read(text, answer.end != 'length')
+
+  def _record(self, i, action: formats.Action, before) -> None:
     # An environment can answer, and be lost when its worker is replaced.
-    if answer is None or episode.failure:
+    if i not in self.environment:
       return
+    episode, answer = self.episodes[i], self.answers[i]
     episode.steps.append(
       episodes_lib.Step(
         observation=before.observation,
@@ -304,137 +368,10 @@ class _Batch:
     too_long = len(episode.steps) >= self.limits.steps
     if answer.terminated or answer.truncated or too_long:
       self._end(
-        episode,
+        i,
         terminated=answer.terminated,
         truncated=not answer.terminated,
       )
-
-  def _draw(self, prompts: dict[int, list[int]]):
-    """Reads each prompt and draws an answer; returns tokens, log-probs."""
-    start = time.perf_counter()
-    if self.format.rebuilds_prompt:
-      self._new_rows(list(prompts), [len(p) for p in prompts.values()])
-      pending = prompts
-    elif self.cache is None:
-      pending = self._share_first_prompt(prompts)
-    else:
-      self._fit_rows(list(prompts), prompts)
-      pending = prompts
-    tokens, count = self._pad(pending)
-    turn = sampler.sample_turn(
-      self.params,
-      self.config,
-      self.cache,
-      self._keys(),
-      tokens,
-      count,
-      max_new_tokens=self.limits.new_tokens,
-      stop_tokens=(self.tokenizer.eos_id,),
-      temperature=self.temperature,
-      active=count > 0,
-    )
-    self.cache = turn.cache
-    drawn, log_probs, counts = jax.device_get(
-      (turn.tokens, turn.log_probs, turn.count)
-    )
-    self.collector.timing.policy += time.perf_counter() - start
-    return {
-      i: (
-        drawn[row, : counts[row]].tolist(),
-        log_probs[row, : counts[row]].tolist(),
-      )
-      for row, i in enumerate(self.row_episode)
-      if i in prompts
-    }
-
-  def _keys(self):
-    episodes = [self.episodes[max(i, 0)] for i in self.row_episode]
-    return _turn_keys(
-      self.key,
-      np.array([e.group for e in episodes], np.int32),
-      np.array([e.rollout for e in episodes], np.int32),
-      np.int32(self.turn),
-    )
-
-  def _pad(self, prompts: dict[int, list[int]]):
-    """Returns tokens [B, T] and count [B] in the cache's row order."""
-    width = episodes_lib.round_up(
-      max(len(p) for p in prompts.values()), self.limits.chunks
-    )
-    tokens = np.zeros((len(self.row_episode), width), np.int32)
-    count = np.zeros((len(self.row_episode),), np.int32)
-    for row, i in enumerate(self.row_episode):
-      if i in prompts:
-        count[row] = len(prompts[i])
-        tokens[row, : count[row]] = prompts[i]
-    return tokens, count
-
-  def _batch_size(self, alive: int) -> int:
-    """Sizes the batch may have: halves of the whole."""
-    size = self.slots
-    while size % 2 == 0 and size // 2 >= max(alive, 8):
-      size //= 2
-    return size
-
-  def _new_rows(self, alive: list[int], lengths: Sequence[int]) -> None:
-    """An empty cache that holds the prompts and answers of one step."""
-    size = self._batch_size(len(alive))
-    self.row_episode = np.full((size,), -1)
-    self.row_episode[: len(alive)] = alive
-    self.cache = sampler.init_cache(
-      self.config, size, self._capacity(max(lengths))
-    )
-
-  def _capacity(self, tokens: int) -> int:
-    return episodes_lib.round_up(
-      tokens + self.limits.new_tokens, _capacities(self.limits.row_tokens)
-    )
-
-  def _share_first_prompt(self, prompts):
-    """Reads each group's prompt once and gives every rollout a copy.
-
-    The last token is left for the turn, which needs its logits.
-    """
-    groups = sorted({i // self.group_size for i in prompts})
-    first = {
-      g: min(i for i in prompts if i // self.group_size == g) for g in groups
-    }
-    self._new_rows(list(prompts), [len(p) for p in prompts.values()])
-    row_episode = self.row_episode
-    # As many rows as groups, whatever failed, so that this compiles once.
-    count = self.slots // self.group_size
-    self.row_episode = np.full((count,), -1)
-    self.row_episode[: len(groups)] = [first[g] for g in groups]
-    shared = sampler.init_cache(self.config, count, self.cache.capacity)
-    heads = {first[g]: prompts[first[g]][:-1] for g in groups}
-    if any(heads.values()):
-      tokens, lengths = self._pad(heads)
-      shared, _ = sampler.extend(
-        self.params, self.config, shared, tokens, lengths
-      )
-    source = [
-      groups.index(i // self.group_size) if i >= 0 else 0 for i in row_episode
-    ]
-    self.cache = sampler.take(shared, np.array(source, np.int32))
-    self.row_episode = row_episode
-    return {i: prompt[-1:] for i, prompt in prompts.items()}
-
-  def _fit_rows(self, alive: list[int], prompts) -> None:
-    """Shrinks the batch to those alive and grows the cache as needed."""
-    size = self._batch_size(len(alive))
-    if size < len(self.row_episode):
-      row_of = {i: row for row, i in enumerate(self.row_episode)}
-      rows = [row_of[i] for i in alive]
-      rows += [rows[0]] * (size - len(rows))
-      self.cache = sampler.take(self.cache, np.array(rows, np.int32))
-      self.row_episode = np.full((size,), -1)
-      self.row_episode[: len(alive)] = alive
-    longest = max(
-      len(self.episodes[i].rows[0].tokens) + len(prompts[i]) for i in alive
-    )
-    capacity = self._capacity(longest)
-    if capacity > self.cache.capacity:
-      self.cache = sampler.grow(self.cache, capacity)
 
 
 def mean_length(episodes: Sequence[episodes_lib.Episode]) -> float:
