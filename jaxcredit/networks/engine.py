@@ -250,12 +250,18 @@ class Engine:
       The answers that ended; empty where none did, or where none is due.
 
     Raises:
-      ValueError: the policy's logits are not finite.
+      ValueError: the policy's logits are not finite; or rows wait for slots
+        that are held by rows whose answers have ended.
     """
     if not self.answering:
       return []
     self._fit()
     self._admit()
+    if not any(row and row.answering for row in self._table.rows):
+      raise ValueError(
+        f'{len(self._queue)} rows wait for a slot, and each of the '
+        f'{self._slots} slots is held by a row that has answered: release some'
+      )
     self._read()
     return self._draw()
 
@@ -315,9 +321,10 @@ class Engine:
       left = self._table.unread()
       if not left:
         return
-      width = slots_lib.bucket(max(left.values()), self._chunks)
+      longest = min(max(left.values()), self._chunks[-1])
+      width = slots_lib.bucket(longest, self._chunks)
       # The others are left for a call with less padding.
-      alike = [slot for slot, count in left.items() if 4 * count > width]
+      alike = [slot for slot, count in left.items() if 4 * count > longest]
       if 2 * len(alike) >= size and size * width <= self._read_tokens:
         self._read_piece(list(range(size)), width, left, whole=True)
         continue

@@ -139,5 +139,8 @@ def text_of(
     tokens = tokens[:-1]
   text = tokenizer.decode(tokens)
   if answer.end == 'stop string':
+    if not any(string in text for string in strings):
+      # Decoders of the SentencePiece kind drop the space in front of a text.
+      text = f' {text}'
     return stop_strings.cut(text, strings, keep=keep)
   return text

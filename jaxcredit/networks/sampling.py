@@ -90,7 +90,7 @@ def _likeliest_with(
   Args:
     order: integers [B, V] in the order of the logits.
     weights: float [B, V], not negative.
-    target: [B, 1], above 0.
+    target: [B, 1] or [1, 1], above 0.
 
   Returns:
     bool [B, V]. All, where the target is never reached.
@@ -98,8 +98,8 @@ def _likeliest_with(
   info = jnp.iinfo(order.dtype)
   # Invariant: the tokens of at least `low` weigh enough, those of at least
   # `high` do not (or no token is there).
-  low = jnp.full(target.shape, info.min, order.dtype)
-  high = jnp.full(target.shape, info.max, order.dtype)
+  low = jnp.full((order.shape[0], 1), info.min, order.dtype)
+  high = jnp.full((order.shape[0], 1), info.max, order.dtype)
 
   def halve(_, bounds):
     low, high = bounds

@@ -73,8 +73,8 @@ def shared(text: np.ndarray, held: np.ndarray, tokens: np.ndarray):
     int32 [B], tokens at the head of each text that begin `tokens`.
   """
   width = len(tokens) - 1
-  other = text[:, :width] != tokens[:width]
-  first = np.where(other.any(axis=1), other.argmax(axis=1), width)
+  equal = text[:, :width] == tokens[:width]
+  first = np.logical_and.accumulate(equal, axis=1).sum(axis=1)
   return np.minimum(first, held).astype(np.int32)
 
 

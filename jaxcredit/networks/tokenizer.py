@@ -8,6 +8,7 @@ So "You arrive at" is one token, and "mug" in the task is the same token as
 encoded and comes back unchanged.
 """
 
+import json
 import os
 import pathlib
 import re
@@ -74,6 +75,10 @@ class Tokenizer:
     """The text of tokens; bytes that are no UTF-8 become U+FFFD."""
     return self._backend.decode(list(tokens), skip_special_tokens=False)
 
+  def token_bytes(self) -> list[bytes]:
+    """The bytes that each token adds to a text; see `stop_strings`."""
+    return token_bytes(self._backend)
+
   def save(self, folder: str | os.PathLike) -> None:
     """Writes tokenizer.json, which transformers and tokenizers read."""
     folder = pathlib.Path(folder)
@@ -89,6 +94,53 @@ class Tokenizer:
     if not path.exists():
       raise FileNotFoundError(f'no tokenizer.json in {folder}')
     return cls(tokenizers.Tokenizer.from_file(str(path)), stop, chat=chat)
+
+
+def _byte_of_letter() -> dict[str, int]:
+  """How byte-level tokenizers spell bytes: GPT-2's table."""
+  plain = [
+    *range(ord('!'), ord('~') + 1),
+    *range(ord('\xa1'), ord('\xac') + 1),
+    *range(ord('\xae'), ord('\xff') + 1),
+  ]
+  others = [byte for byte in range(256) if byte not in plain]
+  letters = {chr(byte): byte for byte in plain}
+  return letters | {chr(256 + i): byte for i, byte in enumerate(others)}
+
+
+_BYTE = re.compile('<0x([0-9A-F]{2})>')
+
+
+def token_bytes(backend: tokenizers.Tokenizer) -> list[bytes]:
+  """The bytes that each token adds to a text.
+
+  Tokens of a byte-level tokenizer are spelt in its own letters; others are
+  text, with a sign for the space and a name for each lone byte (SentencePiece).
+  Where the decoder does more to a text, such as dropping the space in front,
+  the bytes are those that a token adds in the middle.
+
+  Args:
+    backend: of the `tokenizers` library.
+
+  Returns:
+    One entry a token; b'' for numbers that are no token.
+  """
+  decoder = json.loads(backend.to_str())['decoder'] or {}
+  kinds = {part['type'] for part in decoder.get('decoders', [decoder]) if part}
+  added = backend.get_added_tokens_decoder()
+  letters = _byte_of_letter()
+  pieces = [b''] * (max(backend.get_vocab().values(), default=-1) + 1)
+  for piece, token in backend.get_vocab().items():
+    lone = _BYTE.fullmatch(piece)
+    if token in added:
+      pieces[token] = piece.encode()
+    elif 'ByteLevel' in kinds:
+      pieces[token] = bytes(letters[letter] for letter in piece)
+    elif 'ByteFallback' in kinds and lone:
+      pieces[token] = bytes([int(lone.group(1), 16)])
+    else:
+      pieces[token] = piece.replace('\u2581', ' ').encode()
+  return pieces
 
 
 def train_tokenizer(texts: Iterable[str], vocab_size: int = 1536) -> Tokenizer:

@@ -1,5 +1,6 @@
 """A small policy plays a small environment: tokens, limits, failures."""
 
+import collections
 import functools
 from unittest import mock
 
@@ -10,6 +11,7 @@ import pytest
 from jaxcredit import gigpo
 from jaxcredit.networks import config as config_lib
 from jaxcredit.networks import decoder, sampler
+from jaxcredit.networks import engine as engine_lib
 from jaxcredit.rollouts import collector as collector_lib
 from jaxcredit.rollouts import episodes as episodes_lib
 from jaxcredit.rollouts import formats
@@ -70,7 +72,7 @@ def make_pool(count=16):
 
 
 def make_collector(
-  pool=None, limits=LIMITS, text_format=None, tokenizer=None
+  pool=None, limits=LIMITS, text_format=None, tokenizer=None, **options
 ) -> collector_lib.Collector:
   return collector_lib.Collector(
     CONFIG,
@@ -79,6 +81,7 @@ def make_collector(
     pool or make_pool(),
     task_sentence=lambda task: task,
     limits=limits,
+    **options,
   )
 
 
@@ -96,10 +99,10 @@ def play():
 
   def watch(params, config, cache, *arguments, **options):
     shapes.append((cache.length.shape[0], cache.capacity))
-    return turn(params, config, cache, *arguments, **options)
+    return decode(params, config, cache, *arguments, **options)
 
-  turn = sampler.sample_turn
-  with mock.patch.object(sampler, 'sample_turn', watch):
+  decode = sampler.decode
+  with mock.patch.object(sampler, 'decode', watch):
     return collect(), shapes
 
 
@@ -199,6 +202,120 @@ def test_draws_do_not_depend_on_pool_size():
   # One group at a time: other batch sizes, another order of growth.
   few = collect(collector=make_collector(make_pool(4)))
   check_same_episodes(few, play()[0])
+
+
+def watch_engine(collector, **options):
+  """Plays, and returns the episodes and the engine that drew them."""
+  engines = []
+  engine = engine_lib.Engine
+
+  def make(*arguments, **keywords):
+    engines.append(engine(*arguments, **keywords))
+    return engines[-1]
+
+  with mock.patch.object(engine_lib, 'Engine', make):
+    return collect(collector=collector, **options), engines[0]
+
+
+def test_episodes_go_through_few_slots():
+  # Sixteen episodes of uneven length through three slots: one that ends makes
+  # room for the next while the others go on.
+  few, engine = watch_engine(make_collector(slots=3))
+  check_same_episodes(few, play()[0])
+  turns = sum(len(e.steps) for e in few)
+  assert turns / 3 <= engine.work.calls < turns / 3 + 2 * LIMITS.steps
+  check_log_probs(few, LIMITS.row_tokens)
+
+
+def test_groups_may_be_larger_than_the_pool():
+  few = collect(collector=make_collector(make_pool(3)))
+  check_same_episodes(few, play()[0])
+
+
+def test_episodes_whose_answer_is_long_do_not_hold_up_the_others():
+  # An answer takes up to three calls; who has answered acts at once.
+  steps = []
+  pool = make_pool(16)
+  step = pool.step
+
+  def watch(actions):
+    steps.append(len(actions))
+    return step(actions)
+
+  pool.step = watch
+  collector = make_collector(pool, burst=2)
+  episodes, engine = watch_engine(collector)
+  check_same_episodes(episodes, play()[0])
+  assert min(steps) < 8
+  longest = max(len(e.steps) for e in episodes)
+  assert longest < engine.work.calls <= 3 * longest
+
+
+def test_prompts_of_a_group_are_read_once():
+  episodes, engine = watch_engine(make_collector())
+  rows = [row for e in episodes for row in e.rows]
+  prompt = len(ToyTokenizer().encode_prompt('quiet\nroom left>'))
+  drawn = sum(s >= 0 for row in rows for s in row.step_of_token)
+  assert engine.work.drawn == drawn
+  # Every token but the last of a row enters the cache once, apart from the
+  # prompts of companions. (Those of other groups begin alike, too.)
+  assert engine.work.shared >= 12 * (prompt - 1)
+  entered = sum(len(row.tokens) - 1 for row in rows)
+  assert engine.work.read == entered - drawn - engine.work.shared
+
+
+class SpellingTokenizer(ToyTokenizer):
+  """Knows what tokens add to a text, as bytes."""
+
+  def token_bytes(self):
+    return [piece.encode() for piece in PIECES]
+
+
+@pytest.mark.parametrize('tokenizer', [ToyTokenizer(), SpellingTokenizer()])
+def test_stop_strings_end_answers_and_stay_in_them(tokenizer):
+  collector = make_collector(tokenizer=tokenizer, strings=('ht x', 'action>l'))
+  episodes = collect(collector=collector)
+  ended = collections.Counter()
+  for episode in episodes:
+    if episode.failure:
+      continue
+    (row,) = episode.rows
+    for number, step in enumerate(episode.steps):
+      drawn = [
+        t
+        for t, s in zip(row.tokens, row.step_of_token, strict=True)
+        if s == number
+      ]
+      text = tokenizer.decode(drawn)
+      before = tokenizer.decode(drawn[:-1])
+      found = [s for s in ('ht x', 'action>l') if s in text]
+      assert not any(s in before for s in ('ht x', 'action>l'))
+      if found:
+        # The token is whole in the row; the action ends with the string.
+        assert step.valid
+        cut = text[: text.index(found[0]) + len(found[0])]
+        assert step.action == cut.strip()
+        ended[found[0], text == cut] += 1
+      else:
+        assert drawn[-1] == tokenizer.eos_id or len(drawn) == 5
+  assert ended['ht x', True] and ended['action>l', False]
+  check_log_probs(episodes, LIMITS.row_tokens)
+
+
+def test_restrictions_reach_the_sampler():
+  # One token left is the likeliest one.
+  greedy = collect(temperature=0.0)
+  for restriction in ({'top_k': 1}, {'top_p': 1e-6}, {'min_p': 1.0}):
+    restricted = collect(**restriction)
+    for a, b in zip(restricted, greedy, strict=True):
+      assert [r.tokens for r in a.rows] == [r.tokens for r in b.rows]
+      assert not any(any(r.log_probs) for r in a.rows)
+
+
+def test_a_policy_that_is_broken_is_an_error():
+  params = jax.tree.map(lambda x: x * np.nan, build_params())
+  with pytest.raises(ValueError, match=r'not finite.*parameters hold NaN'):
+    make_collector().collect(params, TASKS, 4, jax.random.key(0))
 
 
 def test_draws_do_not_depend_on_companions():
@@ -406,12 +523,14 @@ def test_mean_length():
   assert collector_lib.mean_length([episodes[8], episodes[12]]) == 4.5
 
 
-@pytest.mark.parametrize('group_size', [0, 17])
-def test_a_group_must_fit_the_pool(group_size):
-  with pytest.raises(
-    ValueError, match=rf'between 1 and .*\(16\), not {group_size}'
-  ):
-    collect(group_size=group_size)
+def test_a_group_must_have_members():
+  with pytest.raises(ValueError, match='group_size must be positive, not 0'):
+    collect(group_size=0)
+
+
+def test_slots_must_be_positive():
+  with pytest.raises(ValueError, match='slots must be positive, not 0'):
+    make_collector(slots=0)
 
 
 @pytest.mark.parametrize('field', ['steps', 'new_tokens', 'row_tokens'])
