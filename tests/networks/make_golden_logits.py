@@ -92,8 +92,7 @@ def main():
       'tensors': {key: list(value.shape) for key, value in state.items()},
       'sequences': SEQUENCES,
       'logits': [
-        [[round(x, 5) for x in row] for row in part.tolist()]
-        for part in logits
+        [[round(x, 5) for x in row] for row in part.tolist()] for part in logits
       ],
     }
   tiny_models.GOLDEN.write_text(

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 pytest.importorskip('safetensors', reason='an extra')
-from jaxcredit.networks import decoder, weights  # noqa: E402
-from tests.networks import tiny_models  # noqa: E402
+from jaxcredit.networks import decoder, weights
+from tests.networks import tiny_models
 
 
 @pytest.mark.parametrize('name', tiny_models.NAMES)

@@ -34,7 +34,7 @@ def golden() -> dict:
 
 def draw(name: str, shape) -> np.ndarray:
   """Numbers of a tensor; RandomState gives the same in every version."""
-  values = np.random.RandomState(zlib.crc32(name.encode())).standard_normal(  # noqa: NPY002
+  values = np.random.RandomState(zlib.crc32(name.encode())).standard_normal(
     shape
   )
   if 'norm' in name:

@@ -15,7 +15,7 @@ import numpy as np
 from jaxcredit.networks.weights import source as source_lib
 
 # Bytes of a part, at most, unless one layer of a shard is larger.
-_PART = 8 << 20
+_PART = 2 << 20
 
 
 def place(
