@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from jaxcredit.networks import config as config_lib
-from jaxcredit.networks import sharding
+from jaxcredit.networks import rope, sharding
 
 # (queries [N, L, H, D], keys [N, L, K, D], values) -> (mixed [N, L, H, D], aux)
 Attend = Callable[[jax.Array, jax.Array, jax.Array], tuple[jax.Array, object]]
@@ -59,23 +59,6 @@ def rms_norm(x, scale, eps):
   )
 
 
-def rotate(x, positions, base):
-  """Rotary positions on half-split pairs (Su et al. 2021), as in Qwen, Llama.
-
-  Args:
-    x: [N, L, H, D].
-    positions: int32 [N, L].
-    base: base of the wave lengths.
-  """
-  half = x.shape[-1] // 2
-  wide = jnp.promote_types(x.dtype, jnp.float32)
-  frequency = base ** (-jnp.arange(half, dtype=wide) / half)
-  angle = positions[..., None, None].astype(wide) * frequency
-  cos, sin = jnp.cos(angle).astype(x.dtype), jnp.sin(angle).astype(x.dtype)
-  a, b = x[..., :half], x[..., half:]
-  return jnp.concatenate([a * cos - b * sin, b * cos + a * sin], axis=-1)
-
-
 class Block(nnx.Module):
   """Attention and gated linear unit, each with a norm and a residual."""
 
@@ -88,7 +71,7 @@ class Block(nnx.Module):
     self.q = Projection(c.width, queries, bias=c.qkv_bias, rngs=rngs)
     self.k = Projection(c.width, keys, bias=c.qkv_bias, rngs=rngs)
     self.v = Projection(c.width, keys, bias=c.qkv_bias, rngs=rngs)
-    self.o = Projection(queries, c.width, scale=small, rngs=rngs)
+    self.o = Projection(queries, c.width, bias=c.o_bias, scale=small, rngs=rngs)
     self.q_norm = Norm(c.head_dim, c.norm_eps) if c.qk_norm else None
     self.k_norm = Norm(c.head_dim, c.norm_eps) if c.qk_norm else None
     self.unit_norm = Norm(c.width, c.norm_eps)
@@ -117,8 +100,9 @@ class Block(nnx.Module):
     if self.q_norm is not None:
       q, k = self.q_norm(q), self.k_norm(k)
     q = sharding.constrain(q, 'batch', None, 'heads', None)
-    q = rotate(q, positions, c.rope_base)
-    k = rotate(k, positions, c.rope_base)
+    frequency = rope.frequencies(c)
+    q = rope.rotate(q, positions, frequency)
+    k = rope.rotate(k, positions, frequency)
     mixed, aux = attend(q, k, v)
     x = x + self.o(mixed.reshape(*split, c.heads * c.head_dim))
     x = sharding.constrain(x, 'batch', None, None)

@@ -2,6 +2,46 @@
 
 import dataclasses
 
+# Kinds of rope scaling that are known, by their name in config.json.
+ROPE_SCALINGS = ('linear', 'llama3')
+
+
+@dataclasses.dataclass(frozen=True)
+class RopeScaling:
+  """Rotary positions stretched to rows longer than those first trained on.
+
+  Attributes:
+    kind: 'linear' divides every frequency by `factor` (Chen et al. 2023);
+      'llama3' only the slow ones, with a ramp between (Llama 3.1).
+    factor: at least 1.
+    low_frequency: llama3; waves longer than original_positions /
+      low_frequency are divided.
+    high_frequency: llama3; waves shorter than original_positions /
+      high_frequency are left alone.
+    original_positions: llama3; length of the rows first trained on.
+  """
+
+  kind: str
+  factor: float
+  low_frequency: float = 1.0
+  high_frequency: float = 4.0
+  original_positions: int = 8192
+
+  def __post_init__(self):
+    if self.kind not in ROPE_SCALINGS:
+      raise ValueError(
+        f'rope scaling must be one of {ROPE_SCALINGS}, not {self.kind!r}'
+      )
+    if self.factor < 1:
+      raise ValueError(
+        f'the factor of rope scaling must be at least 1, not {self.factor}'
+      )
+    if not 0 < self.low_frequency < self.high_frequency:
+      raise ValueError(
+        f'rope scaling needs 0 < low_frequency ({self.low_frequency}) < '
+        f'high_frequency ({self.high_frequency})'
+      )
+
 
 @dataclasses.dataclass(frozen=True)
 class DecoderConfig:
@@ -19,10 +59,17 @@ class DecoderConfig:
     head_dim: size of a head, even.
     hidden: size of the gated linear unit.
     rope_base: base of the rotary positions.
+    rope_scaling: how they are stretched; None: not at all.
     norm_eps: added to the mean square in norms.
     tie_embeddings: whether the output projection is the embedding.
     qkv_bias: whether query, key and value projections have biases (Qwen2).
+    o_bias: whether the projection behind attention has one.
     qk_norm: whether queries and keys are normed per head (Qwen3).
+    window: tokens that a layer with a sliding window sees, the querying one
+      included; None: no layer has one.
+    window_layers: for each layer whether it has the window; () means all.
+    max_positions: length of the rows that the model was made for. Nothing
+      depends on it but the files that are written.
     compute_dtype: name of the dtype of activations; parameters keep theirs.
     remat: whether the backward pass recomputes each block.
   """
@@ -35,10 +82,15 @@ class DecoderConfig:
   head_dim: int
   hidden: int
   rope_base: float = 10_000.0
+  rope_scaling: RopeScaling | None = None
   norm_eps: float = 1e-6
   tie_embeddings: bool = True
   qkv_bias: bool = False
+  o_bias: bool = False
   qk_norm: bool = False
+  window: int | None = None
+  window_layers: tuple[bool, ...] = ()
+  max_positions: int = 32_768
   compute_dtype: str = 'float32'
   remat: bool = False
 
@@ -51,6 +103,7 @@ class DecoderConfig:
       'kv_heads',
       'head_dim',
       'hidden',
+      'max_positions',
     ):
       if getattr(self, field) < 1:
         raise ValueError(
@@ -64,6 +117,21 @@ class DecoderConfig:
       raise ValueError(
         f'head_dim must be even for rotary positions, not {self.head_dim}'
       )
+    if self.window is not None and self.window < 1:
+      raise ValueError(f'window must be positive or None, not {self.window}')
+    if self.window_layers and (
+      self.window is None or len(self.window_layers) != self.layers
+    ):
+      raise ValueError(
+        f'window_layers ({len(self.window_layers)} entries) needs a window '
+        f'({self.window}) and one entry for each of {self.layers} layers'
+      )
+
+  @property
+  def windows(self) -> tuple[int | None, ...]:
+    """The window of each layer, None where it sees the whole row."""
+    slides = self.window_layers or (self.window is not None,) * self.layers
+    return tuple(self.window if slide else None for slide in slides)
 
   @classmethod
   def tiny(cls, vocab_size: int, **changes) -> 'DecoderConfig':

@@ -2,6 +2,7 @@
 
   params = init(key, config)
   log_probs(params, config, tokens, length)   training: whole rows
+  log_probs(..., segment_ids=...)              ... packed, or padded anywhere
   sampler.sample_turn(...)                     decoding: with a cache
 
 The dict is {'embedder': {'embedding' [V, W]}, 'layers': {...} with a leading
@@ -16,9 +17,9 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from jaxcredit.networks import attention, sharding
 from jaxcredit.networks import block as block_lib
 from jaxcredit.networks import config as config_lib
-from jaxcredit.networks import sharding
 
 Params = dict[str, Any]
 DecoderConfig = config_lib.DecoderConfig
@@ -95,69 +96,74 @@ def final_norm(params: Params, config: DecoderConfig, x):
   return block_lib.rms_norm(x, params['final_norm']['scale'], config.norm_eps)
 
 
-# Attention takes the queries of a row in blocks, each of which meets the keys
-# up to its own end: half the work of a square that is masked afterwards, in
-# pieces that fit a CPU's cache. More than this many blocks compile slowly.
-_QUERY_BLOCKS = 8
-_QUERY_BLOCK = 64
-
-
-def attend_causally(q, k, v):
-  """Causal grouped-query attention within rows.
-
-  Padding stands at the right of a row, where no valid query can see it.
+def runs_and_positions(segment_ids: jax.Array) -> tuple[jax.Array, jax.Array]:
+  """Numbers the sequences of packed rows and the tokens within each.
 
   Args:
-    q: [N, L, H, D].
-    k, v: [N, L, K, D].
+    segment_ids: int32 [N, L]; a change of value starts a sequence.
 
   Returns:
-    [N, L, H, D] and None.
+    int32 [N, L] the sequence's number in its row, and int32 [N, L] the
+    position in the sequence.
   """
-  n, l, h, d = q.shape
-  heads = k.shape[2]
-  group = h // heads
-  q = (q * d**-0.5).reshape(n, l, heads, group, d).transpose(0, 2, 3, 1, 4)
-  k, v = k.transpose(0, 2, 3, 1), v.transpose(0, 2, 1, 3)
-
-  def attend(start, stop):
-    size = stop - start
-    queries = q[:, :, :, start:stop].reshape(n, heads, group * size, d)
-    scores = (queries @ k[..., :stop]).reshape(n, heads, group, size, stop)
-    wide = scores.astype(jnp.promote_types(scores.dtype, jnp.float32))
-    seen = jnp.arange(stop) <= jnp.arange(start, stop)[:, None]
-    weights = jax.nn.softmax(jnp.where(seen, wide, -jnp.inf), axis=-1)
-    weights = weights.astype(v.dtype).reshape(n, heads, group * size, stop)
-    return (weights @ v[:, :, :stop]).reshape(n, heads, group, size, d)
-
-  block = max(_QUERY_BLOCK, -(-l // _QUERY_BLOCKS))
-  mixed = jnp.concatenate(
-    [attend(i, min(i + block, l)) for i in range(0, l, block)], axis=3
-  )
-  return mixed.transpose(0, 3, 1, 2, 4).reshape(n, l, h, d), None
+  index = jnp.arange(segment_ids.shape[1])
+  starts = jnp.diff(segment_ids, axis=1, prepend=segment_ids[:, :1]) != 0
+  start = jax.lax.cummax(jnp.where(starts, index, 0), axis=1)
+  return jnp.cumsum(starts, axis=1), index - start
 
 
-def hidden_states(params: Params, config: DecoderConfig, tokens: jax.Array):
+def hidden_states(
+  params: Params,
+  config: DecoderConfig,
+  tokens: jax.Array,
+  *,
+  segment_ids: jax.Array | None = None,
+):
   """Normed hidden states of whole rows.
 
   Args:
     params: of the decoder.
     config: its configuration.
-    tokens: int32 [N, L], right-padded.
+    tokens: int32 [N, L], right-padded unless segment_ids are given.
+    segment_ids: int32 [N, L]; a run of one value is a sequence of its own,
+      whose positions count from 0 and which sees nothing else of its row.
 
   Returns:
     [N, L, W] in the compute dtype.
   """
   graph = block_graph(config)
-  positions = jnp.broadcast_to(jnp.arange(tokens.shape[1]), tokens.shape)
+  if segment_ids is None:
+    runs = None
+    positions = jnp.broadcast_to(jnp.arange(tokens.shape[1]), tokens.shape)
+  else:
+    runs, positions = runs_and_positions(segment_ids)
 
-  def layer(x, weights):
-    return nnx.merge(graph, weights)(x, positions, attend_causally)
+  def attend_within(window):
+    return functools.partial(attention.attend, window=window, runs=runs)
 
+  def layer(x, weights_and_slides):
+    weights, slides = weights_and_slides
+
+    def attend(q, k, v):
+      if slides is None:
+        return attend_within(config.windows[0])(q, k, v), None
+      return (
+        jax.lax.cond(
+          slides, attend_within(config.window), attend_within(None), q, k, v
+        ),
+        None,
+      )
+
+    return nnx.merge(graph, weights)(x, positions, attend)
+
+  # Layers of one kind need no choice at run time.
+  slides = None
+  if len(set(config.windows)) > 1:
+    slides = jnp.array([window is not None for window in config.windows])
   if config.remat:
     layer = jax.checkpoint(layer)
   x = embed(params, config, tokens)
-  x, _ = jax.lax.scan(layer, x, params['layers'])
+  x, _ = jax.lax.scan(layer, x, (params['layers'], slides))
   return final_norm(params, config, x)
 
 
@@ -165,8 +171,9 @@ def log_probs(
   params: Params,
   config: DecoderConfig,
   tokens: jax.Array,
-  length: jax.Array,
+  length: jax.Array | None = None,
   *,
+  segment_ids: jax.Array | None = None,
   temperature: float = 1.0,
   chunk: int = 128,
 ) -> tuple[jax.Array, jax.Array]:
@@ -175,30 +182,48 @@ def log_probs(
   The vocabulary is met in chunks of positions, so that [N, L, V] never exists,
   neither forward nor backward.
 
+  A row is one sequence with padding at its right, whose `length` is given; or
+  its `segment_ids` are given: then padding may stand anywhere (at the left, for
+  example), and several sequences may share a row without seeing each other.
+
   Args:
     params: of the decoder.
     config: its configuration.
-    tokens: int32 [N, L], right-padded.
+    tokens: int32 [N, L].
     length: int32 [N], tokens that are not padding.
+    segment_ids: int32 [N, L], one number for the tokens of a sequence, 0 for
+      padding; neighbouring sequences have different numbers.
     temperature: divides the logits.
     chunk: positions whose logits exist at a time.
 
   Returns:
     log-probabilities float32 [N, L]: entry t is log p(tokens[t] |
-    tokens[:t]), 0 for t = 0 and for padding; and the entropy of each of these
-    distributions in nats, of the same form.
+    tokens[:t] of its sequence), 0 for a sequence's first token and for padding;
+    and the entropy of each of these distributions in nats, of the same form.
   """
-  if tokens.ndim != 2 or length.shape != tokens.shape[:1]:
+  if (length is None) == (segment_ids is None):
+    raise ValueError('give either length or segment_ids, not both or neither')
+  if length is not None and (
+    tokens.ndim != 2 or length.shape != tokens.shape[:1]
+  ):
     raise ValueError(
       f'tokens must be [N, L] and length [N], not {tokens.shape} and '
       f'{length.shape}'
+    )
+  if segment_ids is not None and (
+    tokens.ndim != 2 or segment_ids.shape != tokens.shape
+  ):
+    raise ValueError(
+      f'tokens and segment_ids must both be [N, L], not {tokens.shape} and '
+      f'{segment_ids.shape}'
     )
   if temperature <= 0:
     raise ValueError(
       f'temperature must be positive to score tokens, not {temperature}'
     )
   n, l = tokens.shape
-  hidden = hidden_states(params, config, tokens)[:, :-1]
+  hidden = hidden_states(params, config, tokens, segment_ids=segment_ids)
+  hidden = hidden[:, :-1]
   target = tokens[:, 1:]
   steps = -(-(l - 1) // chunk) if l > 1 else 0
   padding = steps * chunk - (l - 1)
@@ -221,7 +246,12 @@ def log_probs(
     return None, (chosen - normaliser, entropy)
 
   _, scored = jax.lax.scan(score, None, (pieces(hidden), pieces(target)))
-  valid = jnp.arange(1, l)[None] < length[:, None]
+  if segment_ids is None:
+    valid = jnp.arange(1, l)[None] < length[:, None]
+  else:
+    valid = (segment_ids[:, 1:] != 0) & (
+      segment_ids[:, 1:] == segment_ids[:, :-1]
+    )
 
   def assemble(x):
     x = jnp.moveaxis(x, 0, 1).reshape(n, steps * chunk)[:, : l - 1]

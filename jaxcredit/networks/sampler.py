@@ -125,10 +125,14 @@ def _read(params, config, cache, tokens, count):
   # Padding is written nowhere.
   target = jnp.where(offset < count[:, None], positions, cache.capacity)
   rows = jnp.arange(batch)[:, None]
-  seen = jnp.arange(cache.capacity) <= positions[..., None]  # [B, T, C]
+  behind = positions[..., None] - jnp.arange(cache.capacity)  # [B, T, C]
   new_keys, new_values = [], []
 
-  def attend_to(keys, values):
+  def attend_to(keys, values, window):
+    seen = behind >= 0
+    if window is not None:
+      seen &= behind < window
+
     def attend(q, k, v):
       k_all = keys.at[rows, :, target].set(
         k.astype(keys.dtype), mode='drop', unique_indices=True
@@ -149,11 +153,11 @@ def _read(params, config, cache, tokens, count):
     return attend
 
   x = decoder.embed(params, config, tokens)
-  for weights, keys, values in zip(
-    params['layers'], cache.keys, cache.values, strict=True
+  for weights, keys, values, window in zip(
+    params['layers'], cache.keys, cache.values, config.windows, strict=True
   ):
     x, (k_all, v_all) = nnx.merge(graph, weights)(
-      x, positions, attend_to(keys, values)
+      x, positions, attend_to(keys, values, window)
     )
     new_keys.append(k_all)
     new_values.append(v_all)

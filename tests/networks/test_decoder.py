@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxcredit.networks import attention, decoder, sharding
 from jaxcredit.networks import config as config_lib
-from jaxcredit.networks import decoder, sharding
 
 SIZES = {
   'vocab_size': 40, 'width': 16, 'layers': 2, 'heads': 4, 'kv_heads': 2,
@@ -18,6 +18,12 @@ VARIANTS = {
   'qwen3': {'qk_norm': True},
   'one_kv_head': {'kv_heads': 1},
   'remat': {'remat': True},
+  'llama3': {
+    'o_bias': True,
+    'rope_scaling': config_lib.RopeScaling('llama3', 8.0, original_positions=9),
+  },
+  'linear': {'rope_scaling': config_lib.RopeScaling('linear', 4.0)},
+  'windows': {'window': 3, 'window_layers': (False, True), 'remat': True},
 }
 
 
@@ -41,11 +47,29 @@ def slow_logits(params, config, tokens):
   def norm(x, scale):
     return x / np.sqrt((x * x).mean() + config.norm_eps) * scale
 
+  def frequency_of(i):
+    plain = config.rope_base ** (-2 * i / config.head_dim)
+    scaling = config.rope_scaling
+    if scaling is None:
+      return plain
+    if scaling.kind == 'linear':
+      return plain / scaling.factor
+    # In the words of Llama 3.1: long waves, short waves, and those between.
+    wave = 2 * np.pi / plain
+    longest = scaling.original_positions / scaling.low_frequency
+    shortest = scaling.original_positions / scaling.high_frequency
+    if wave > longest:
+      return plain / scaling.factor
+    if wave < shortest:
+      return plain
+    smooth = (longest / wave - 1) / (longest / shortest - 1)
+    return (1 - smooth) * plain / scaling.factor + smooth * plain
+
   def rotate(x, position):
     half = config.head_dim // 2
     out = x.copy()
     for i in range(half):
-      angle = position * config.rope_base ** (-i / half)
+      angle = position * frequency_of(i)
       a, b = x[i], x[i + half]
       out[i] = a * np.cos(angle) - b * np.sin(angle)
       out[i + half] = b * np.cos(angle) + a * np.sin(angle)
@@ -75,15 +99,19 @@ def slow_logits(params, config, tokens):
       mixed = []
       for head in range(config.heads):
         kv = head // (config.heads // config.kv_heads)
+        window = config.windows[layer] or len(tokens)
+        sees = range(max(0, position - window + 1), position + 1)
         scores = np.array(
           [
             queries[position][head] @ keys[s][kv] / np.sqrt(config.head_dim)
-            for s in range(position + 1)
+            for s in sees
           ]
         )
         weights = np.exp(scores - scores.max())
         weights /= weights.sum()
-        mixed.append(sum(a * values[s][kv] for s, a in enumerate(weights)))
+        mixed.append(
+          sum(a * values[s][kv] for s, a in zip(sees, weights, strict=True))
+        )
       x = x + project('o', np.concatenate(mixed))
       h = norm(x, w['unit_norm']['scale'])
       gate = project('gate', h)
@@ -143,7 +171,102 @@ def test_padding_changes_nothing():
     params, config, np.pad(tokens, ((0, 0), (0, 9))), length
   )
   np.testing.assert_array_equal(first, second)
-  np.testing.assert_allclose(longer[:, :12], first, atol=1e-6)
+  np.testing.assert_allclose(longer[:, :12], first, atol=5e-6)
+
+
+@pytest.mark.parametrize('variant', ['plain', 'windows'])
+def test_packed_rows_are_the_sequences_alone(variant):
+  config, params = build(variant)
+  rng = np.random.default_rng(0)
+  a, b, c = (rng.integers(1, 40, size).tolist() for size in (5, 4, 3))
+  # Padding at the left, in the middle and at the right; the third row's last
+  # sequence has the number of its first one.
+  rows = [
+    [0, 0, *a, *b, 0],
+    [*c, 0, *b, 0, 0, 0, 0],
+    [*b, *a, *c],
+    [0] * 8 + b,
+  ]
+  ids = [
+    [0, 0, *[1] * 5, *[2] * 4, 0],
+    [*[1] * 3, 0, *[5] * 4, 0, 0, 0, 0],
+    [*[1] * 4, *[2] * 5, *[1] * 3],
+    [0] * 8 + [7] * 4,
+  ]
+  places = [
+    (0, 2, a), (0, 7, b), (1, 0, c), (1, 4, b), (2, 0, b), (2, 4, a),
+    (2, 9, c), (3, 8, b),
+  ]  # fmt: skip
+  packed = decoder.log_probs(
+    params,
+    config,
+    np.array([r[:12] for r in rows], np.int32),
+    segment_ids=np.array([r[:12] for r in ids], np.int32),
+  )
+  alone = {}
+  tokens = np.zeros((3, 12), np.int32)
+  for i, sequence in enumerate((a, b, c)):
+    tokens[i, : len(sequence)] = sequence
+    alone[len(sequence)] = i
+  expected = decoder.log_probs(params, config, tokens, np.array([5, 4, 3]))
+  for given, wanted in zip(packed, expected, strict=True):
+    left = np.array(given)
+    for row, start, sequence in places:
+      part = slice(start, start + len(sequence))
+      np.testing.assert_allclose(
+        given[row, part],
+        wanted[alone[len(sequence)], : len(sequence)],
+        atol=1e-5,
+      )
+      left[row, part] = 0
+    # First tokens and padding have no log-probability.
+    assert not left.any()
+
+
+def test_packed_rows_have_finite_gradients():
+  config, params = build()
+  ids = jnp.array([[0, 0, 1, 1, 2, 2, 0, 0]])
+  gradient = jax.grad(
+    lambda p: decoder.log_probs(
+      p, config, jnp.arange(8)[None], segment_ids=ids
+    )[0].sum()
+  )(params)
+  assert all(jnp.isfinite(x).all() for x in jax.tree.leaves(gradient))
+
+
+def test_windows():
+  sizes = {**SIZES, 'layers': 3}
+  config = config_lib.DecoderConfig(**sizes, window=4)
+  assert config.windows == (4, 4, 4)
+  config = config_lib.DecoderConfig(
+    **sizes, window=4, window_layers=(True, False, True)
+  )
+  assert config.windows == (4, None, 4)
+  assert config_lib.DecoderConfig(**sizes).windows == (None, None, None)
+
+
+@pytest.mark.parametrize('window', [None, 1, 70, 100])
+@pytest.mark.parametrize('packed', [False, True])
+def test_attention_in_blocks(window, packed):
+  # 150 positions are three blocks of queries.
+  rng = np.random.default_rng(0)
+  q = rng.normal(size=(2, 150, 4, 2)).astype(np.float32)
+  k, v = rng.normal(size=(2, 2, 150, 2, 2)).astype(np.float32)
+  runs = np.sort(rng.integers(0, 3, (2, 150)), axis=1)
+  given = attention.attend(
+    q, k, v, window=window, runs=jnp.array(runs) if packed else None
+  )
+  distance = np.arange(150)[:, None] - np.arange(150)
+  seen = (distance >= 0) & (distance < (window or 150))
+  seen = np.broadcast_to(seen, (2, 150, 150))
+  if packed:
+    seen = seen & (runs[:, :, None] == runs[:, None])
+  k, v = k.repeat(2, axis=2), v.repeat(2, axis=2)
+  scores = np.einsum('nqhd,nkhd->nhqk', q, k) / np.sqrt(2)
+  weights = np.exp(scores) * seen[:, None]
+  weights /= weights.sum(-1, keepdims=True)
+  expected = np.einsum('nhqk,nkhd->nqhd', weights, v)
+  np.testing.assert_allclose(given, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize('chunk', [1, 3, 128])
@@ -247,6 +370,19 @@ def test_every_parameter_has_a_rule():
     sharding.shardings(shapes, mesh)
   with pytest.raises(ValueError, match="no sharding rule fits .*'new/thing'"):
     sharding.spec_of('new/thing', (2,), mesh)
+  with pytest.raises(
+    ValueError,
+    match=r"'tensor' \(2 devices\) does not divide dimension 2 \(7\) of the "
+    r"parameter 'layers/q/kernel' \[3, 4, 7\]",
+  ):
+    sharding.spec_of('layers/q/kernel', (3, 4, 7), mesh)
+  assert sharding.spec_of(
+    'layers/q/kernel', (3, 4, 7), mesh, strict=False
+  ) == jax.sharding.PartitionSpec(None, 'fsdp', None)
+  rules = ((r'q/kernel$', (('data', 'fsdp'), None)),)
+  assert sharding.spec_of(
+    'layers/q/kernel', (3, 4, 7), mesh, rules
+  ) == jax.sharding.PartitionSpec(None, ('data', 'fsdp'), None)
   with pytest.raises(ValueError, match='needs 16 devices'):
     sharding.make_mesh(4, 2, 2)
 
@@ -268,6 +404,9 @@ def test_presets():
     ({'kv_heads': 3}, 'must divide heads'),
     ({'head_dim': 7}, 'head_dim must be even'),
     ({'layers': 0}, 'layers must be positive'),
+    ({'window': 0}, 'window must be positive'),
+    ({'window_layers': (True, True)}, 'window_layers .* needs a window'),
+    ({'window': 4, 'window_layers': (True,)}, 'entry for each of 2 layers'),
   ],
 )
 def test_wrong_configurations(change, message):
@@ -282,3 +421,24 @@ def test_wrong_arguments():
     decoder.log_probs(params, config, tokens[0], jnp.array([4]))
   with pytest.raises(ValueError, match='temperature must be positive'):
     decoder.log_probs(params, config, tokens, jnp.array([4, 4]), temperature=0)
+  with pytest.raises(ValueError, match='either length or segment_ids'):
+    decoder.log_probs(params, config, tokens)
+  with pytest.raises(ValueError, match='either length or segment_ids'):
+    decoder.log_probs(
+      params, config, tokens, jnp.array([4, 4]), segment_ids=tokens
+    )
+  with pytest.raises(ValueError, match='segment_ids must both be'):
+    decoder.log_probs(params, config, tokens, segment_ids=tokens[:, 1:])
+
+
+@pytest.mark.parametrize(
+  ('options', 'message'),
+  [
+    ({'kind': 'yarn', 'factor': 2.0}, "not 'yarn'"),
+    ({'kind': 'linear', 'factor': 0.5}, 'at least 1'),
+    ({'kind': 'llama3', 'factor': 2.0, 'low_frequency': 4.0}, 'needs 0 <'),
+  ],
+)
+def test_wrong_rope_scaling(options, message):
+  with pytest.raises(ValueError, match=message):
+    config_lib.RopeScaling(**options)

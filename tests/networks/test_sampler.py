@@ -31,7 +31,9 @@ def turn(params, config, cache, keys, rows, width=8, **options):
   )
 
 
-@pytest.mark.parametrize('variant', ['plain', 'qwen2', 'qwen3', 'one_kv_head'])
+@pytest.mark.parametrize(
+  'variant', ['plain', 'qwen2', 'qwen3', 'one_kv_head', 'llama3', 'windows']
+)
 @pytest.mark.parametrize('temperature', [1.0, 0.6])
 def test_log_probs_over_turns_are_those_of_the_whole_row(variant, temperature):
   config, params, fast = decoding(variant)
