@@ -158,7 +158,12 @@ def hidden_states(
     runs, positions = runs_and_positions(segment_ids)
 
   def attend_within(window):
-    return functools.partial(attention.attend, window=window, runs=runs)
+    return functools.partial(
+      attention.attend,
+      window=window,
+      runs=runs,
+      implementation=config.attention,
+    )
 
   def layer(x, weights_and_slides):
     weights, slides = weights_and_slides

@@ -213,6 +213,11 @@ def parts(dimension: str, size: int) -> int:
   return 1 if size % count else count
 
 
+def axes(dimension: str, size: int) -> tuple[str, ...] | None:
+  """The mesh axes that cut an activation's dimension; see `parts`."""
+  return _axes(dimension) if parts(dimension, size) > 1 else None
+
+
 def constrain(x: jax.Array, *dimensions: str | None) -> jax.Array:
   """Constrains an activation where a mesh is set (`jax.set_mesh`).
 
@@ -224,7 +229,6 @@ def constrain(x: jax.Array, *dimensions: str | None) -> jax.Array:
   if current_mesh() is None:
     return x
   spec = [
-    _axes(name) if parts(name, size) > 1 else None
-    for size, name in zip(x.shape, dimensions, strict=True)
+    axes(name, size) for size, name in zip(x.shape, dimensions, strict=True)
   ]
   return jax.lax.with_sharding_constraint(x, PartitionSpec(*spec))

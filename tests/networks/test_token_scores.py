@@ -140,9 +140,9 @@ def test_no_array_of_all_logits():
       argnums=(0, 1),
     )
 
-  chunked = gradient(token_scores.score, chunk=8)
+  chunked = gradient(token_scores.score, chunk=4)
   jaxpr = jax.make_jaxpr(chunked)(hidden, kernel)
-  assert largest(jaxpr.jaxpr) <= max(n * 8 * v, v * w)
+  assert largest(jaxpr.jaxpr) <= max(n * 4 * v, v * w)
   # The check sees the logits where they are.
   jaxpr = jax.make_jaxpr(gradient(naive, temperature=1.0))(hidden, kernel)
   assert largest(jaxpr.jaxpr) >= n * l * v
@@ -154,8 +154,9 @@ def test_no_array_of_all_logits():
 def test_the_chunk_goes_with_the_vocabulary(monkeypatch):
   monkeypatch.setattr(token_scores, '_SCORES', N * V * 3)
   hidden, kernel, tokens, _ = make(np.float32)
-  jaxpr = jax.make_jaxpr(token_scores.score)(hidden, kernel, tokens)
-  assert largest(jaxpr.jaxpr) == N * 3 * V
+  text = str(jax.make_jaxpr(token_scores.score)(hidden, kernel, tokens))
+  assert f'f32[1,{N * 3},{V}]' in text
+  assert f'f32[1,{N * L},{V}]' not in text
 
 
 def test_a_projection_that_is_not_learned_costs_no_gradient():
@@ -193,10 +194,16 @@ def test_half_precision_adds_up_in_float32():
   assert given[1].dtype == jnp.float32
   log_probs, _ = token_scores.score(hidden.astype(jnp.bfloat16), kernel, tokens)
   assert log_probs.dtype == jnp.float32
-  # 256 terms, each rounded to 2^-8: added up in bfloat16 they would be further
-  # from the truth than one of them.
   error = np.abs(given[1] - exact[1]).max() / np.abs(exact[1]).max()
-  assert error < 0.01
+  assert error < 0.02
+  # What is added up over chunks is wide, whatever its terms are.
+  text = str(
+    jax.make_jaxpr(
+      jax.grad(functools.partial(weighted, token_scores.score, chunk=1), 1)
+    )(hidden.astype(jnp.bfloat16), kernel, tokens, weights)
+  )
+  assert f'f32[1,{V},{W}] = add' in text
+  assert f'bf16[1,{V},{W}]' not in text
 
 
 @pytest.mark.parametrize('mesh_shape', [(4, 1, 1), (1, 2, 1), (2, 2, 2)])
