@@ -1,15 +1,8 @@
-"""Text survives the tokenizer, weights survive the folder."""
+"""Text survives the tokenizer."""
 
-import json
-
-import jax
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from jaxcredit.networks import decoder
-from tests.networks import test_decoder
 
 tokenizers = pytest.importorskip('tokenizers', reason='an extra')
 from jaxcredit.networks import tokenizer as tokenizer_lib  # noqa: E402
@@ -98,53 +91,3 @@ def test_chat_prompts(tmp_path):
   assert plain.decode(plain.encode_prompt('hi')) == 'hi'
   with pytest.raises(ValueError, match='needs a tokenizer with <|im_start|>'):
     tokenizer_lib.Tokenizer(TOKENIZER._backend, chat=True)
-
-
-weights = pytest.importorskip('jaxcredit.networks.weights')
-
-
-@pytest.mark.parametrize('tied', [True, False])
-def test_weights_round_trip(tmp_path, tied):
-  config, params = test_decoder.build('qwen2', tie_embeddings=tied)
-  weights.save_pretrained(tmp_path, params, config)
-  again, read = weights.from_pretrained(tmp_path)
-  assert (read.heads, read.kv_heads, read.qkv_bias) == (4, 2, True)
-  assert read.tie_embeddings == tied
-  jax.tree.map(np.testing.assert_array_equal, again, params)
-
-
-def test_weights_without_biases_become_zero_biases(tmp_path):
-  config, params = test_decoder.build('plain')
-  weights.save_pretrained(tmp_path, params, config)
-  again, read = weights.from_pretrained(tmp_path)
-  tokens, length = np.arange(6)[None].astype(np.int32), np.array([6])
-  read = test_decoder.config_lib.DecoderConfig(
-    **{**read.__dict__, 'compute_dtype': 'float32'}
-  )
-  np.testing.assert_allclose(
-    decoder.log_probs(again, read, tokens, length)[0],
-    decoder.log_probs(params, config, tokens, length)[0],
-    atol=1e-6,
-  )
-
-
-def test_wrong_folders(tmp_path):
-  with pytest.raises(FileNotFoundError, match=r'holds no config\.json'):
-    weights.from_pretrained(tmp_path)
-  config, params = test_decoder.build('qwen2')
-  weights.save_pretrained(tmp_path, params, config)
-  path = tmp_path / 'config.json'
-  raw = json.loads(path.read_text())
-  path.write_text(json.dumps({**raw, 'model_type': 'llama'}))
-  with pytest.raises(ValueError, match="model_type is 'llama'"):
-    weights.from_pretrained(tmp_path)
-  path.write_text(json.dumps({**raw, 'intermediate_size': 99}))
-  with pytest.raises(ValueError, match=r'do not fit config\.json'):
-    weights.from_pretrained(tmp_path)
-  path.write_text(json.dumps({**raw, 'num_hidden_layers': 1}))
-  with pytest.raises(ValueError, match=r'unknown tensor model\.layers\.1'):
-    weights.from_pretrained(tmp_path)
-  path.write_text(json.dumps(raw))
-  (tmp_path / 'model.safetensors').unlink()
-  with pytest.raises(FileNotFoundError, match=r'no \.safetensors'):
-    weights.from_pretrained(tmp_path)
