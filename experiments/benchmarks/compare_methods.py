@@ -11,7 +11,6 @@ success of every run.
 """
 
 import concurrent.futures
-import json
 import os
 import pathlib
 import queue
@@ -23,7 +22,7 @@ from absl import app, flags
 
 from experiments import group_relative_credit
 from jaxcredit.environments.household import games as games_lib
-from jaxcredit.training import evaluation
+from jaxcredit.reports import run_data
 
 _OUTPUT = flags.DEFINE_string(
   'output', 'runs/comparison', 'Folder of the runs.'
@@ -55,7 +54,14 @@ def take_cores(numbers: queue.SimpleQueue, jobs: int) -> None:
 
 
 def run(name: str, *arguments: str) -> pathlib.Path:
-  """Starts or resumes a run and waits for it; returns its folder."""
+  """Starts or resumes a run and waits for it.
+
+  Returns:
+    Its folder.
+
+  Raises:
+    RuntimeError: it failed; names the log.
+  """
   output = pathlib.Path(_OUTPUT.value)
   folder, log_path = output / name, output / f'{name.replace("/", "_")}.log'
   folder.parent.mkdir(parents=True, exist_ok=True)
@@ -112,16 +118,14 @@ def run_all() -> dict[int, dict[str, pathlib.Path]]:
 
 def outcome(folder: pathlib.Path) -> dict:
   """The last evaluation of a run, with the time its iterations took."""
-  last = evaluation.read(folder)[-1]
-  seconds, credit = [], []
-  for line in (folder / 'metrics.jsonl').read_text().splitlines():
-    record = json.loads(line)
-    if record['stage'] == 'train':
-      seconds.append(record['seconds_total'])
-      credit.append(record['seconds_credit'])
+  run = run_data.read(folder)
+  if not run.evaluations:
+    raise RuntimeError(f'{folder} holds no evaluation: the run is not complete')
+  seconds = [record['seconds_total'] for record in run.training]
+  credit = [record['seconds_credit'] for record in run.training]
   # The first iteration compiles.
   return {
-    **last,
+    **run.evaluations[-1],
     'seconds': float(np.sum(seconds)),
     'credit_share': float(np.sum(credit[1:]) / np.sum(seconds[1:]))
     if len(seconds) > 1
@@ -138,11 +142,20 @@ def table(results: dict[int, dict[str, dict]]) -> str:
   methods = [WARM_START, *_METHODS.value]
 
   def share(part):
-    return 100 * part['success_rate']
+    return 100 * part['success_rate'] if part and part['episodes'] else None
 
   def spread(values):
-    deviation = np.std(values, ddof=1) if len(values) > 1 else 0.0
-    return f'{np.mean(values):.1f} ± {deviation:.1f}'
+    # Few games may lack a type; one seed has no deviation.
+    values = [value for value in values if value is not None]
+    if not values:
+      return '-'
+    if len(values) == 1:
+      return f'{values[0]:.1f}'
+    return f'{np.mean(values):.1f} ± {np.std(values, ddof=1):.1f}'
+
+  def percent(values):
+    known = [value for value in values if value is not None]
+    return f'{100 * np.mean(known):.3f} %' if known else '-'
 
   seeds = sorted(results)
   games = {results[s][m]['games'] for s in seeds for m in methods}
@@ -155,7 +168,7 @@ def table(results: dict[int, dict[str, dict]]) -> str:
   ]
   for kind in games_lib.TASK_TYPES:
     cells = [
-      spread([share(results[s][m]['by_task_type'][kind]) for s in seeds])
+      spread([share(results[s][m]['by_task_type'].get(kind)) for s in seeds])
       for m in methods
     ]
     lines.append(f'| {kind} | ' + ' | '.join(cells) + ' |')
@@ -179,10 +192,7 @@ def table(results: dict[int, dict[str, dict]]) -> str:
   ]
   lines.append('| minutes of training | ' + ' | '.join(cells) + ' |')
   cells = [
-    f'{100 * np.mean([results[s][m]["credit_share"] for s in seeds]):.3f} %'
-    if m != WARM_START
-    else '-'
-    for m in methods
+    percent([results[s][m]['credit_share'] for s in seeds]) for m in methods
   ]
   lines.append("| credit's share of them | " + ' | '.join(cells) + ' |')
   return '\n'.join(lines) + '\n'
@@ -190,17 +200,26 @@ def table(results: dict[int, dict[str, dict]]) -> str:
 
 def main(argv):
   if len(argv) > 1:
-    raise app.UsageError(f'unknown arguments: {" ".join(argv[1:])}')
+    print(
+      f'error: unknown arguments: {" ".join(argv[1:])} (flags start with --)',
+      file=sys.stderr,
+    )
+    return 1
   output = pathlib.Path(_OUTPUT.value)
-  output.mkdir(parents=True, exist_ok=True)
-  folders = run_all()
-  results = {
-    seed: {name: outcome(folder) for name, folder in runs.items()}
-    for seed, runs in folders.items()
-  }
+  try:
+    output.mkdir(parents=True, exist_ok=True)
+    folders = run_all()
+    results = {
+      seed: {name: outcome(folder) for name, folder in runs.items()}
+      for seed, runs in folders.items()
+    }
+  except (OSError, RuntimeError, ValueError) as error:
+    print(f'error: {error}', file=sys.stderr)
+    return 1
   text = table(results)
   (output / 'comparison.md').write_text(text, encoding='utf-8')
   print(text)
+  return 0
 
 
 if __name__ == '__main__':
