@@ -122,9 +122,25 @@ def shardings(params, mesh: Mesh, rules: Rules = RULES, *, strict: bool = True):
 
   def one(path, leaf):
     spec = spec_of(_name(path), leaf.shape, mesh, rules, strict=strict)
-    return NamedSharding(mesh, spec)
+    return NamedSharding(mesh, _shortest(spec, mesh))
 
   return jax.tree_util.tree_map_with_path(one, params)
+
+
+def _shortest(spec: PartitionSpec, mesh: Mesh) -> PartitionSpec:
+  """The same without what cuts nothing, which is how the compiler puts it.
+
+  Arrays that come out of a program then lie as those that went in, by name as
+  well, and the program is not compiled again for them.
+  """
+  axes = []
+  for axis in spec:
+    names = (axis,) if isinstance(axis, str) else axis or ()
+    names = tuple(name for name in names if mesh.shape[name] > 1)
+    axes.append(names[0] if len(names) == 1 else names or None)
+  while axes and axes[-1] is None:
+    axes.pop()
+  return PartitionSpec(*axes)
 
 
 def _name(path) -> str:
@@ -142,7 +158,10 @@ def _collect_forward(x, cut, whole):
 
 
 def _collect_backward(cut, whole, kept, cotangent):
-  del whole, kept
+  del kept
+  # Whole first: the devices' parts of the sum are made of their own rows, and
+  # the compiler is not tempted to cut the activations as the parameter is.
+  cotangent = jax.lax.with_sharding_constraint(cotangent, whole)
   return (jax.lax.with_sharding_constraint(cotangent, cut),)
 
 

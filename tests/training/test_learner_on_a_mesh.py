@@ -59,12 +59,17 @@ def make_learner(mesh_shape=None, config=CONFIG, adapt=None, **options):
 def two_updates(learner, params, reference):
   rows, advantages = test_learner.make_rows(21)
   state = learner.init(jax.tree.map(np.array, params))
-  before = jax.tree.map(lambda x: x.sharding, state)
+  before = None
+  if learner._mesh is not None:
+    before = jax.tree.map(lambda x: x.sharding, state)
   state, figures = learner.update(
     state, rows, advantages, reference=reference, minibatches=2
   )
-  if learner._mesh is not None:
+  if before is not None:
     assert jax.tree.map(lambda x: x.sharding, state) == before
+    # Nor was anything compiled again for where the first update left it.
+    assert learner._accumulate._cache_size() == 1
+    assert learner._apply._cache_size() == 1
   return jax.device_get(state), figures
 
 
@@ -78,11 +83,11 @@ def on_one_device(**options):
   return _one_device[key]
 
 
-def check_same(given, expected):
+def check_same(given, expected, atol=1e-9):
   (state, figures), (wanted, wanted_figures) = given, expected
-  test_learner.check_close(state, wanted, atol=1e-9)
+  test_learner.check_close(state, wanted, atol=atol)
   for name in ('loss', 'gradient_norm', 'kl', 'entropy', 'clip_share'):
-    assert figures[name] == pytest.approx(wanted_figures[name], rel=1e-7)
+    assert figures[name] == pytest.approx(wanted_figures[name], rel=100 * atol)
   assert figures['gradient_norm'] > 1e-2
 
 
@@ -97,7 +102,8 @@ def test_every_mesh_gives_the_numbers_of_one_device(
 
 def test_packed_rows_on_a_mesh(quick_compilation):
   given = two_updates(make_learner((2, 2, 2), sequences_per_row=3), *build())
-  check_same(given, on_one_device())
+  # Other micro-batches, whose weights are rounded to float32.
+  check_same(given, on_one_device(), atol=1e-6)
 
 
 def test_adapters_on_a_mesh(quick_compilation):
