@@ -1,0 +1,1 @@
+"""Linear bandits whose reward comes through a linear dynamical system."""
