@@ -9,7 +9,8 @@ classes:
 * form='filtered': the above, with lambda = log T ("log T" in the figures).
 * form='horizon': lambda = 1 ("1"), without the noise's scale, with the horizon
   in place of t and the budget in place of U:
-    beta = Theta sqrt(lambda) + sqrt(2 log T + d log(1 + T budget^2 / (d lambda)))
+    beta = Theta sqrt(lambda)
+           + sqrt(2 log T + d log(1 + T budget^2 / (d lambda)))
   It is not the formula of the paper's appendix.
 
 With `batch` = k, an action is held for k rounds and learnt from once: from the
