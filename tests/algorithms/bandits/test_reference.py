@@ -151,8 +151,7 @@ def test_actions_and_regrets_are_those_of_numpy(case):
 
 
 def test_ar2_restarts_like_numpy():
-  # With sigma 2 an epoch has ceil(7 / (.7 * 2)^3) = 3 rounds, shorter than its
-  # own first pulls; with .35 it has 477.
+  # An epoch has ceil(7 / (.7 * .35)^3) = 477 rounds, and a restart follows.
   case = next(c for c in CASES if c[0] == 'ar2')
   for triggered in ar2.TRIGGERED:
     options = {'triggered': triggered}
