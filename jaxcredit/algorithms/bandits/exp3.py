@@ -93,6 +93,7 @@ def configure(
   batch: int = 1,
   credit: str = 'aligned',
   batch_reward: str = 'mean',
+  reward_bound: float | None = None,
 ) -> Config:
   """Settings for runs of `horizon` rounds.
 
@@ -105,6 +106,7 @@ def configure(
     batch: k; see `batch_size`.
     credit: 'aligned' or 'released'.
     batch_reward: 'mean' or 'sum' of a batch.
+    reward_bound: xi; None for that of the bounds.
 
   Raises:
     ValueError: options or shapes that do not fit.
@@ -118,8 +120,9 @@ def configure(
     raise ValueError(f'batch must be at least 1, not {batch}')
   if bounds is None:
     bounds = bounds_lib.of_system(system, actions)
-  if bounds.reward == 0:
-    raise ValueError('the bound on rewards is 0: there is nothing to learn')
+  xi = bounds.reward if reward_bound is None else reward_bound
+  if not (math.isfinite(xi) and xi > 0):
+    raise ValueError(f'the bound on rewards (xi) must be positive, not {xi}')
   k = actions.count
   batches = horizon / batch
   mixing = min(
@@ -130,7 +133,7 @@ def configure(
     actions=actions,
     mixing=jnp.asarray(mixing, dtype),
     step=jnp.asarray(mixing / k, dtype),
-    reward_bound=jnp.asarray(bounds.reward, dtype),
+    reward_bound=jnp.asarray(xi, dtype),
     batch=jnp.asarray(batch, jnp.int32),
     credit=credit,
     batch_reward=batch_reward,
