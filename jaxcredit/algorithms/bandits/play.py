@@ -223,7 +223,7 @@ def advance(
   each = record_every // grain
 
   def between_records(x):
-    x = x.reshape(-1, *x.shape[2:])[: records * each]
+    x = x.reshape(x.shape[0] * x.shape[1], *x.shape[2:])[: records * each]
     missing = records * each - x.shape[0]
     x = jnp.pad(x, [(0, missing)] + [(0, 0)] * (x.ndim - 1))
     return x.reshape(records, each, *x.shape[1:]).sum(axis=1)

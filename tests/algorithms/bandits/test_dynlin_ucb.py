@@ -63,7 +63,7 @@ def test_regret_of_the_released_ar2():
 
 
 def test_float32_and_the_scan_over_epochs_agree_with_float64_in_regret():
-  horizon, seeds = 20_000, 16
+  horizon, seeds = 10_000, 16
   means = {}
   for name in ('float64', 'float32'):
     with jax.enable_x64(name == 'float64'):
@@ -93,7 +93,8 @@ def test_float32_and_the_scan_over_epochs_agree_with_float64_in_regret():
 def test_what_the_scan_over_epochs_knows_of_the_rounds_between():
   with jax.enable_x64(True):
     system, _ = problems.random_problem(0, rho=0.8)
-    powers, controls, roots = dynlin_ucb_epochs._held(system, 6)
+    held_parts = dynlin_ucb_epochs._held(system, 6)
+  powers, controls, roots = map(np.asarray, held_parts)
   A, B = np.asarray(system.A), np.asarray(system.B)
   for held in range(6):
     earlier = [np.linalg.matrix_power(A, i) for i in range(held)]
@@ -205,6 +206,7 @@ def test_a_box_is_its_corners():
     key = jax.random.key(0)
     history = dynlin_ucb.run(key, system, config, 500, record_every=1)
     noise, draws = problems.numbers(key, system, 500)
+    h = np.asarray(linear_system.cumulative_markov_parameter(system))
   assert history.plays.shape == (500, 0)
   corners = np.array(
     [[a, b, c] for a in (-1, 0.5) for b in (-0.5, 1) for c in (0, 0.7)]
@@ -217,9 +219,7 @@ def test_a_box_is_its_corners():
   reference_told.u = np.linalg.norm(np.maximum(abs(low), abs(high)))
   agent = numpy_bandits.DynLinUcb(reference_told, 500)
   arms, _ = numpy_bandits.simulate(agent, *arrays, noise, 0.3, 0.3, draws)
-  values = corners @ np.asarray(
-    linear_system.cumulative_markov_parameter(system)
-  )
+  values = corners @ h
   np.testing.assert_allclose(
     history.steady_shortfall, values.max() - values[arms], atol=1e-6
   )
@@ -235,7 +235,9 @@ def test_a_ball_is_learnt():
   )
   shortfall = np.asarray(history.steady_shortfall)
   assert np.isfinite(shortfall).all() and (shortfall > -1e-3).all()
-  assert shortfall[-1] < 0.5 * shortfall[0]
+  # J* is 1, so that actions at random would fall short by 500.
+  assert (np.diff(shortfall) < 0).all()
+  assert shortfall[-1] < 0.7 * shortfall[0] < 200
 
 
 def test_a_delay_is_learnt():
