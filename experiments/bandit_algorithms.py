@@ -36,13 +36,13 @@ class Options:
   Attributes:
     start: 'paper' or 'released', see `dynlin_ucb`; the script's linear
       baselines begin with a uniform action, too.
-    exp3_radius: 'modulus', or 'released': where the largest eigenvalue is
-      complex, the script computes Exp3's settings with it, and drops the
-      imaginary part of the result.
+    radius: 'modulus', or 'released': where the largest eigenvalue is complex,
+      the script computes with it in Exp3 and AR2, and drops the imaginary part
+      of the results.
   """
 
   start: str = 'released'
-  exp3_radius: str = 'modulus'
+  radius: str = 'modulus'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,13 +118,17 @@ def _d_lin(**form):
   return configure
 
 
+def _largest_eigenvalue(p: Problem) -> complex:
+  """As the script's max() has it: by real part, then imaginary part."""
+  eigenvalues = np.linalg.eigvals(np.asarray(p.system.A, np.float64))
+  return max(map(complex, eigenvalues), key=lambda z: (z.real, z.imag))
+
+
 def _complex_settings(p: Problem) -> tuple[float, int]:
   """xi and k as the script's complex arithmetic has them."""
-  eigenvalues = np.linalg.eigvals(np.asarray(p.system.A, np.float64))
-  # The script's max() orders by real part, then imaginary part.
-  largest = max(eigenvalues, key=lambda z: (z.real, z.imag))
+  largest = _largest_eigenvalue(p)
   rate = np.log(1 / largest)
-  told, epoch, rounds = p.told, 0, 0
+  told = p.told
   held = np.floor((np.log(np.arange(1, p.horizon + 1)) / rate).real + 1e-9)
   rounds = np.cumsum(1 + held)
   epoch = 1 + int(np.searchsorted(rounds, p.horizon))
@@ -136,7 +140,7 @@ def _complex_settings(p: Problem) -> tuple[float, int]:
 def _exp3(batched: bool, credit: str = 'aligned'):
   def configure(p):
     reward_bound, batch = None, exp3.batch_size(p.told.rho, p.horizon)
-    if p.options.exp3_radius == 'released':
+    if p.options.radius == 'released':
       reward_bound, batch = _complex_settings(p)
     return exp3.configure(
       *p.arguments,
@@ -147,6 +151,15 @@ def _exp3(batched: bool, credit: str = 'aligned'):
     )
 
   return configure
+
+
+def _ar2(p):
+  complex_ = p.options.radius == 'released'
+  return ar2.configure(
+    *p.arguments,
+    bounds=p.told,
+    eigenvalue=_largest_eigenvalue(p) if complex_ else None,
+  )
 
 
 def _expert(p):
@@ -174,12 +187,7 @@ ALGORITHMS = {
     _d_lin(form='discounted', budget=BUDGET),
     ':',
   ),
-  'ar2': Entry(
-    'AR2',
-    ar2.ALGORITHM,
-    lambda p: ar2.configure(*p.arguments, bounds=p.told),
-    '-.',
-  ),
+  'ar2': Entry('AR2', ar2.ALGORITHM, _ar2, '-.'),
   'exp3': Entry('Exp3', exp3.ALGORITHM, _exp3(False), '-.'),
   'exp3_k': Entry(
     'Exp3-k (released)', exp3.ALGORITHM, _exp3(True, 'released'), '-.'

@@ -15,7 +15,7 @@ from matplotlib import figure
 from experiments import bandit_runs, run_folder
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Series:
   """One curve with its runs.
 
@@ -130,18 +130,19 @@ def draw(all_series: list[Series], cut: bool) -> figure.Figure:
   for column, panel in enumerate(panels):
     curves, dots = axes[:, column]
     members = [s for s in all_series if s.panel == panel]
+    # Regrets of 0, the optimum's, have no place on a logarithmic axis.
+    shown = [s for s in members if s.offline[:, -1].max() > 0]
     for i, s in enumerate(members):
       mean, error, _ = mean_and_spread(s.offline)
-      color = f'C{i % 10}'
+      color = f'C{i}' if i < 10 else '0.3'
       curves.plot(s.rounds, mean, s.line, color=color, label=s.label)
       curves.fill_between(
         s.rounds, mean - error, mean + error, color=color, alpha=0.2, lw=0
       )
-      finals = s.offline[:, -1]
-      dots.plot(
-        np.maximum(finals, 1), np.full(len(finals), -i), '|', color=color,
-        markersize=9, alpha=0.7,
-      )  # fmt: skip
+      if s in shown:
+        finals = s.offline[:, -1]
+        height = np.full(len(finals), -shown.index(s))
+        dots.plot(finals, height, '|', color=color, markersize=9, alpha=0.7)
     curves.set_title(panel)
     curves.set_xlim(0, members[0].rounds[-1])
     highest = max(s.offline[:, -1].mean() for s in members)
@@ -151,15 +152,15 @@ def draw(all_series: list[Series], cut: bool) -> figure.Figure:
     curves.ticklabel_format(style='sci', scilimits=(0, 4))
     curves.grid(alpha=0.3)
     dots.set_xscale('log')
-    dots.set_yticks([-i for i in range(len(members))])
-    dots.set_yticklabels([s.label for s in members], fontsize=8)
+    dots.set_yticks([-i for i in range(len(shown))])
+    dots.set_yticklabels([s.label for s in shown], fontsize=8)
     dots.set_xlabel('cumulative regret at the end, every run')
     dots.grid(alpha=0.3, axis='x')
   axes[0, 0].set_ylabel('cumulative regret, mean ± standard error')
   handles, labels = axes[0, 0].get_legend_handles_labels()
   picture.legend(
-    handles, labels, loc='outside upper center', ncols=5, fontsize=8,
-    frameon=False,
+    handles, labels, loc='outside upper center', ncols=2 + 2 * len(panels),
+    fontsize=8, frameon=False,
   )  # fmt: skip
   return picture
 

@@ -22,7 +22,7 @@ import jax
 import numpy as np
 from matplotlib import figure
 
-from experiments import bandit_runs, console, run_folder
+from experiments import bandit_figures, bandit_runs, console, run_folder
 from jaxcredit import dynlin_ucb_epochs
 from jaxcredit.algorithms.bandits import action_sets, bounds, epochs
 from jaxcredit.environments import linear_dynamical_system
@@ -150,48 +150,61 @@ def fit(study: Study, regrets: np.ndarray, resamples: int = 500):
   return exponents(study, regrets), np.std(again, axis=0, ddof=1)
 
 
-def local_slopes(x: np.ndarray, regrets: np.ndarray, axis: int) -> np.ndarray:
-  """Slopes of the mean log regret between neighbours along an axis."""
+def last(study: Study, regrets: np.ndarray, count: int):
+  """The study and its regrets at the `count` longest horizons."""
+  shorter = dataclasses.replace(study, horizons=study.horizons[-count:])
+  return shorter, regrets[:, -count:]
+
+
+def slopes(x: np.ndarray, regrets: np.ndarray) -> np.ndarray:
+  """Slopes of the mean log regret [C, M, systems] over log x [M], [C]."""
   logs = np.log(regrets).mean(axis=-1)
-  steps = np.diff(np.log(x))
-  shape = [1, 1]
-  shape[axis] = -1
-  return np.diff(logs, axis=axis) / steps.reshape(shape)
+  return np.array([np.polyfit(np.log(x), row, 1)[0] for row in logs])
 
 
 def table(study: Study, regrets: np.ndarray) -> str:
   """Regrets and exponents as Markdown."""
-  (b, c), (b_error, c_error) = fit(study, regrets)
+  horizons, memory = np.array(study.horizons), 1 / (1 - np.array(study.rhos))
   lines = [
     f'Steady-state regret of DynLin-UCB on {study.systems} random systems '
     f'(n = {study.states}, d = {study.dimension}, sigma = {study.sigma:g}): '
-    'mean (standard error over systems).',
+    'mean (standard error over systems). Slopes are those of the mean '
+    'logarithm: of a row over its last two horizons, of a column over all rho.',
     '',
     '| rho | 1 / (1 - rho) | '
     + ' | '.join(f'T = {h:,}' for h in study.horizons)
-    + ' | last slope in T |',
+    + ' | slope in T |',
     '| ---: | ---: |' + ' ---: |' * (len(study.horizons) + 1),
   ]
-  slopes = (
-    local_slopes(np.array(study.horizons), regrets, 1)
-    if len(study.horizons) > 1
-    else None
-  )
+  in_horizon = ['-'] * len(study.rhos)
+  if horizons.size > 1:
+    ends = slopes(horizons[-2:], regrets[:, -2:])
+    in_horizon = [f'{slope:.2f}' for slope in ends]
   for i, rho in enumerate(study.rhos):
     cells = [
-      f'{r.mean():,.0f} ({r.std(ddof=1) / np.sqrt(len(r)):,.0f})'
-      if len(r) > 1
-      else f'{r.mean():,.0f}'
+      f'{r.mean():,.0f} ({bandit_figures.mean_and_spread(r)[1]:,.0f})'
       for r in regrets[i]
     ]
-    last = '-' if slopes is None else f'{slopes[i, -1]:.2f}'
     lines.append(
-      f'| {rho:g} | {1 / (1 - rho):.4g} | ' + ' | '.join(cells) + f' | {last} |'
+      f'| {rho:g} | {memory[i]:.4g} | {" | ".join(cells)} | {in_horizon[i]} |'
     )
+  if memory.size > 1:
+    columns = slopes(memory, regrets.swapaxes(0, 1))
+    cells = ' | '.join(f'{slope:.2f}' for slope in columns)
+    lines.append(f'| slope in 1 / (1 - rho) | | {cells} | |')
+  lines.append('')
+  if memory.size > 1 and horizons.size > 1:
+    for words, (part, values) in {
+      'all horizons': (study, regrets),
+      'the three longest horizons': last(study, regrets, 3),
+    }.items():
+      (b, c), (b_error, c_error) = fit(part, values)
+      lines.append(
+        f'Fitted over {words}: R ~ T^{b:.2f} (standard error {b_error:.2f}), '
+        f'(1 / (1 - rho))^{c:.2f} ({c_error:.2f}).'
+      )
+      lines.append('')
   lines += [
-    '',
-    f'Fitted over all cells: R ~ T^{b:.2f} (standard error {b_error:.2f}), '
-    f'(1 / (1 - rho))^{c:.2f} ({c_error:.2f}).',
     'Theory: at most T^0.5 and (1 / (1 - rho))^1 to ^1.5, with powers of log '
     'T; at least T^0.5 and (1 / (1 - rho))^0.5.',
     '',
@@ -201,7 +214,7 @@ def table(study: Study, regrets: np.ndarray) -> str:
 
 def draw(study: Study, regrets: np.ndarray) -> figure.Figure:
   """Regret against the horizon, and against 1 / (1 - rho)."""
-  picture = figure.Figure(figsize=(11, 4.6), layout='constrained')
+  picture = figure.Figure(figsize=(13, 4.8), layout='constrained')
   left, right = picture.subplots(1, 2)
   horizons, memory = np.array(study.horizons), 1 / (1 - np.array(study.rhos))
   center = np.exp(np.log(regrets).mean(axis=-1))
@@ -224,11 +237,13 @@ def draw(study: Study, regrets: np.ndarray) -> figure.Figure:
       )  # fmt: skip
     axis.set_xscale('log')
     axis.set_yscale('log')
-    axis.legend(fontsize=7, ncols=2)
+    axis.legend(fontsize=7, loc='center left', bbox_to_anchor=(1, 0.5))
     axis.grid(alpha=0.3)
   left.set_xlabel('horizon T')
   left.set_ylabel('steady-state regret: geometric mean, quartiles')
   right.set_xlabel('1 / (1 - rho)')
+  right.set_xticks(memory, [f'{m:.4g}' for m in memory])
+  right.minorticks_off()
   return picture
 
 

@@ -79,12 +79,12 @@ _OUTPUTS = flags.DEFINE_integer(
   '1. The agents are told sigma either way.',
   1,
 )
-_EXP3_RADIUS = flags.DEFINE_enum(
-  'exp3_radius',
+_RADIUS = flags.DEFINE_enum(
+  'radius',
   'modulus',
   ['modulus', 'released'],
-  "Exp3's settings from the spectral radius, or from a complex eigenvalue as "
-  'in the script.',
+  'Settings of Exp3-k, Exp3 and AR2 from the spectral radius, or from a '
+  'complex eigenvalue as in the script.',
 )
 
 # The study of wrong bounds.
@@ -100,7 +100,7 @@ _SCALING_RHO = flags.DEFINE_multi_float(
 )
 _SCALING_HORIZON = flags.DEFINE_multi_integer(
   'scaling_horizon',
-  [3_000, 10_000, 30_000, 100_000, 300_000, 1_000_000],
+  [3_000, 10_000, 30_000, 100_000, 300_000, 1_000_000, 3_000_000, 10_000_000],
   'Horizons.',
   2,
 )
@@ -132,7 +132,7 @@ def _problem(sigma: float, rho: float | None = None):
     )
   for warning in caught:
     console.console.print(f'note: {warning.message}', soft_wrap=True)
-  options = bandit_algorithms.Options(_START.value, _EXP3_RADIUS.value)
+  options = bandit_algorithms.Options(_START.value, _RADIUS.value)
   return bandit_algorithms.Problem(
     system, actions, told, _HORIZON.value, options
   )

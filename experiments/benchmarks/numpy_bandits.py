@@ -9,6 +9,7 @@ An agent has `told`, `act(draw)`, which returns the index of an arm, and
 `learn(y)`.
 """
 
+import cmath
 import math
 
 import numpy as np
@@ -279,14 +280,17 @@ class Exp3:
 class Ar2:
   """AR2; triggered arms are kept, or released by a pull."""
 
-  def __init__(self, told, horizon, triggered='kept'):
+  def __init__(self, told, horizon, triggered='kept', eigenvalue=None):
     del horizon
     self.told, self.k = told, len(told.arms)
     k = self.k
     self.alpha, self.sigma = told.rho, told.sigma
-    self.epoch = math.ceil(k * self.alpha**-3 * self.sigma**-3)
-    self.c1 = 24 * math.sqrt(
-      4 * math.log(1 / (self.alpha * self.sigma))
+    if eigenvalue is not None:
+      self.alpha = complex(eigenvalue)
+    epoch = k * self.alpha**-3 * self.sigma**-3
+    self.epoch = math.ceil(epoch.real)
+    self.c1 = 24 * cmath.sqrt(
+      4 * cmath.log(1 / (self.alpha * self.sigma))
       + 4 * math.log(self.epoch)
       + 2 * math.log(4 * k)
     )
@@ -310,7 +314,7 @@ class Ar2:
         width = (a**2 - a ** (2 * (t - self.pulled[i] + 1))) / (1 - a**2)
         behind = self.estimates[superior] - self.estimates[i]
         if i != superior and i not in self.triggered:
-          if behind <= self.c1 * self.sigma * math.sqrt(width):
+          if behind <= (self.c1 * self.sigma * cmath.sqrt(width)).real:
             self.triggered[i] = t
       arm = superior
       if self.triggered and t % 2 == 1:
@@ -328,10 +332,10 @@ class Ar2:
     arm, t, a = self.pulls[-1], self.round, self.alpha
     self.pulled[arm] = t
     if t - self.start < self.k:
-      self.estimates[arm] = a ** (self.k - 1) * y
+      self.estimates[arm] = (a ** (self.k - 1)).real * y
     else:
-      self.estimates = a * self.estimates
-      self.estimates[arm] = a * y
+      self.estimates = a.real * self.estimates
+      self.estimates[arm] = a.real * y
       if t % self.epoch == 0:
         self.start += self.epoch
         if not self.kept:

@@ -161,7 +161,7 @@ def test_every_flag_has_an_effect():
     'start': ('comparison', dynlin, 'paper'),
     'state_bound': ('comparison', dynlin, 'derived'),
     'outputs': ('comparison', base, 1),
-    'exp3_radius': ('comparison', base, 'released'),
+    'radius': ('comparison', base, 'released'),
     'rho_bound': ('rho_bound', base, [0.9]),
     'scaling_rho': ('scaling', base, [0.9]),
     'scaling_horizon': ('scaling', base, [77]),
@@ -241,7 +241,7 @@ def test_complex_arithmetic_of_the_script():
   for radius in ('modulus', 'released'):
     p = bandit_algorithms.Problem(
       system, actions, told, 100_000,
-      bandit_algorithms.Options(exp3_radius=radius),
+      bandit_algorithms.Options(radius=radius),
     )  # fmt: skip
     entry = bandit_algorithms.ALGORITHMS['exp3_k']
     batches[radius] = int(entry.configure(p).batch)

@@ -18,6 +18,10 @@ that from then on odd rounds draw from the arms that were triggered first:
 triggered='kept', the default, which gives the paper's figures. In AR2 itself an
 arm leaves the set when it is pulled, and the set is emptied by a restart:
 triggered='released_by_pull'.
+
+alpha is the spectral radius. Where the eigenvalue that attains it is complex,
+the script computes with that instead, and NumPy drops the imaginary parts of
+what is stored or compared: eigenvalue=... does the same.
 """
 
 import dataclasses
@@ -25,6 +29,7 @@ import math
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxcredit.algorithms import arguments
 from jaxcredit.algorithms.bandits import (
@@ -46,8 +51,8 @@ class Config:
 
   Attributes:
     actions: K actions.
-    alpha: float [], how much of a chain is left a round later.
-    threshold: float [], c1 sigma.
+    alpha: float (or complex) [], how much of a chain is left a round later.
+    threshold: likewise, c1 sigma.
     epoch: int32 [], rounds between restarts.
     triggered: 'kept' or 'released_by_pull'.
   """
@@ -90,6 +95,7 @@ def configure(
   *,
   bounds: bounds_lib.Bounds | None = None,
   triggered: str = 'kept',
+  eigenvalue: complex | None = None,
 ) -> Config:
   """Settings.
 
@@ -100,6 +106,8 @@ def configure(
     horizon: T, rounds.
     bounds: what the agent is told; `rho` and `sigma` of them are used.
     triggered: 'kept' or 'released_by_pull'.
+    eigenvalue: alpha as in the script, where it is complex; None for the bound
+      on the spectral radius.
 
   Raises:
     ValueError: options or shapes that do not fit; rho or sigma that are 0.
@@ -116,13 +124,23 @@ def configure(
       f'AR2 divides by rho and sigma, which are {alpha} and {sigma}: it needs '
       'both above 0'
     )
-  epoch = math.ceil(k * alpha**-3 * sigma**-3)
-  c0 = math.sqrt(
-    4 * math.log(1 / (alpha * sigma))
-    + 4 * math.log(epoch)
-    + 2 * math.log(4 * k)
-  )
   dtype = system.A.dtype
+  if eigenvalue is not None:
+    if not 0 < abs(eigenvalue) < 1:
+      raise ValueError(
+        f'the modulus of eigenvalue must be in (0, 1), not {abs(eigenvalue)}'
+      )
+    alpha = np.complex128(eigenvalue)
+    dtype = jnp.result_type(dtype, jnp.complex64)
+  epoch = math.ceil(np.real(k * alpha**-3 * sigma**-3))
+  if epoch < 1:
+    raise ValueError(
+      f'the real part of eigenvalue^-3 is negative for {eigenvalue}: an epoch '
+      'would have no round'
+    )
+  c0 = np.sqrt(
+    4 * np.log(1 / (alpha * sigma)) + 4 * np.log(epoch) + 2 * np.log(4 * k)
+  )
   return Config(
     actions=actions,
     alpha=jnp.asarray(alpha, dtype),
@@ -140,7 +158,7 @@ def init(config: Config) -> State:
   return State(
     round=one,
     epoch_start=zero,
-    estimates=jnp.full(k, jnp.inf, config.alpha.dtype),
+    estimates=jnp.full(k, jnp.inf, config.alpha.real.dtype),
     pulled=jnp.zeros(k, jnp.int32),
     triggered=jnp.full(k, _NEVER, jnp.int32),
     last=zero,
@@ -171,11 +189,11 @@ def select(config: Config, state: State, draw: jax.Array):
   left = k + state.epoch_start - state.round
   warming = left >= 0
   superior = _superior(state)
-  gone = (state.round - state.pulled).astype(config.alpha.dtype)
+  gone = (state.round - state.pulled).astype(config.alpha.real.dtype)
   alpha = config.alpha
   variance = (alpha**2 - alpha ** (2 * (gone + 1))) / (1 - alpha**2)
   behind = state.estimates[superior] - state.estimates
-  close = behind <= config.threshold * jnp.sqrt(variance)
+  close = behind <= jnp.real(config.threshold * jnp.sqrt(variance))
   new = close & (arms != superior) & (state.triggered == _NEVER) & ~warming
   triggered = jnp.where(new, state.round, state.triggered)
   first = triggered.min()
@@ -206,8 +224,9 @@ def update(
   taken = jnp.arange(k) == action
   warming = state.round < k + state.epoch_start
   # While warming, an estimate is discounted at once to the end of that phase.
-  shrink = jnp.where(warming, config.alpha ** (k - 1), config.alpha)
-  others = jnp.where(warming, state.estimates, state.estimates * config.alpha)
+  left = jnp.real(config.alpha)
+  shrink = jnp.where(warming, jnp.real(config.alpha ** (k - 1)), left)
+  others = jnp.where(warming, state.estimates, state.estimates * left)
   over = ~warming & (state.round % config.epoch == 0)
   triggered = state.triggered
   if config.triggered == 'released_by_pull':

@@ -58,6 +58,7 @@ DISCOUNTED = {'form': 'discounted'}
     (exp3, {'batch': 4}, {'credit': 'released'}),
     (exp3, {'batch': 4}, {'batch_reward': 'sum'}),
     (ar2, {}, {'triggered': 'released_by_pull'}),
+    (ar2, {}, {'eigenvalue': 0.2 + 0.1j}),
   ],
 )
 def test_every_option_changes_the_configuration(algorithm, base, options):
@@ -116,6 +117,8 @@ BALL = action_sets.ball(1.0, 3)
     (exp3, ACTIONS, {'credit': 'late'}, 'credit must be one of'),
     (ar2, BALL, {}, 'AR2 needs finitely many actions'),
     (ar2, ACTIONS, {'triggered': 'no'}, 'triggered must be one of'),
+    (ar2, ACTIONS, {'eigenvalue': 1j}, r'eigenvalue must be in \(0, 1\)'),
+    (ar2, ACTIONS, {'eigenvalue': -0.5}, 'would have no round'),
   ],
 )
 def test_bad_options_are_refused(algorithm, actions, options, words):

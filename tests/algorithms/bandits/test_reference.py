@@ -94,6 +94,13 @@ CASES = [
     numpy_bandits.Ar2,
     {'triggered': 'released_by_pull'},
   ),
+  (
+    'ar2 complex',
+    ar2,
+    {'eigenvalue': 0.6 + 0.3j},
+    numpy_bandits.Ar2,
+    {'eigenvalue': 0.6 + 0.3j},
+  ),
 ]
 
 
