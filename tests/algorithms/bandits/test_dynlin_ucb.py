@@ -111,6 +111,25 @@ def test_what_the_scan_over_epochs_knows_of_the_rounds_between():
     )
 
 
+def test_without_noise_the_scan_over_epochs_is_the_scan_over_rounds():
+  with jax.enable_x64(True):
+    system, actions = problems.random_problem(3, rho=0.8, sigma=0.0)
+    key, horizon = jax.random.key(0), 2000
+    rounds = dynlin_ucb.run(
+      key, system, dynlin_ucb.configure(system, actions, horizon), horizon,
+      record_every=500,
+    )  # fmt: skip
+    config = dynlin_ucb_epochs.configure(
+      system, actions, horizon, bounds=bounds.of_system(system, actions)
+    )
+    by_epochs = dynlin_ucb_epochs.run(key, system, config, record_every=10)
+    regrets = [float(h.offline_regret[-1]) for h in (rounds, by_epochs)]
+  plays = np.asarray(rounds.plays).sum(axis=0)
+  assert (plays > 0).sum() > 2
+  np.testing.assert_array_equal(np.asarray(by_epochs.plays).sum(axis=0), plays)
+  assert regrets[1] == pytest.approx(regrets[0])
+
+
 def test_epochs_can_be_filled_up_and_stacked():
   system, actions = problems.paper_problem()
   with pytest.warns(bounds.RadiusBoundWarning):

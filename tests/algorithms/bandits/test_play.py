@@ -60,6 +60,20 @@ def test_history_counts_every_round_once(each_round):
   )
 
 
+def test_random_numbers_differ_between_blocks():
+  parts = [
+    play.random_numbers(KEY, block, 3, np.float32) for block in range(40)
+  ]
+  noise = np.concatenate([part[0] for part in parts])
+  draws = np.concatenate([part[1] for part in parts])
+  assert noise.shape == (40 * play.BLOCK, 4)
+  assert len(np.unique(draws)) > 0.99 * draws.size
+  assert len(np.unique(noise)) > 0.9 * noise.size
+  np.testing.assert_allclose(np.cov(noise.T), np.eye(4), atol=0.04)
+  assert draws.min() >= 0 and draws.max() < 1
+  assert draws.mean() == pytest.approx(0.5, abs=0.01)
+
+
 def test_runs_are_reproducible_and_keys_matter(each_round):
   system, config = setting()
   again = exp3.run(KEY, system, config, ROUNDS, record_every=1)
