@@ -6,7 +6,7 @@ known in distribution without the rounds between: with H held rounds
   x_{t+H} = A^H x_t + (sum_{i<H} A^i) B u + N(0, sum_{i<H} A^i D A^{iT}),
 
 D being the covariance of the state's noise. One step an epoch is about a
-seventh of the steps at a million rounds with rho = 0.2, and a forty-fifth with
+seventh of the steps at a million rounds with rho = 0.2, and a fortieth with
 rho = 0.8. The regret has the same distribution as that of `dynlin_ucb.run`;
 the path is another. Rewards between are never drawn, so there is no reward
 regret here.
