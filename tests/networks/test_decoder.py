@@ -143,7 +143,8 @@ def test_padding_changes_nothing():
     params, config, np.pad(tokens, ((0, 0), (0, 9))), length
   )
   np.testing.assert_array_equal(first, second)
-  np.testing.assert_allclose(longer[:, :12], first, atol=1e-6)
+  # A longer row sums in another order: a few units in the last place.
+  np.testing.assert_allclose(longer[:, :12], first, rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize('chunk', [1, 3, 128])
