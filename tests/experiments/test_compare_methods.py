@@ -1,10 +1,12 @@
 """The comparison of methods: its commands, its numbers, its cores."""
 
 import concurrent.futures
+import json
 import os
 import pathlib
 import queue
 import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -235,6 +237,46 @@ def test_every_method_starts_from_the_warm_start_of_its_seed(
   written = (output / 'comparison.md').read_text(encoding='utf-8')
   assert rows(written)['won, seed 5'] == ['1/8', '2/8', '3/8']
   assert written in capsys.readouterr().out
+
+
+def test_further_evaluations_have_tables_of_their_own(
+  compare, started, tmp_path, monkeypatch
+):
+  play = subprocess.run
+
+  def run(command, **options):
+    if command[2] != 'experiments.evaluate_household':
+      return play(command, **options)
+    started.commands.append([str(part) for part in command])
+    flag = dict(c[2:].split('=', 1) for c in command[3:])
+    real = 'evaluate_on' in flag
+    entry = run_files.evaluation('x', 0, 4 if real else 2)
+    entry['games'] = 'real ones' if real else 'generated ones'
+    pathlib.Path(flag['output']).write_text(json.dumps([entry]))
+    return subprocess.CompletedProcess(command, 0)
+
+  monkeypatch.setattr(subprocess, 'run', run)
+  with flagsaver.as_parsed(evaluation_rollouts='4', held_out='50'):
+    assert compare.main(['compare_methods']) == 0
+    evaluated = started.commands[6:]
+    assert len(evaluated) == 12
+    output = tmp_path / 'out'
+    assert [
+      sys.executable, '-m', 'experiments.evaluate_household',
+      '--evaluation_count=50', f'--run={output}/seed5/warm_start',
+      '--stage=warm_start', '--seed=5', '--rollouts=4',
+      f'--output={output}/seed5/warm_start_held_out.json',
+    ] in evaluated  # fmt: skip
+    assert sum('--stage=train' in c for c in evaluated) == 8
+    assert sum('--evaluate_on=real.jsonl' in c for c in evaluated) == 6
+    text = (output / 'comparison.md').read_text(encoding='utf-8')
+    first, real, generated = text.split('\n\nSuccess in per cent on ')
+    assert 'real ones' in real and 'generated ones' in generated
+    assert rows(real)['won, seed 3'] == ['4/8'] * 3
+    assert rows(generated)['won, seed 3'] == ['2/8'] * 3
+    # What was evaluated need not be again.
+    assert compare.main(['compare_methods']) == 0
+    assert len(started.commands) == 6 + 12 + 6
 
 
 def test_a_run_that_fails_is_named_with_its_log(
