@@ -8,6 +8,7 @@ generated. At the end stand a table of success by task type, curves, and
 report.html, which shows episodes with the credit of each step.
 """
 
+import math
 import os
 import pathlib
 import sys
@@ -146,7 +147,7 @@ _CHUNKS = flags.DEFINE_multi_integer(
   'chunk',
   [16, 64, 256, 1024, 4096],
   'Lengths that observations are padded to when they are read; each compiles '
-  'once. May be given several times.',
+  'once',
   1,
 )
 _TEMPERATURE = flags.DEFINE_float(
@@ -274,10 +275,60 @@ _MAY_CHANGE = {
 }  # fmt: skip
 
 
+@flags.validator(
+  'dual_clip', message='must be 0 (no bound) or above 1, the ratio it bounds'
+)
+def _dual_clip_bounds(value: float) -> bool:
+  return not value or value > 1
+
+
+@flags.multi_flags_validator(
+  ['group_size', 'iterations'],
+  message='a rollout needs companions to be compared with: --group_size must '
+  'be at least 2',
+)
+def _groups_have_companions(values: dict[str, int]) -> bool:
+  return values['group_size'] > 1 or not values['iterations']
+
+
+@flags.multi_flags_validator(
+  ['heads', 'kv_heads'], message='--kv_heads must divide --heads'
+)
+def _heads_share(values: dict[str, int]) -> bool:
+  return not values['heads'] % values['kv_heads']
+
+
+@flags.validator('head_dim', message='must be even, for rotary positions')
+def _head_is_even(value: int) -> bool:
+  return not value % 2
+
+
+@flags.multi_flags_validator(
+  ['start_from', 'pretrained'],
+  message='--start_from takes the policy of another run, so give it without '
+  '--pretrained',
+)
+def _one_start(values: dict[str, str | None]) -> bool:
+  return not (values['start_from'] and values['pretrained'])
+
+
 def _own_flags() -> dict[str, object]:
   """Values of the flags of this file."""
-  own = flags.FLAGS.flags_by_module_dict()[sys.argv[0]]
+  module = flags.FLAGS.find_module_defining_flag('run')
+  own = flags.FLAGS.flags_by_module_dict()[module]
   return {flag.name: flag.value for flag in own}
+
+
+def _expanded(path: str | None) -> str | None:
+  """A shell leaves the ~ in --flag=~/folder to the program."""
+  return path and os.path.expanduser(path)
+
+
+def _check_numbers() -> None:
+  """Bounds let NaN through, which would spoil the run without a word."""
+  for name, value in _own_flags().items():
+    if isinstance(value, float) and not math.isfinite(value):
+      raise ValueError(f'--{name}={value}: must be a finite number')
 
 
 def _settings():
@@ -310,7 +361,7 @@ def _settings():
       'head_dim': _HEAD_DIM.value,
       'hidden': _HIDDEN.value,
     },
-    pretrained=_PRETRAINED.value,
+    pretrained=_expanded(_PRETRAINED.value),
     vocabulary=_VOCABULARY.value,
     warm_start_games=_WARM_START_GAMES.value,
     warm_start_real_games=_WARM_START_REAL_GAMES.value,
@@ -319,7 +370,7 @@ def _settings():
     warm_start_learning_rate=_WARM_START_LEARNING_RATE.value,
     warm_start_observation_weight=_WARM_START_OBSERVATION_WEIGHT.value,
     warm_start_slips=_WARM_START_SLIPS.value,
-    start_from=_START_FROM.value,
+    start_from=_expanded(_START_FROM.value),
     iterations=_ITERATIONS.value,
     credit=group_relative_credit.CreditOptions(
       method=_METHOD.value,
@@ -401,40 +452,41 @@ def report(folder: pathlib.Path) -> None:
 
 def main(argv):
   if len(argv) > 1:
-    raise app.UsageError(f'unknown arguments: {" ".join(argv[1:])}')
-  if _GROUP_SIZE.value < 2 and _ITERATIONS.value:
-    raise app.UsageError(
-      '--group_size=1: a rollout needs companions to be compared with; give '
-      'at least 2'
+    print(
+      f'error: unknown arguments: {" ".join(argv[1:])} (flags start with --)',
+      file=sys.stderr,
     )
+    return 1
   logging.set_verbosity(logging.ERROR)
   from jaxcredit.environments import household
   from jaxcredit.training import learner
 
   _use_compilation_cache()
-  settings = _settings()
+  folder = pathlib.Path(_RUN.value).expanduser()
+  new = False
   try:
-    resumed = run_folder.open_run(settings.run, _own_flags(), _MAY_CHANGE)
-    if resumed:
-      console.console.print(f'{settings.run} holds this run: going on')
+    _check_numbers()
+    settings = _settings()
+    new = not run_folder.open_run(folder, _own_flags(), _MAY_CHANGE)
+    if not new:
+      console.console.print(f'{folder} holds this run: going on')
     with interruption.Interruption() as stop:
       from experiments import household_training
 
       complete = household_training.HouseholdTraining(settings, stop).run()
   except (
-    FileNotFoundError,
-    FileExistsError,
+    OSError,
     household.GameError,
     learner.NonFiniteError,
     ValueError,
   ) as error:
+    if new:
+      run_folder.forget_unbegun(folder)
     print(f'error: {error}', file=sys.stderr)
     return 1
-  report(settings.run)
+  report(folder)
   if not complete:
-    console.console.print(
-      f'stopped; the same command goes on from {settings.run}'
-    )
+    console.console.print(f'stopped; the same command goes on from {folder}')
     return 130
   return 0
 

@@ -14,7 +14,7 @@ from experiments import (
   group_relative_credit,
   household_tasks,
   interruption,
-  run_folder,
+  start_from,
 )
 from jaxcredit.environments import household
 from jaxcredit.networks import config as config_lib
@@ -35,6 +35,7 @@ from jaxcredit.training import warm_start as warm_start_lib
 print_line = functools.partial(console_lib.console.print, soft_wrap=True)
 
 EPISODES = 'episodes.jsonl'
+BEFORE_TRAINING = 'before training'
 AFTER_WARM_START = 'after the warm start'
 AFTER_TRAINING = 'after training'
 
@@ -116,6 +117,9 @@ class HouseholdTraining:
       settings.evaluation_count,
       household_tasks.EVALUATION_SEED,
     )
+    # A file of another kind shows here, not after an hour of warm start.
+    self.train_games[0].parse()
+    self.test_games[0].parse()
     print_line(f'training on {train_from}, evaluating on {self.test_from}')
     factory = functools.partial(
       household.HouseholdEnvironment,
@@ -130,7 +134,7 @@ class HouseholdTraining:
     with pool_lib.EnvironmentPool(
       factory,
       count,
-      workers=settings.environment_workers,
+      workers=min(settings.environment_workers, count),
       time_limit=settings.step_time_limit,
     ) as self.pool:
       try:
@@ -145,6 +149,11 @@ class HouseholdTraining:
 
   def _prepare_policy(self, tokenizer, config) -> None:
     settings = self.settings
+    if tokenizer.vocab_size > config.vocab_size:
+      raise ValueError(
+        f'the tokenizer has {tokenizer.vocab_size} tokens, the policy '
+        f'{config.vocab_size}: they do not belong together'
+      )
     self.tokenizer = tokenizer
     self.config = config
     self.collector = collector_lib.Collector(
@@ -164,9 +173,7 @@ class HouseholdTraining:
     params = None
     if settings.pretrained:
       params, config = weights.from_pretrained(settings.pretrained)
-      tokenizer = tokenizer_lib.Tokenizer.load(
-        settings.pretrained, '<|im_end|>', chat=True
-      )
+      tokenizer = start_from.chat_tokenizer(settings.pretrained)
       self._prepare_policy(tokenizer, config)
     if settings.warm_start_steps or not settings.pretrained:
       rows = self._demonstrations()
@@ -179,7 +186,7 @@ class HouseholdTraining:
       f'{self.config.vocab_size} tokens'
     )
     if not settings.warm_start_steps:
-      self._evaluate_once(params, AFTER_WARM_START, 0)
+      self._evaluate_once(params, BEFORE_TRAINING, 0)
       return params
     learner = learner_lib.Learner(
       supervised.make_loss(
@@ -284,6 +291,11 @@ class HouseholdTraining:
     rows = household_tasks.token_rows(
       traces, tokenizer, settings.text_format, settings.limits.row_tokens
     )
+    if not rows:
+      raise ValueError(
+        f'no step of the expert fits a row of --row_tokens='
+        f'{settings.limits.row_tokens} tokens: give more'
+      )
     lengths = [len(row.tokens) for row in rows]
     print_line(
       f'expert: {len(traces)} of {len(games)} games won, '
@@ -296,27 +308,11 @@ class HouseholdTraining:
 
   def _copy_start(self, source: pathlib.Path) -> decoder.Params:
     """Takes the warm start of another run, with its evaluation."""
-    config = run_folder.read_config(source)
-    tokenizer = tokenizer_lib.Tokenizer.load(source / 'tokenizer')
-    if not (self.folder / 'tokenizer').exists():
-      shutil.copytree(source / 'tokenizer', self.folder / 'tokenizer')
-    model = {name: config[name] for name in self.settings.model}
-    self._prepare_policy(
-      tokenizer,
-      config_lib.DecoderConfig(vocab_size=tokenizer.vocab_size, **model),
-    )
-    learner = learner_lib.Learner(
-      supervised.make_loss(self.config),
-      supervised.count_tokens,
-      learner_lib.make_optimizer(learning_rate=0.1, warmup=1, decay_steps=2),
-      micro_batch_tokens=1,
-      lengths=[1],
-    )
-    params = decoder.init(jax.random.key(0), self.config)
-    with checkpoints_lib.Checkpoints(
-      source / 'checkpoints' / 'warm_start'
-    ) as checkpoints:
-      state = checkpoints.restore(learner.init(params))
+    params, config, tokenizer = start_from.load(source, self.settings.model)
+    self._prepare_policy(tokenizer, config)
+    path = self.folder / 'tokenizer'
+    if not path.exists() and (source / 'tokenizer').exists():
+      shutil.copytree(source / 'tokenizer', path)
     print_line(f'starting from the warm start of {source}')
     same = [
       e
@@ -332,8 +328,22 @@ class HouseholdTraining:
         entry.pop('games'),
         entry,
       )
-    self._evaluate_once(state.params, AFTER_WARM_START, 0)
-    return state.params
+    self._evaluate_once(params, AFTER_WARM_START, 0)
+    return params
+
+  def _report_failures(self, seen: int, all_lost: bool) -> None:
+    """Says why episodes were lost since there were `seen` failures.
+
+    Raises:
+      ValueError: all were lost.
+    """
+    failures = self.pool.failures[seen:]
+    if failures and all_lost:
+      raise ValueError(f'all episodes were lost: {failures[0].reason}')
+    for failure in failures[:3]:
+      print_line(f'  an episode was lost: {failure.reason}')
+    if len(failures) > 3:
+      print_line(f'  and {len(failures) - 3} more')
 
   # Evaluation.
 
@@ -348,6 +358,7 @@ class HouseholdTraining:
     settings = self.settings
     if self._evaluated(stage, iteration):
       return
+    seen = len(self.pool.failures)
     with console_lib.bar('evaluation', len(self.test_games)) as advance:
       summary = evaluation.evaluate(
         self.collector,
@@ -358,6 +369,9 @@ class HouseholdTraining:
         temperature=settings.evaluation_temperature,
         on_episode=advance,
       )
+    # The next iteration's seconds are its own.
+    self.collector.timing = collector_lib.Timing()
+    self._report_failures(seen, not summary['mean_length'])
     evaluation.record(self.folder, stage, iteration, self.test_from, summary)
     self._writer.write(
       'evaluation',
@@ -443,10 +457,14 @@ class HouseholdTraining:
   def _iterate(self, loop, state, iteration: int, reference):
     settings = self.settings
     count = settings.loop.groups * settings.loop.group_size
+    seen = len(self.pool.failures)
     with console_lib.bar('episodes', count) as advance:
       state, metrics, batch, _ = loop.run(
         state, iteration, reference=reference, on_episode=advance
       )
+    self._report_failures(
+      seen, metrics['failed_episodes'] == len(batch.episodes)
+    )
     parts = group_relative_credit.gigpo_parts(
       batch.trajectories, settings.credit
     )

@@ -2,9 +2,12 @@
 
 import json
 import pathlib
+import shutil
 from typing import Any
 
 CONFIG = 'config.json'
+# What a run writes, beside it, before it has learned anything.
+_PREPARED = ('tokenizer', 'tensorboard', 'checkpoints')
 
 
 class DifferentRunError(ValueError):
@@ -26,16 +29,17 @@ def open_run(
 
   Raises:
     DifferentRunError: names the flags that differ.
-    FileExistsError: the folder holds something else.
+    FileExistsError: the folder holds something else, or is none.
+    OSError: the folder cannot be made or written to.
   """
   path = folder / CONFIG
+  if folder.exists() and not folder.is_dir():
+    raise FileExistsError(f'{folder} is no folder: choose another --run')
   if path.exists():
     try:
-      old = json.loads(path.read_text(encoding='utf-8'))
-    except json.JSONDecodeError as error:
-      raise FileExistsError(
-        f'{path} is not readable ({error}): choose another --run'
-      ) from None
+      old = read_config(folder)
+    except ValueError as error:
+      raise FileExistsError(f'{error}: choose another --run') from None
     different = [
       f'  --{name}: {old.get(name)!r} then, {config[name]!r} now'
       for name in config
@@ -53,9 +57,35 @@ def open_run(
       f'{folder} is not empty, but holds no run ({CONFIG} is missing): choose '
       'another --run'
     )
-  folder.mkdir(parents=True, exist_ok=True)
-  write_text(path, json.dumps(config, indent=2, sort_keys=True) + '\n')
+  try:
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(path, json.dumps(config, indent=2, sort_keys=True) + '\n')
+  except OSError as error:
+    raise type(error)(
+      f'the folder {folder} cannot be made or written to '
+      f'({error.strerror}): choose another --run'
+    ) from None
   return False
+
+
+def forget_unbegun(folder: pathlib.Path) -> None:
+  """Empties the folder of a new run that ended before it learned anything.
+
+  Without this, a misspelt path would have to be given again for ever: the
+  folder would hold a run with that flag. Where there are results (metrics, an
+  evaluation, a checkpoint), nothing is removed.
+
+  Args:
+    folder: where `open_run` has just returned False.
+  """
+  begun = any(folder.glob('checkpoints/*/[0-9]*')) or any(
+    (folder / name).exists() for name in ('metrics.jsonl', 'evaluations.json')
+  )
+  if begun:
+    return
+  (folder / CONFIG).unlink(missing_ok=True)
+  for name in _PREPARED:
+    shutil.rmtree(folder / name, ignore_errors=True)
 
 
 def read_config(folder: pathlib.Path) -> dict[str, Any]:
@@ -63,11 +93,18 @@ def read_config(folder: pathlib.Path) -> dict[str, Any]:
 
   Raises:
     FileNotFoundError: the folder holds no run.
+    ValueError: its configuration is damaged.
   """
   path = folder / CONFIG
   if not path.exists():
     raise FileNotFoundError(f'{folder} holds no run ({CONFIG} is missing)')
-  return json.loads(path.read_text(encoding='utf-8'))
+  try:
+    config = json.loads(path.read_text(encoding='utf-8'))
+  except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    raise ValueError(f'{path} is not readable ({error})') from None
+  if not isinstance(config, dict):
+    raise ValueError(f'{path} is not readable (not a JSON object)')
+  return config
 
 
 def write_text(path: pathlib.Path, text: str) -> None:

@@ -8,7 +8,10 @@ Each method is a module of pure, compiled functions over batched trajectories:
 
 from jaxcredit import types
 from jaxcredit.algorithms import (
+  bandits,
   dapo,
+  dynlin_ucb,
+  dynlin_ucb_epochs,
   fingerprints,
   gigpo,
   grpo,
@@ -22,7 +25,10 @@ from jaxcredit.algorithms import (
 __version__ = '0.1.0'
 
 __all__ = [
+  'bandits',
   'dapo',
+  'dynlin_ucb',
+  'dynlin_ucb_epochs',
   'fingerprints',
   'gigpo',
   'grpo',

@@ -7,7 +7,9 @@ For each seed there is one warm start, and from it one run a method with the
 flags of experiments/flagfiles/household_comparison.cfg. The command goes on
 where it was stopped. It prints a Markdown table of success by method (mean and
 standard deviation over seeds) and writes it to OUTPUT/comparison.md, with the
-success of every run.
+success of every run. With --evaluation_rollouts there are two tables more, of
+several episodes a game: on these games, and on as many generated ones as
+--held_out says, which are of the kind that the policies were trained on.
 """
 
 import concurrent.futures
@@ -23,7 +25,7 @@ from absl import app, flags
 
 from experiments import group_relative_credit
 from jaxcredit.environments.household import games as games_lib
-from jaxcredit.training import evaluation
+from jaxcredit.reports import run_data
 
 _OUTPUT = flags.DEFINE_string(
   'output', 'runs/comparison', 'Folder of the runs.'
@@ -40,6 +42,16 @@ _METHODS = flags.DEFINE_multi_enum(
 _EVALUATE_ON = flags.DEFINE_string(
   'evaluate_on', None, 'Real games to evaluate on; else generated ones.'
 )
+_ROLLOUTS = flags.DEFINE_integer(
+  'evaluation_rollouts',
+  0,
+  'Episodes a game in further evaluations, which tell apart policies that lie '
+  'close; 0 for none.',
+  0,
+)
+_HELD_OUT = flags.DEFINE_integer(
+  'held_out', 400, 'Generated games of a further evaluation.', 1
+)
 _JOBS = flags.DEFINE_integer(
   'jobs', 2, 'Runs side by side; the cores are shared out among them.', 1
 )
@@ -55,35 +67,58 @@ def take_cores(numbers: queue.SimpleQueue, jobs: int) -> None:
 
 
 def run(name: str, *arguments: str) -> pathlib.Path:
-  """Starts or resumes a run and waits for it; returns its folder."""
-  output = pathlib.Path(_OUTPUT.value)
-  folder, log_path = output / name, output / f'{name.replace("/", "_")}.log'
-  folder.parent.mkdir(parents=True, exist_ok=True)
-  command = [
-    sys.executable, '-m', 'experiments.gigpo',
-    f'--flagfile={_SETTINGS.value}', f'--run={folder}', *arguments,
-  ]  # fmt: skip
+  """Starts or resumes a run and waits for it.
+
+  Returns:
+    Its folder.
+
+  Raises:
+    RuntimeError: it failed; names the log.
+  """
+  folder = pathlib.Path(_OUTPUT.value) / name
+  command = ['experiments.gigpo', f'--flagfile={_SETTINGS.value}']
+  command += [f'--run={folder}', *arguments]
   if _EVALUATE_ON.value:
     command.append(f'--evaluate_on={_EVALUATE_ON.value}')
+  execute(name, command)
+  return folder
+
+
+def execute(name: str, command: list[str]) -> None:
+  """Runs a module of experiments; its words go to a log in OUTPUT.
+
+  Raises:
+    RuntimeError: it failed; names the log.
+  """
+  output = pathlib.Path(_OUTPUT.value)
+  (output / name).parent.mkdir(parents=True, exist_ok=True)
+  log_path = output / f'{name.replace("/", "_")}.log'
   print(f'{name}: started, see {log_path}', flush=True)
   with open(log_path, 'a', encoding='utf-8') as log:
     status = subprocess.run(
-      command, stdout=log, stderr=subprocess.STDOUT, check=False
+      [sys.executable, '-m', *command],
+      stdout=log,
+      stderr=subprocess.STDOUT,
+      check=False,
     ).returncode
   if status:
     raise RuntimeError(f'{name} ended with status {status}: see {log_path}')
   print(f'{name}: done', flush=True)
-  return folder
+
+
+def workers() -> concurrent.futures.ThreadPoolExecutor:
+  """A pool of --jobs threads, each with its share of the cores."""
+  numbers: queue.SimpleQueue = queue.SimpleQueue()
+  for job in range(_JOBS.value):
+    numbers.put(job)
+  return concurrent.futures.ThreadPoolExecutor(
+    _JOBS.value, initializer=take_cores, initargs=(numbers, _JOBS.value)
+  )
 
 
 def run_all() -> dict[int, dict[str, pathlib.Path]]:
   """All warm starts, then all methods; returns seed -> name -> folder."""
-  numbers: queue.SimpleQueue = queue.SimpleQueue()
-  for job in range(_JOBS.value):
-    numbers.put(job)
-  with concurrent.futures.ThreadPoolExecutor(
-    _JOBS.value, initializer=take_cores, initargs=(numbers, _JOBS.value)
-  ) as pool:
+  with workers() as pool:
 
     def start(seed):
       return run(f'seed{seed}/{WARM_START}', f'--seed={seed}', '--iterations=0')
@@ -110,18 +145,44 @@ def run_all() -> dict[int, dict[str, pathlib.Path]]:
   }
 
 
+def evaluate_again(
+  folders: dict[int, dict[str, pathlib.Path]], label: str, games: list[str]
+) -> dict[int, dict[str, dict]]:
+  """Plays `games` with each policy; returns seed -> name -> evaluation.
+
+  Args:
+    folders: seed -> name -> folder of the run.
+    label: of these games, for the files that keep the results.
+    games: flags of `evaluate_household` that choose them.
+  """
+
+  def evaluate(pair):
+    seed, name = pair
+    path = pathlib.Path(_OUTPUT.value) / f'seed{seed}/{name}_{label}.json'
+    if not path.exists():
+      stage = WARM_START if name == WARM_START else 'train'
+      command = ['experiments.evaluate_household', *games]
+      command += [f'--run={folders[seed][name]}', f'--stage={stage}']
+      command += [f'--seed={seed}', f'--rollouts={_ROLLOUTS.value}']
+      execute(f'seed{seed}/{name}_{label}', [*command, f'--output={path}'])
+    return json.loads(path.read_text(encoding='utf-8'))[0]
+
+  pairs = [(seed, name) for seed in folders for name in folders[seed]]
+  with workers() as pool:
+    results = dict(zip(pairs, pool.map(evaluate, pairs), strict=True))
+  return {s: {n: results[s, n] for n in folders[s]} for s in folders}
+
+
 def outcome(folder: pathlib.Path) -> dict:
   """The last evaluation of a run, with the time its iterations took."""
-  last = evaluation.read(folder)[-1]
-  seconds, credit = [], []
-  for line in (folder / 'metrics.jsonl').read_text().splitlines():
-    record = json.loads(line)
-    if record['stage'] == 'train':
-      seconds.append(record['seconds_total'])
-      credit.append(record['seconds_credit'])
+  run = run_data.read(folder)
+  if not run.evaluations:
+    raise RuntimeError(f'{folder} holds no evaluation: the run is not complete')
+  seconds = [record['seconds_total'] for record in run.training]
+  credit = [record['seconds_credit'] for record in run.training]
   # The first iteration compiles.
   return {
-    **last,
+    **run.evaluations[-1],
     'seconds': float(np.sum(seconds)),
     'credit_share': float(np.sum(credit[1:]) / np.sum(seconds[1:]))
     if len(seconds) > 1
@@ -138,11 +199,20 @@ def table(results: dict[int, dict[str, dict]]) -> str:
   methods = [WARM_START, *_METHODS.value]
 
   def share(part):
-    return 100 * part['success_rate']
+    return 100 * part['success_rate'] if part and part['episodes'] else None
 
   def spread(values):
-    deviation = np.std(values, ddof=1) if len(values) > 1 else 0.0
-    return f'{np.mean(values):.1f} ± {deviation:.1f}'
+    # Few games may lack a type; one seed has no deviation.
+    values = [value for value in values if value is not None]
+    if not values:
+      return '-'
+    if len(values) == 1:
+      return f'{values[0]:.1f}'
+    return f'{np.mean(values):.1f} ± {np.std(values, ddof=1):.1f}'
+
+  def percent(values):
+    known = [value for value in values if value is not None]
+    return f'{100 * np.mean(known):.3f} %' if known else '-'
 
   seeds = sorted(results)
   games = {results[s][m]['games'] for s in seeds for m in methods}
@@ -155,7 +225,7 @@ def table(results: dict[int, dict[str, dict]]) -> str:
   ]
   for kind in games_lib.TASK_TYPES:
     cells = [
-      spread([share(results[s][m]['by_task_type'][kind]) for s in seeds])
+      spread([share(results[s][m]['by_task_type'].get(kind)) for s in seeds])
       for m in methods
     ]
     lines.append(f'| {kind} | ' + ' | '.join(cells) + ' |')
@@ -179,28 +249,54 @@ def table(results: dict[int, dict[str, dict]]) -> str:
   ]
   lines.append('| minutes of training | ' + ' | '.join(cells) + ' |')
   cells = [
-    f'{100 * np.mean([results[s][m]["credit_share"] for s in seeds]):.3f} %'
-    if m != WARM_START
-    else '-'
-    for m in methods
+    percent([results[s][m]['credit_share'] for s in seeds]) for m in methods
   ]
   lines.append("| credit's share of them | " + ' | '.join(cells) + ' |')
   return '\n'.join(lines) + '\n'
 
 
+def further_games() -> dict[str, list[str]]:
+  """Label -> flags of the evaluations with several episodes a game."""
+  if not _ROLLOUTS.value:
+    return {}
+  games = {'held_out': [f'--evaluation_count={_HELD_OUT.value}']}
+  if _EVALUATE_ON.value:
+    games = {'real': [f'--evaluate_on={_EVALUATE_ON.value}'], **games}
+  return games
+
+
 def main(argv):
   if len(argv) > 1:
-    raise app.UsageError(f'unknown arguments: {" ".join(argv[1:])}')
+    print(
+      f'error: unknown arguments: {" ".join(argv[1:])} (flags start with --)',
+      file=sys.stderr,
+    )
+    return 1
   output = pathlib.Path(_OUTPUT.value)
-  output.mkdir(parents=True, exist_ok=True)
-  folders = run_all()
-  results = {
-    seed: {name: outcome(folder) for name, folder in runs.items()}
-    for seed, runs in folders.items()
-  }
-  text = table(results)
+  try:
+    output.mkdir(parents=True, exist_ok=True)
+    folders = run_all()
+    results = {
+      seed: {name: outcome(folder) for name, folder in runs.items()}
+      for seed, runs in folders.items()
+    }
+    text = table(results)
+    for label, games in further_games().items():
+      again = evaluate_again(folders, label, games)
+      text += '\n' + table(
+        {
+          seed: {
+            name: {**results[seed][name], **part} for name, part in r.items()
+          }
+          for seed, r in again.items()
+        }
+      )
+  except (OSError, RuntimeError, ValueError) as error:
+    print(f'error: {error}', file=sys.stderr)
+    return 1
   (output / 'comparison.md').write_text(text, encoding='utf-8')
   print(text)
+  return 0
 
 
 if __name__ == '__main__':

@@ -6,7 +6,7 @@ at a time. Attention itself is handed in as a function, since training attends
 within a row and decoding attends to a cache.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import jax
 import jax.numpy as jnp
@@ -20,20 +20,29 @@ Attend = Callable[[jax.Array, jax.Array, jax.Array], tuple[jax.Array, object]]
 
 
 class Projection(nnx.Module):
-  """x @ kernel (+ bias), in the dtype of x."""
+  """x @ kernel (+ bias) (+ x @ lora_a @ lora_b), in the dtype of x."""
 
-  def __init__(self, fan_in, fan_out, *, bias=False, scale=1.0, rngs):
+  def __init__(
+    self, fan_in, fan_out, *, bias=False, scale=1.0, adapted=False, rngs
+  ):
     deviation = scale * fan_in**-0.5
     self.kernel = nnx.Param(
       deviation * jax.random.normal(rngs.params(), (fan_in, fan_out))
     )
     self.bias = nnx.Param(jnp.zeros((fan_out,))) if bias else None
+    # Of rank 1, to stand for those of any rank; see `lora`.
+    self.lora_a = nnx.Param(jnp.zeros((fan_in, 1))) if adapted else None
+    self.lora_b = nnx.Param(jnp.zeros((1, fan_out))) if adapted else None
 
   def __call__(self, x):
     # One flat product: with two leading axes the kernel's gradient contracts
     # over both, which XLA's CPU backend does at half the speed.
     kernel = self.kernel[...].astype(x.dtype)
-    y = x.reshape(-1, kernel.shape[0]) @ kernel
+    flat = x.reshape(-1, kernel.shape[0])
+    y = flat @ kernel
+    if self.lora_a is not None:
+      low = flat @ self.lora_a[...].astype(x.dtype)
+      y = y + low @ self.lora_b[...].astype(x.dtype)
     if self.bias is not None:
       y = y + self.bias[...].astype(x.dtype)
     return y.reshape(*x.shape[:-1], kernel.shape[1])
@@ -60,24 +69,40 @@ def rms_norm(x, scale, eps):
 
 
 class Block(nnx.Module):
-  """Attention and gated linear unit, each with a norm and a residual."""
+  """Attention and gated linear unit, each with a norm and a residual.
 
-  def __init__(self, config: config_lib.DecoderConfig, rngs: nnx.Rngs):
+  Args:
+    config: of the decoder.
+    rngs: draws the weights.
+    adapted: names of projections that have low-rank adapters; see `lora`.
+  """
+
+  def __init__(
+    self,
+    config: config_lib.DecoderConfig,
+    rngs: nnx.Rngs,
+    adapted: Collection[str] = (),
+  ):
     c = config
     queries, keys = c.heads * c.head_dim, c.kv_heads * c.head_dim
     # Residual branches start smaller, so that depth does not raise the scale.
     small = (2 * c.layers) ** -0.5
+
+    def project(name, fan_in, fan_out, **options):
+      options = {'adapted': name in adapted, 'rngs': rngs, **options}
+      return Projection(fan_in, fan_out, **options)
+
     self.attention_norm = Norm(c.width, c.norm_eps)
-    self.q = Projection(c.width, queries, bias=c.qkv_bias, rngs=rngs)
-    self.k = Projection(c.width, keys, bias=c.qkv_bias, rngs=rngs)
-    self.v = Projection(c.width, keys, bias=c.qkv_bias, rngs=rngs)
-    self.o = Projection(queries, c.width, bias=c.o_bias, scale=small, rngs=rngs)
+    self.q = project('q', c.width, queries, bias=c.qkv_bias)
+    self.k = project('k', c.width, keys, bias=c.qkv_bias)
+    self.v = project('v', c.width, keys, bias=c.qkv_bias)
+    self.o = project('o', queries, c.width, bias=c.o_bias, scale=small)
     self.q_norm = Norm(c.head_dim, c.norm_eps) if c.qk_norm else None
     self.k_norm = Norm(c.head_dim, c.norm_eps) if c.qk_norm else None
     self.unit_norm = Norm(c.width, c.norm_eps)
-    self.gate = Projection(c.width, c.hidden, rngs=rngs)
-    self.up = Projection(c.width, c.hidden, rngs=rngs)
-    self.down = Projection(c.hidden, c.width, scale=small, rngs=rngs)
+    self.gate = project('gate', c.width, c.hidden)
+    self.up = project('up', c.width, c.hidden)
+    self.down = project('down', c.hidden, c.width, scale=small)
     self.config = config
 
   def __call__(self, x, positions, attend: Attend):

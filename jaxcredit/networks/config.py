@@ -2,6 +2,8 @@
 
 import dataclasses
 
+ATTENTIONS = ('auto', 'blocks', 'xla', 'cudnn', 'splash')
+
 # Kinds of rope scaling that are known, by their name in config.json.
 ROPE_SCALINGS = ('linear', 'llama3')
 
@@ -72,6 +74,8 @@ class DecoderConfig:
       depends on it but the files that are written.
     compute_dtype: name of the dtype of activations; parameters keep theirs.
     remat: whether the backward pass recomputes each block.
+    attention: how whole rows attend, one of ATTENTIONS: 'auto' goes with the
+      platform; see `attention`.
   """
 
   vocab_size: int
@@ -93,6 +97,7 @@ class DecoderConfig:
   max_positions: int = 32_768
   compute_dtype: str = 'float32'
   remat: bool = False
+  attention: str = 'auto'
 
   def __post_init__(self):
     for field in (
@@ -109,6 +114,10 @@ class DecoderConfig:
         raise ValueError(
           f'{field} must be positive, not {getattr(self, field)}'
         )
+    if self.attention not in ATTENTIONS:
+      raise ValueError(
+        f'attention must be one of {ATTENTIONS}, not {self.attention!r}'
+      )
     if self.heads % self.kv_heads:
       raise ValueError(
         f'kv_heads ({self.kv_heads}) must divide heads ({self.heads})'

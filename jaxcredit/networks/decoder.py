@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from jaxcredit.networks import attention, sharding
+from jaxcredit.networks import attention, sharding, token_scores
 from jaxcredit.networks import block as block_lib
 from jaxcredit.networks import config as config_lib
 
@@ -26,13 +26,18 @@ DecoderConfig = config_lib.DecoderConfig
 
 
 @functools.lru_cache(maxsize=64)
-def block_graph(config: DecoderConfig):
-  """The block's static graph; with a dict of arrays it merges to a module."""
+def block_graph(config: DecoderConfig, adapted: frozenset[str] = frozenset()):
+  """The block's static graph; with a dict of arrays it merges to a module.
+
+  Args:
+    config: of the decoder.
+    adapted: projections whose part of the dict holds low-rank adapters.
+  """
   graph = None
 
   def build():
     nonlocal graph
-    graph, state = nnx.split(block_lib.Block(config, nnx.Rngs(0)))
+    graph, state = nnx.split(block_lib.Block(config, nnx.Rngs(0), adapted))
     return nnx.to_pure_dict(state)
 
   jax.eval_shape(build)
@@ -74,20 +79,33 @@ def count_parameters(params: Params) -> int:
 
 def embed(params: Params, config: DecoderConfig, tokens: jax.Array):
   """Token embeddings [N, L, W] in the compute dtype."""
-  x = params['embedder']['embedding'][tokens]
+  table = params['embedder']['embedding']
+  # In its own dtype, in which the gradients of equal tokens are added up.
+  parts = sharding.gather({'embedder': {'embedding': table}}, table.dtype)
+  x = parts['embedder']['embedding'][tokens]
   dtype = jnp.dtype(config.compute_dtype)
   # float64 parameters mean that the caller wants float64 throughout.
   dtype = x.dtype if x.dtype == jnp.float64 else dtype
   return sharding.constrain(x.astype(dtype), 'batch', None, None)
 
 
+def output_kernel(params: Params, config: DecoderConfig) -> jax.Array:
+  """The output projection [V, W]."""
+  if config.tie_embeddings:
+    return params['embedder']['embedding']
+  return params['head']['kernel'].T
+
+
+def gather_output(params: Params, dtype) -> Params:
+  """What the output projection needs, collected where "fsdp" cuts it."""
+  names = ('embedder', 'head')
+  return sharding.gather({k: params[k] for k in names if k in params}, dtype)
+
+
 def logits(params: Params, config: DecoderConfig, hidden: jax.Array):
   """Output projection of normed hidden states [..., W] -> float [..., V]."""
   flat = hidden.reshape(-1, config.width)
-  if config.tie_embeddings:
-    out = flat @ params['embedder']['embedding'].astype(hidden.dtype).T
-  else:
-    out = flat @ params['head']['kernel'].astype(hidden.dtype)
+  out = flat @ output_kernel(params, config).astype(hidden.dtype).T
   out = out.reshape(*hidden.shape[:-1], config.vocab_size)
   return out.astype(jnp.promote_types(out.dtype, jnp.float32))
 
@@ -131,7 +149,8 @@ def hidden_states(
   Returns:
     [N, L, W] in the compute dtype.
   """
-  graph = block_graph(config)
+  adapted = (name for name, x in params['layers'].items() if 'lora_a' in x)
+  graph = block_graph(config, frozenset(adapted))
   if segment_ids is None:
     runs = None
     positions = jnp.broadcast_to(jnp.arange(tokens.shape[1]), tokens.shape)
@@ -139,10 +158,16 @@ def hidden_states(
     runs, positions = runs_and_positions(segment_ids)
 
   def attend_within(window):
-    return functools.partial(attention.attend, window=window, runs=runs)
+    return functools.partial(
+      attention.attend,
+      window=window,
+      runs=runs,
+      implementation=config.attention,
+    )
 
   def layer(x, weights_and_slides):
     weights, slides = weights_and_slides
+    weights = sharding.gather(weights, x.dtype, 'layers/')
 
     def attend(q, k, v):
       if slides is None:
@@ -162,6 +187,10 @@ def hidden_states(
     slides = jnp.array([window is not None for window in config.windows])
   if config.remat:
     layer = jax.checkpoint(layer)
+  elif sharding.gathers():
+    # All is kept for the backward pass but what it can gather again.
+    keep = jax.checkpoint_policies.save_anything_except_these_names
+    layer = jax.checkpoint(layer, policy=keep(sharding.GATHERED))
   x = embed(params, config, tokens)
   x, _ = jax.lax.scan(layer, x, (params['layers'], slides))
   return final_norm(params, config, x)
@@ -175,7 +204,7 @@ def log_probs(
   *,
   segment_ids: jax.Array | None = None,
   temperature: float = 1.0,
-  chunk: int = 128,
+  chunk: int | None = None,
 ) -> tuple[jax.Array, jax.Array]:
   """Log-probability of each token given those before it.
 
@@ -194,7 +223,8 @@ def log_probs(
     segment_ids: int32 [N, L], one number for the tokens of a sequence, 0 for
       padding; neighbouring sequences have different numbers.
     temperature: divides the logits.
-    chunk: positions whose logits exist at a time.
+    chunk: positions whose logits exist at a time; None for a number that goes
+      with the size of the vocabulary.
 
   Returns:
     log-probabilities float32 [N, L]: entry t is log p(tokens[t] |
@@ -221,40 +251,23 @@ def log_probs(
     raise ValueError(
       f'temperature must be positive to score tokens, not {temperature}'
     )
-  n, l = tokens.shape
   hidden = hidden_states(params, config, tokens, segment_ids=segment_ids)
-  hidden = hidden[:, :-1]
-  target = tokens[:, 1:]
-  steps = -(-(l - 1) // chunk) if l > 1 else 0
-  padding = steps * chunk - (l - 1)
-  hidden = jnp.pad(hidden, ((0, 0), (0, padding), (0, 0)))
-  target = jnp.pad(target, ((0, 0), (0, padding)))
-
-  def pieces(x):
-    x = x.reshape(n, steps, chunk, *x.shape[2:])
-    return jnp.moveaxis(x, 1, 0)
-
-  @jax.checkpoint
-  def score(_, piece):
-    states, wanted = piece
-    scores = logits(params, config, states) / temperature
-    scores = sharding.constrain(scores, 'batch', None, 'vocabulary')
-    normaliser = jax.nn.logsumexp(scores, axis=-1)
-    chosen = jnp.take_along_axis(scores, wanted[..., None], axis=-1)[..., 0]
-    probability = jnp.exp(scores - normaliser[..., None])
-    entropy = normaliser - jnp.sum(probability * scores, axis=-1)
-    return None, (chosen - normaliser, entropy)
-
-  _, scored = jax.lax.scan(score, None, (pieces(hidden), pieces(target)))
+  # The last position scores nothing; the rows keep their even length.
+  following = jnp.roll(tokens, -1, axis=1)
+  scores = token_scores.score(
+    hidden,
+    output_kernel(gather_output(params, hidden.dtype), config),
+    following,
+    temperature=temperature,
+    chunk=chunk,
+  )
   if segment_ids is None:
-    valid = jnp.arange(1, l)[None] < length[:, None]
+    valid = jnp.arange(1, tokens.shape[1]) < length[:, None]
   else:
     valid = (segment_ids[:, 1:] != 0) & (
       segment_ids[:, 1:] == segment_ids[:, :-1]
     )
-
-  def assemble(x):
-    x = jnp.moveaxis(x, 0, 1).reshape(n, steps * chunk)[:, : l - 1]
-    return jnp.pad(jnp.where(valid, x, 0.0), ((0, 0), (1, 0)))
-
-  return assemble(scored[0]), assemble(scored[1])
+  log_probs, entropy = (
+    jnp.pad(jnp.where(valid, x[:, :-1], 0.0), ((0, 0), (1, 0))) for x in scores
+  )
+  return log_probs, entropy

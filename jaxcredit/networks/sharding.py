@@ -6,11 +6,13 @@ of a batch are cut over "data" and "fsdp" together. A mesh must divide the
 parameters that it cuts; activations that it does not divide are left whole.
 """
 
+import functools
 import math
 import re
 from collections.abc import Sequence
 
 import jax
+from jax.ad_checkpoint import checkpoint_name
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 AXES = ('data', 'fsdp', 'tensor')
@@ -25,7 +27,14 @@ RULES = (
   (r'layers/(q|k|v)/bias$', ('tensor',)),
   (r'layers/o/bias$', (None,)),
   (r'norm/scale$', (None,)),
+  (r'layers/(q|k|v|gate|up)/lora_a$', ('fsdp', None)),
+  (r'layers/(q|k|v|gate|up)/lora_b$', (None, 'tensor')),
+  (r'layers/(o|down)/lora_a$', ('tensor', None)),
+  (r'layers/(o|down)/lora_b$', (None, 'fsdp')),
 )
+
+# What `gather` collects, for the policies of `jax.checkpoint`.
+GATHERED = 'gathered over fsdp'
 
 Rules = Sequence[tuple[str, tuple[str | tuple[str, ...] | None, ...]]]
 
@@ -112,11 +121,120 @@ def shardings(params, mesh: Mesh, rules: Rules = RULES, *, strict: bool = True):
   """
 
   def one(path, leaf):
-    name = '/'.join(str(key.key) for key in path)
-    spec = spec_of(name, leaf.shape, mesh, rules, strict=strict)
-    return NamedSharding(mesh, spec)
+    spec = spec_of(_name(path), leaf.shape, mesh, rules, strict=strict)
+    return NamedSharding(mesh, _shortest(spec, mesh))
 
   return jax.tree_util.tree_map_with_path(one, params)
+
+
+def _shortest(spec: PartitionSpec, mesh: Mesh) -> PartitionSpec:
+  """The same without what cuts nothing, which is how the compiler puts it.
+
+  Arrays that come out of a program then lie as those that went in, by name as
+  well, and the program is not compiled again for them.
+  """
+  axes = []
+  for axis in spec:
+    names = (axis,) if isinstance(axis, str) else axis or ()
+    names = tuple(name for name in names if mesh.shape[name] > 1)
+    axes.append(names[0] if len(names) == 1 else names or None)
+  while axes and axes[-1] is None:
+    axes.pop()
+  return PartitionSpec(*axes)
+
+
+def _name(path) -> str:
+  return '/'.join(str(key.key) for key in path)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2))
+def _collect(x, cut, whole):
+  del cut
+  return jax.lax.with_sharding_constraint(x, whole)
+
+
+def _collect_forward(x, cut, whole):
+  return _collect(x, cut, whole), None
+
+
+def _collect_backward(cut, whole, kept, cotangent):
+  del kept
+  # Whole first: the devices' parts of the sum are made of their own rows, and
+  # the compiler is not tempted to cut the activations as the parameter is.
+  cotangent = jax.lax.with_sharding_constraint(cotangent, whole)
+  return (jax.lax.with_sharding_constraint(cotangent, cut),)
+
+
+_collect.defvjp(_collect_forward, _collect_backward)
+
+
+def gathers() -> bool:
+  """Whether the current mesh cuts parameters over "fsdp"."""
+  mesh = current_mesh()
+  return mesh is not None and mesh.shape['fsdp'] > 1
+
+
+def gather(params, dtype, prefix: str = ''):
+  """Collects what "fsdp" has cut of parameters that are about to be used.
+
+  Said out loud, since the compiler is free to collect the activations instead,
+  which are larger. The gradient is cut again as the parameter was. For one
+  layer at a time: what is collected is named GATHERED, so that a backward pass
+  collects it anew instead of keeping all layers.
+
+  Args:
+    params: a tree of parameters (of one layer, say).
+    dtype: they are collected in this dtype, in which they are used.
+    prefix: path of the tree, such as 'layers/'.
+
+  Returns:
+    The tree; as it was where no mesh is set that cuts over "fsdp".
+  """
+  if not gathers():
+    return params
+  mesh = current_mesh()
+
+  def one(path, leaf):
+    cut = spec_of(prefix + _name(path), leaf.shape, mesh, strict=False)
+    whole = PartitionSpec(*(None if a == 'fsdp' else a for a in cut))
+    if whole == cut:
+      return leaf
+    return checkpoint_name(_collect(leaf.astype(dtype), cut, whole), GATHERED)
+
+  return jax.tree_util.tree_map_with_path(one, params)
+
+
+def _axes(dimension: str | None) -> tuple[str, ...]:
+  axes = _ACTIVATIONS[dimension]
+  return (axes,) if isinstance(axes, str) else axes or ()
+
+
+def current_mesh():
+  """The mesh that is set (`jax.set_mesh`), if it has our axes; else None."""
+  mesh = jax.sharding.get_abstract_mesh()
+  return None if mesh.empty or not set(AXES) <= set(mesh.axis_names) else mesh
+
+
+def parts(dimension: str, size: int) -> int:
+  """How many parts the current mesh cuts an activation's dimension into.
+
+  Args:
+    dimension: its name, as for `constrain`.
+    size: of the dimension.
+
+  Returns:
+    1 where no mesh is set, or where it does not divide the size.
+  """
+  mesh = current_mesh()
+  if mesh is None:
+    return 1
+  count = math.prod(mesh.shape[axis] for axis in _axes(dimension))
+  return 1 if size % count else count
+
+
+def axes(dimension: str, size: int) -> tuple[str, ...] | None:
+  """The mesh axes that cut an activation's dimension; see `parts`."""
+  return _axes(dimension) if parts(dimension, size) > 1 else None
 
 
 def constrain(x: jax.Array, *dimensions: str | None) -> jax.Array:
@@ -127,14 +245,9 @@ def constrain(x: jax.Array, *dimensions: str | None) -> jax.Array:
     *dimensions: name of each dimension, 'batch', 'heads', 'hidden',
       'vocabulary' or None.
   """
-  mesh = jax.sharding.get_abstract_mesh()
-  if mesh.empty or not set(AXES) <= set(mesh.axis_names):
+  if current_mesh() is None:
     return x
-  spec = []
-  for size, name in zip(x.shape, dimensions, strict=True):
-    axes = _ACTIVATIONS[name]
-    parts = 1
-    for axis in (axes,) if isinstance(axes, str) else axes or ():
-      parts *= mesh.shape[axis]
-    spec.append(axes if size % parts == 0 else None)
+  spec = [
+    axes(name, size) for size, name in zip(x.shape, dimensions, strict=True)
+  ]
   return jax.lax.with_sharding_constraint(x, PartitionSpec(*spec))

@@ -9,6 +9,7 @@ import pathlib
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import orbax.checkpoint as ocp
 
 
@@ -93,3 +94,27 @@ class Checkpoints:
   def close(self) -> None:
     self._manager.wait_until_finished()
     self._manager.close()
+
+
+def read_params(folder: pathlib.Path) -> dict[str, Any]:
+  """Reads the parameters of a stage's newest checkpoint, and nothing else.
+
+  No learner is needed for it: whoever only plays the policy does not know the
+  optimizer that trained it.
+
+  Args:
+    folder: of the stage's checkpoints.
+
+  Returns:
+    The parameters, a nested dict of arrays.
+
+  Raises:
+    FileNotFoundError: there is no whole checkpoint.
+  """
+  folder = pathlib.Path(folder).resolve()
+  steps = [int(path.name) for path in folder.glob('*') if path.name.isdigit()]
+  if not steps:
+    raise FileNotFoundError(f'{folder} holds no checkpoint')
+  with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as reader:
+    state = reader.restore(folder / str(max(steps)) / 'default')
+  return jax.tree.map(jnp.asarray, state['params'])

@@ -1,4 +1,4 @@
-"""Evaluation: one episode a task, success by kind of task."""
+"""Evaluation: episodes of held-out tasks, success by kind of task."""
 
 import collections
 import json
@@ -57,11 +57,17 @@ def evaluate(
   key: jax.Array,
   *,
   temperature: float,
+  rollouts: int = 1,
   on_episode: Callable[[int], None] | None = None,
 ) -> dict[str, Any]:
-  """Plays each task once and summarises; see `summarise`."""
+  """Plays each task `rollouts` times and summarises; see `summarise`."""
   played = collector.collect(
-    params, tasks, 1, key, temperature=temperature, on_episode=on_episode
+    params,
+    tasks,
+    rollouts,
+    key,
+    temperature=temperature,
+    on_episode=on_episode,
   )
   return summarise(played, task_type)
 

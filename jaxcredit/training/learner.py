@@ -4,11 +4,16 @@ A batch of rows is cut into mini-batches (one optimizer step each) and these
 into micro-batches of a fixed number of tokens, rows of like length together.
 Denominators are those of the whole mini-batch, so the result does not depend on
 the cut, unlike in trainers that average the means of their micro-batches.
+Short rows can be packed several into one.
+
+On a mesh, parameters and optimizer state lie as the table of rules says, and
+the rows of a micro-batch are dealt out over "data" and "fsdp".
 
 A non-finite loss or gradient changes nothing: parameters and optimizer state
 stay as they were and the step is counted as skipped.
 """
 
+import contextlib
 import dataclasses
 import functools
 from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +25,8 @@ import numpy as np
 import optax
 
 from jaxcredit import types
+from jaxcredit.networks import sharding
+from jaxcredit.training import packed_rows
 
 Params = Any
 # (params, reference params or None, micro-batch, weight) -> loss, metrics.
@@ -105,7 +112,10 @@ def make_optimizer(
 
 
 def cut_micro_batches(
-  rows: types.Rows, micro_batch_tokens: int, lengths: Sequence[int]
+  rows: types.Rows,
+  micro_batch_tokens: int,
+  lengths: Sequence[int],
+  multiple: int = 1,
 ) -> Iterator[types.Rows]:
   """Yields micro-batches of few distinct shapes, rows of like length together.
 
@@ -113,10 +123,11 @@ def cut_micro_batches(
     rows: numpy rows [N, L]; those with trajectory -1 are left out.
     micro_batch_tokens: tokens of a micro-batch, padding included.
     lengths: the row lengths that may occur.
+    multiple: what the number of rows is a multiple of.
 
   Yields:
     Rows [M, l] with l the smallest of `lengths` that holds the rows and
-    M = max(1, micro_batch_tokens // l).
+    M = max(1, micro_batch_tokens // l), cut to a multiple.
   """
   order = np.argsort(rows.length, kind='stable')[::-1]
   order = order[rows.trajectory[order] >= 0]
@@ -129,7 +140,7 @@ def cut_micro_batches(
   while start < order.size:
     longest = rows.length[order[start]]
     length = min(l for l in lengths if l >= longest)
-    count = max(1, micro_batch_tokens // length)
+    count = packed_rows.rows_at_a_time(micro_batch_tokens, length, multiple)
     chosen = order[start : start + count]
     start += count
     micro = jax.tree.map(lambda x, c=chosen: x[c], rows)
@@ -166,6 +177,11 @@ class Learner:
     micro_batch_tokens: tokens of one micro-batch.
     lengths: row lengths that may occur (each compiles once).
     skip_limit: skipped updates in a row after which training stops.
+    sequences_per_row: above 1, rows are packed: up to so many of them, one
+      after the other, into rows of the longest of `lengths`, which is then
+      the only shape that compiles.
+    mesh: devices to train on (`sharding.make_mesh`); None for one.
+    rules: where parameters lie on the mesh; see `sharding.RULES`.
   """
 
   def __init__(
@@ -177,11 +193,15 @@ class Learner:
     micro_batch_tokens: int,
     lengths: Sequence[int],
     skip_limit: int = 3,
+    sequences_per_row: int = 1,
+    mesh: jax.sharding.Mesh | None = None,
+    rules: sharding.Rules = sharding.RULES,
   ):
-    if micro_batch_tokens < 1 or skip_limit < 1:
+    if micro_batch_tokens < 1 or skip_limit < 1 or sequences_per_row < 1:
       raise ValueError(
-        'micro_batch_tokens and skip_limit must be positive, not '
-        f'{micro_batch_tokens} and {skip_limit}'
+        'micro_batch_tokens, skip_limit and sequences_per_row must be '
+        f'positive, not {micro_batch_tokens}, {skip_limit} and '
+        f'{sequences_per_row}'
       )
     self._loss = loss
     self._denominator = denominator
@@ -189,21 +209,101 @@ class Learner:
     self._micro_batch_tokens = micro_batch_tokens
     self._lengths = sorted(lengths)
     self._skip_limit = skip_limit
+    self._sequences_per_row = sequences_per_row
+    self._mesh = mesh
+    self._rules = rules
     self._accumulate = jax.jit(self._accumulate_step, donate_argnums=(0,))
     # Not the gradients: the result goes into the state's buffers.
     self._apply = jax.jit(self._apply_step, donate_argnums=(0,))
-    self._zeros = jax.jit(
-      functools.partial(jax.tree.map, lambda p: jnp.zeros_like(p))
-    )
+    self._zeros = jax.jit(self._zero_gradients)
 
   def init(self, params: Params) -> LearnerState:
-    return init_state(params, self._optimizer)
+    """Returns the state before the first update, on the mesh if there is one.
+
+    Raises:
+      ValueError: the mesh does not divide a parameter; it is named.
+    """
+    if self._mesh is None:
+      return init_state(params, self._optimizer)
+    params = self.place(params)
+    like = jax.eval_shape(
+      functools.partial(init_state, optimizer=self._optimizer), params
+    )
+    where = self._state_shardings(like)
+    optimizer = jax.jit(self._optimizer.init, out_shardings=where.optimizer)
+    counters = (jnp.zeros((), jnp.int32) for _ in range(3))
+    counters = (jax.device_put(zero, where.updates) for zero in counters)
+    return LearnerState(params, optimizer(params), *counters)
+
+  def place(self, params: Params) -> Params:
+    """Puts parameters onto the mesh, if there is one, as the rules say."""
+    if self._mesh is None:
+      return params
+    return jax.device_put(
+      params, sharding.shardings(params, self._mesh, self._rules)
+    )
+
+  def _state_shardings(self, state: LearnerState) -> LearnerState:
+    """Where each part of the state lies: the optimizer's as the parameters."""
+    whole = jax.sharding.NamedSharding(self._mesh, jax.sharding.PartitionSpec())
+    params = sharding.shardings(state.params, self._mesh, self._rules)
+
+    def beside(leaf, param, where):
+      # Some optimizers keep less than a number for each parameter.
+      return where if leaf.shape == param.shape else whole
+
+    return LearnerState(
+      params=params,
+      optimizer=optax.tree.map_params(
+        self._optimizer,
+        beside,
+        state.optimizer,
+        state.params,
+        params,
+        transform_non_params=lambda _: whole,
+      ),
+      updates=whole,
+      skipped=whole,
+      skipped_in_a_row=whole,
+    )
+
+  def _place_rows(self, rows):
+    if self._mesh is None:
+      return rows
+    # Made shard by shard, so that each host needs only its own devices.
+    across = jax.sharding.NamedSharding(
+      self._mesh, jax.sharding.PartitionSpec(('data', 'fsdp'))
+    )
+    return jax.tree.map(
+      lambda x: jax.make_array_from_callback(x.shape, across, x.__getitem__),
+      rows,
+    )
+
+  def _on_mesh(self):
+    if self._mesh is None:
+      return contextlib.nullcontext()
+    return jax.set_mesh(self._mesh)
+
+  def _as_params(self, tree):
+    """Constrains a tree of the parameters' form to lie as they do."""
+    if self._mesh is None:
+      return tree
+    return jax.lax.with_sharding_constraint(
+      tree, sharding.shardings(tree, self._mesh, self._rules)
+    )
+
+  def _zero_gradients(self, params):
+    # Many small terms are added up: in half precision they would be lost.
+    def zeros(p):
+      return jnp.zeros_like(p, dtype=jnp.promote_types(p.dtype, jnp.float32))
+
+    return self._as_params(jax.tree.map(zeros, params))
 
   def _accumulate_step(self, gradients, params, reference, rows, extra, weight):
     (loss, metrics), new = jax.value_and_grad(self._loss, has_aux=True)(
       params, reference, rows, extra, weight
     )
-    gradients = jax.tree.map(jnp.add, gradients, new)
+    gradients = jax.tree.map(jnp.add, gradients, self._as_params(new))
     return gradients, {**metrics, 'loss': loss}
 
   def _apply_step(self, state, gradients, loss):
@@ -220,16 +320,37 @@ class Learner:
       jax.tree.map, lambda new, old: jnp.where(finite, new, old)
     )
     skipped = (~finite).astype(jnp.int32)
-    return (
-      LearnerState(
-        params=keep(params, state.params),
-        optimizer=keep(optimizer, state.optimizer),
-        updates=state.updates + 1 - skipped,
-        skipped=state.skipped + skipped,
-        skipped_in_a_row=(state.skipped_in_a_row + 1) * skipped,
-      ),
-      norm,
+    state = LearnerState(
+      params=keep(params, state.params),
+      optimizer=keep(optimizer, state.optimizer),
+      updates=state.updates + 1 - skipped,
+      skipped=state.skipped + skipped,
+      skipped_in_a_row=(state.skipped_in_a_row + 1) * skipped,
     )
+    if self._mesh is not None:
+      state = jax.lax.with_sharding_constraint(
+        state, self._state_shardings(state)
+      )
+    return state, norm
+
+  def _micro_batches(self, rows: types.Rows):
+    """Yields micro-batches, and the rows that each holds."""
+    multiple = 1
+    if self._mesh is not None:
+      multiple = self._mesh.shape['data'] * self._mesh.shape['fsdp']
+    if self._sequences_per_row > 1:
+      yield from packed_rows.cut_micro_batches(
+        rows,
+        self._micro_batch_tokens,
+        self._lengths[-1],
+        self._sequences_per_row,
+        multiple,
+      )
+      return
+    for micro in cut_micro_batches(
+      rows, self._micro_batch_tokens, self._lengths, multiple
+    ):
+      yield micro, micro
 
   def update(
     self,
@@ -257,11 +378,14 @@ class Learner:
 
     Returns:
       The new state and the mean of each metric over the mini-batches, with
-      `gradient_norm` (before clipping) and `skipped_updates` (so far).
+      `gradient_norm` (before clipping), `padding_share` (of the tokens that
+      were computed) and `skipped_updates` (so far).
 
     Raises:
       NonFiniteError: `skip_limit` updates in a row were skipped.
     """
+    if reference is not None:
+      reference = self.place(reference)
     used = np.flatnonzero(np.asarray(rows.trajectory) >= 0)
     if order is not None:
       used = np.asarray(order)[np.isin(order, used)]
@@ -277,27 +401,36 @@ class Learner:
         part = jax.tree.map(lambda x, w=wanted: x[w], part)
       if not total or not part.length.size:
         continue
-      gradients = self._zeros(state.params)
       sums: dict[str, Any] = {}
       share = 0.0
-      for micro in cut_micro_batches(
-        part, self._micro_batch_tokens, self._lengths
-      ):
-        weight = np.float32(self._denominator(micro) / total)
-        gradients, metrics = self._accumulate(
-          gradients, state.params, reference, micro, extra, weight
-        )
-        sums = {k: sums.get(k, 0.0) + v for k, v in metrics.items()}
-        share += float(weight)
+      read, computed = 0, 0
+      with self._on_mesh():
+        gradients = self._zeros(state.params)
+        for micro, held in self._micro_batches(part):
+          weight = np.float32(self._denominator(held) / total)
+          gradients, metrics = self._accumulate(
+            gradients,
+            state.params,
+            reference,
+            self._place_rows(micro),
+            extra,
+            weight,
+          )
+          sums = {k: sums.get(k, 0.0) + v for k, v in metrics.items()}
+          share += float(weight)
+          read += int(held.length.sum())
+          computed += micro.tokens.size
       # Rows that were left out have no loss; of the other figures they would
       # only dilute the mean.
       sums = {
         k: v if k in ('loss', 'policy_loss') else v / share
         for k, v in sums.items()
       }
-      state, norm = self._apply(state, gradients, sums['loss'])
+      with self._on_mesh():
+        state, norm = self._apply(state, gradients, sums['loss'])
       taken += 1
       host = jax.device_get({**sums, 'gradient_norm': norm})
+      host['padding_share'] = 1 - read / computed
       totals = {k: totals.get(k, 0.0) + float(v) for k, v in host.items()}
       if int(state.skipped_in_a_row) >= self._skip_limit:
         raise NonFiniteError(

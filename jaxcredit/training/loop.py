@@ -123,6 +123,8 @@ class Loop:
     row_tokens: length that rows are packed to.
     needs_all_rows: whether the loss has a gradient where the advantage is 0
       (a divergence or entropy term); if not, such rows are not computed.
+    policy: makes the parameters that play of those that are learned, such as
+      `lora.merge` with the base model; by default they are the same.
   """
 
   def __init__(
@@ -135,6 +137,7 @@ class Loop:
     *,
     row_tokens: int,
     needs_all_rows: bool = True,
+    policy: Callable[[Any], Any] = lambda params: params,
   ):
     if options.group_size < 2:
       raise ValueError(
@@ -150,6 +153,7 @@ class Loop:
     self._options = options
     self._row_tokens = row_tokens
     self._needs_all_rows = needs_all_rows
+    self._policy = policy
 
   def collect(self, params, iteration: int, on_episode=None) -> Batch:
     """Plays the episodes of an iteration."""
@@ -227,7 +231,7 @@ class Loop:
     """
     options = self._options
     start = time.perf_counter()
-    batch = self.collect(state.params, iteration, on_episode)
+    batch = self.collect(self._policy(state.params), iteration, on_episode)
     rollout_end = time.perf_counter()
     advantages = jax.block_until_ready(self._credit(batch.trajectories))
     credit_end = time.perf_counter()

@@ -13,7 +13,7 @@ import numpy as np
 from jaxcredit import types
 from jaxcredit.algorithms import losses
 from jaxcredit.networks import config as config_lib
-from jaxcredit.networks import decoder
+from jaxcredit.training import packed_rows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,16 +83,16 @@ def make_denominator(aggregation: str):
 
 
 def make_loss(config: config_lib.DecoderConfig, options: LossOptions):
-  """Returns the loss `(params, reference, rows, advantages, weight)`."""
+  """Returns the loss `(params, reference, micro_batch, advantages, weight)`.
 
-  def loss(params, reference, rows: types.Rows, advantages, weight):
-    log_probs, entropy = decoder.log_probs(
-      params,
-      config,
-      rows.tokens,
-      rows.length,
-      temperature=options.temperature,
+  Its micro-batch is of `types.Rows` or of `packed_rows.PackedRows`.
+  """
+
+  def loss(params, reference, micro_batch, advantages, weight):
+    log_probs, entropy = packed_rows.log_probs(
+      params, config, micro_batch, temperature=options.temperature
     )
+    rows = packed_rows.one_sequence_a_row(micro_batch)
     mask = rows.step_of_token >= 0
     result = losses.policy_loss(
       log_probs,
@@ -122,11 +122,10 @@ def make_loss(config: config_lib.DecoderConfig, options: LossOptions):
       'entropy': mean_entropy,
     }
     if options.kl_coefficient:
-      reference_log_probs, _ = decoder.log_probs(
+      reference_log_probs, _ = packed_rows.log_probs(
         jax.lax.stop_gradient(reference),
         config,
-        rows.tokens,
-        rows.length,
+        micro_batch,
         temperature=options.temperature,
       )
       kl = losses.aggregate(

@@ -12,7 +12,7 @@ import numpy as np
 
 from jaxcredit import types
 from jaxcredit.networks import config as config_lib
-from jaxcredit.networks import decoder
+from jaxcredit.training import packed_rows
 
 
 def count_tokens(rows: types.Rows) -> float:
@@ -35,9 +35,10 @@ def make_loss(
   second look at the vocabulary.
   """
 
-  def loss(params, reference, rows: types.Rows, extra, weight):
+  def loss(params, reference, micro_batch, extra, weight):
     del reference, extra
-    log_probs, _ = decoder.log_probs(params, config, rows.tokens, rows.length)
+    log_probs, _ = packed_rows.log_probs(params, config, micro_batch)
+    rows = packed_rows.one_sequence_a_row(micro_batch)
     mask = rows.step_of_token >= 0
     count = jnp.maximum(mask.sum(), 1)
     read = (rows.step_of_token == -1) & (

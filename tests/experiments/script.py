@@ -27,10 +27,12 @@ def start(*arguments: str, log: pathlib.Path) -> subprocess.Popen:
     )
 
 
-def run(*arguments: str) -> subprocess.CompletedProcess:
-  """Runs the script to its end."""
+def run(
+  *arguments: str, module: str = 'experiments.gigpo'
+) -> subprocess.CompletedProcess:
+  """Runs a script to its end."""
   return subprocess.run(
-    [sys.executable, '-m', 'experiments.gigpo', *arguments],
+    [sys.executable, '-m', module, *arguments],
     cwd=REPOSITORY,
     env=environment(),
     capture_output=True,

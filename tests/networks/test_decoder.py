@@ -300,8 +300,9 @@ def test_vocabulary_never_meets_all_positions():
     )[0].sum()
 
   text = str(jax.make_jaxpr(jax.grad(loss))(params))
-  assert '4,16,5000' in text
-  for shape in ('4,256,5000', '4,257,5000', '16,4,16,5000'):
+  # Rows of one device, of a chunk's positions: [D, N * 16, V].
+  assert '1,64,5000' in text
+  for shape in ('4,256,5000', '4,257,5000', '16,1,64,5000', '1,1028,5000'):
     assert shape not in text
 
 

@@ -46,6 +46,7 @@ class ScriptedCollector:
   ):
     seed = np.asarray(jax.random.key_data(key)).tolist()
     self.calls.append((list(tasks), temperature, seed))
+    self.params = jax.device_get(params)
     rng = np.random.default_rng(seed)
     return [
       self._play(task, p, g, rng)
@@ -115,6 +116,7 @@ TASKS = ('mixed 0', 'mixed 1', 'equal 2', 'mixed 3', 'equal 4', 'mixed 5')
 
 def make_loop(collector=None, tasks=TASKS, credit=credit, **options):
   needs_all_rows = options.pop('needs_all_rows', True)
+  policy = {'policy': options.pop('policy')} if 'policy' in options else {}
   options = {'groups': 3, 'group_size': 4, 'max_steps': 3, **options}
   return loop_lib.Loop(
     collector or ScriptedCollector(),
@@ -124,6 +126,7 @@ def make_loop(collector=None, tasks=TASKS, credit=credit, **options):
     loop_lib.LoopOptions(**options),
     row_tokens=ROW_TOKENS,
     needs_all_rows=needs_all_rows,
+    **policy,
   )
 
 
@@ -135,6 +138,18 @@ def init_state():
 
 def run(iteration=0, **options):
   return make_loop(**options).run(init_state(), iteration)
+
+
+def test_what_plays_is_made_of_what_is_learned():
+  collector = ScriptedCollector()
+  run(collector=collector)
+  np.testing.assert_array_equal(
+    collector.params['table'], init_state().params['table']
+  )
+  run(collector=collector, policy=lambda p: {'merged': p['table'] + 1})
+  np.testing.assert_array_equal(
+    collector.params['merged'], init_state().params['table'] + 1
+  )
 
 
 def describe(options):

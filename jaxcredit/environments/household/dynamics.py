@@ -333,7 +333,6 @@ def step(world: WorldArrays, state: State, action: jax.Array) -> Transition:
       treats(world_lib.MICROWAVE, world_lib.HEATABLE),
       treats(world_lib.FRIDGE, world_lib.COOLABLE),
       (state.holding == r)
-      & ~held
       & has(world.object_bits[r], world_lib.KNIFE)
       & has(o_bits, world_lib.SLICEABLE)
       & (state.at[o] & bit_l).any(),  # SLICE

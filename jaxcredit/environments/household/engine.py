@@ -17,6 +17,7 @@ WORDINGS = ('2.1.1', '0.4.2')
 ANCHORS = ('observation', 'state')
 NOTHING_HAPPENS = 'Nothing happens.'
 
+# ALFWorld's answer ends in a line break; no observation here does.
 _HELP = '\n'.join(
   (
     'Available commands:',
@@ -294,7 +295,7 @@ class HouseholdEnvironment:
       before.append(f'examine {names[holding]}')
       if tables.object_bits[holding] & world_lib.KNIFE:
         for o in self._at[self.location]:
-          if o != holding and tables.object_bits[o] & world_lib.SLICEABLE:
+          if tables.object_bits[o] & world_lib.SLICEABLE:
             after.append(f'slice {names[o]} with {names[holding]}')
     # An object in two receptacles here is named twice.
     return (

@@ -10,7 +10,7 @@ import math
 import os
 import pathlib
 
-import ml_dtypes
+import jax.numpy as jnp
 import numpy as np
 
 from jaxcredit.networks.weights import families
@@ -22,7 +22,7 @@ _DTYPES = {
   'F64': np.dtype(np.float64),
   'F32': np.dtype(np.float32),
   'F16': np.dtype(np.float16),
-  'BF16': np.dtype(ml_dtypes.bfloat16),
+  'BF16': np.dtype(jnp.bfloat16),
 }
 
 

@@ -9,6 +9,7 @@ from jaxcredit.environments import household
 from jaxcredit.environments.household import dynamics
 from jaxcredit.environments.household import world as world_lib
 from tests.environments.household.test_engine import game as kitchen
+from tests.environments.household.test_engine import sliceable_knife
 from tests.shared_data import shared_data
 
 STEP = jax.jit(dynamics.step)
@@ -68,6 +69,18 @@ def test_random_play(wording):
       assert bool(result.terminated) == seen.terminated
       state = result.state
       same(environment, state)
+
+
+def test_a_knife_can_slice_itself():
+  world = world_lib.compile_world(sliceable_knife())
+  arrays = dynamics.world_arrays(world)
+  state = dynamics.reset(arrays)
+  for command in ('go to counter 1', 'slice knife 1 with knife 1'):
+    result = STEP(arrays, state, dynamics.encode(world, command))
+    assert result.valid
+    state = result.state
+  knife = world.object_names.index('knife 1')
+  assert state.object_state[knife] == world_lib.SLICED
 
 
 def test_worlds_batch():

@@ -1,5 +1,7 @@
 """Every command of the game, on a small kitchen written by hand."""
 
+import dataclasses
+
 import pytest
 
 from jaxcredit.environments import household, protocol
@@ -182,6 +184,25 @@ def test_slicing():
     'examine apple 2',
   )
   assert seen.observation == 'This is a sliced apple 2.'
+
+
+def sliceable_knife():
+  """The kitchen where such a knife is held from the start."""
+  problem = KITCHEN.replace(
+    '(inReceptacle Knife_bar_1 Counter_bar_1)',
+    '(holds agent1 Knife_bar_1) (holdsAny agent1) (sliceable Knife_bar_1)',
+  )
+  return dataclasses.replace(game(), problem=problem)
+
+
+def test_a_knife_can_slice_itself():
+  """ALFWorld asks for a sliceable thing at the place, not for another one."""
+  environment = household.HouseholdEnvironment()
+  environment.reset(sliceable_knife())
+  seen = environment.step('go to counter 1')
+  assert 'slice knife 1 with knife 1' in seen.admissible
+  seen = environment.step('slice knife 1 with knife 1')
+  assert seen.observation == 'You sliced the knife 1 with the knife 1.'
 
 
 def test_using_a_lamp():

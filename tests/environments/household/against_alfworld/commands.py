@@ -30,6 +30,13 @@ _TEMPLATES = (
   'toggle {o}', 'turn on {o}', 'take {o} from {r} please', '{o}', '{r}',
 )  # fmt: skip
 
+# What changes things, and what tells of the change, is preferred.
+_LIKING = {
+  'go': 0.15, 'take': 2.0, 'put': 1.5, 'move': 1.5, 'open': 2.0, 'close': 0.4,
+  'heat': 4.0, 'cool': 4.0, 'clean': 4.0, 'slice': 6.0, 'use': 3.0, 'look': 2.0,
+  'inventory': 0.3, 'help': 0.2, 'examine': 0.7,
+}  # fmt: skip
+
 
 class Policy:
   """Chooses commands.
@@ -83,15 +90,10 @@ class Policy:
     """An admissible command; what changes things is preferred."""
     weights = []
     for command in admissible:
-      verb = command.split()[0]
-      if verb == 'go':
-        weight = 0.15
-      elif verb in ('take', 'put', 'move', 'open'):
-        weight = 2.0
-      elif verb in ('heat', 'cool', 'clean', 'slice', 'use'):
-        weight = 4.0
-      else:
-        weight = 1.0
+      verb, _, thing = command.partition(' ')
+      weight = _LIKING.get(verb, 1.0)
+      if verb == 'examine' and thing in self._objects:
+        weight = 3.0
       weights.append(weight)
     return self._rng.choices(admissible, weights)[0]
 

@@ -58,7 +58,7 @@ def _treat(problem, rng):
   states = ('isClean', 'isHot', 'isCool', 'isSliced', 'isToggled', 'isOn')
   return _add(
     problem,
-    *{f'({rng.choice(states)} {rng.choice(things)})' for _ in range(8)},
+    *(f'({rng.choice(states)} {rng.choice(things)})' for _ in range(8)),
   )
 
 
@@ -105,6 +105,41 @@ def _holdable(problem, rng):
   return _remove(problem, f'(pickupable {rng.choice(loose)})')
 
 
+def _able(problem, rng):
+  """More can be done to some things."""
+  things = [o for o, _ in _pairs(problem, 'inReceptacle')]
+  abilities = ('cleanable', 'heatable', 'coolable', 'sliceable', 'toggleable')
+  return _add(
+    problem,
+    *(f'({rng.choice(abilities)} {rng.choice(things)})' for _ in range(6)),
+  )
+
+
+def _other_type(problem, rng):
+  """A receptacle, or a thing, becomes of another's type."""
+  predicate = rng.choice(('receptacleType', 'objectType'))
+  typed = _pairs(problem.split('(:goal')[0], predicate)
+  (name, old), (_, new) = rng.choice(typed), rng.choice(typed)
+  if predicate == 'receptacleType' and re.search(
+    r'SinkType\b.* - rtype', problem
+  ):
+    new = rng.choice((new, 'SinkType', 'FridgeType', 'MicrowaveType'))
+  elif predicate == 'objectType':
+    new = rng.choice((new, 'KnifeType'))
+  return problem.replace(
+    f'({predicate} {name} {old})', f'({predicate} {name} {new})'
+  )
+
+
+def _hold_other_things(problem, rng):
+  """A kind of receptacle takes one kind of thing less and one more."""
+  pairs = _pairs(problem, 'canContain')
+  problem = _remove(problem, '(canContain {} {})'.format(*rng.choice(pairs)))
+  return _add(
+    problem, f'(canContain {rng.choice(pairs)[0]} {rng.choice(pairs)[1]})'
+  )
+
+
 def _inner(problem, rng):
   """Something lies in a thing that holds things."""
   things = sorted({o for o, _ in _pairs(problem, 'inReceptacle')})
@@ -129,6 +164,9 @@ _CHANGES = (
   _same_location,
   _holding,
   _holdable,
+  _able,
+  _other_type,
+  _hold_other_things,
   _inner,
   _nowhere,
 )

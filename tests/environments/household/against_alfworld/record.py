@@ -16,6 +16,7 @@ can hold a plan to follow (see plans.py). The
 """
 
 import argparse
+import copy
 import functools
 import importlib.resources
 import json
@@ -31,21 +32,42 @@ import textworld
 from alfworld.agents.environment import alfred_tw_env
 from alfworld.agents.expert import HandCodedTWAgent
 from textworld.envs import PddlEnv
-from textworld.envs.pddl import logic
+from textworld.envs.pddl import logic, textgen
+from textworld.logic import Rule
 
 _PLACEHOLDERS = ('UNKNOWN GOAL', '@TASK@')
 
 
-def translate_once():
-  """Keeps translated problems: loading asks for the same one four times.
+def remember():
+  """Keeps what ALFWorld works out again and again: several times as fast.
 
-  The second kind of translation only serves the planner, which is not used.
+  Loading asks for the same translation four times, of which the second kind
+  only serves the planner, which is not used. Every step parses the grammar's
+  templates and conditions anew, and copies names that never change. What they
+  mean is not touched: transcripts with and without this are equal.
   """
   translate = functools.lru_cache(maxsize=4)(logic.fast_downward.pddl2sas)
   logic.fast_downward.pddl2sas = (
     lambda domain, problem, verbose=False, optimize=False: translate(
       domain, problem
     )
+  )
+  parse = textgen._parse_and_convert
+  parsed = {}
+
+  def parse_once(text, *arguments, **options):
+    if text not in parsed:
+      parsed[text] = parse(text, *arguments, **options)
+    return copy.deepcopy(parsed[text])
+
+  textgen._parse_and_convert = parse_once
+  textgen.copy_context = lambda context: {
+    **context,
+    'variables': dict(context['variables']),
+    'mapping': dict(context['mapping']),
+  }
+  Rule.parse_conjunctive_query = functools.lru_cache(maxsize=None)(
+    Rule.parse_conjunctive_query
   )
 
 
@@ -176,7 +198,7 @@ def main():
     with opener(path, 'rt', encoding='utf-8') as file:
       games += [json.loads(line) for line in file if line.strip()]
   random.Random(options.seed).shuffle(games)
-  translate_once()
+  remember()
   with open(options.output, 'w', encoding='utf-8') as file:
     for number in range(options.episodes):
       game = games[number % len(games)]

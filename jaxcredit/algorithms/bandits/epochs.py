@@ -1,0 +1,64 @@
+"""When DynLin-UCB looks at a reward: tables of the host, in float64.
+
+Epoch m = 1, 2, ... holds one action for 1 + H_m rounds,
+
+  H_m = floor(log m / log(1 / rho)),
+
+and uses the last reward alone. In float32 some H_m come out wrong at exact
+powers of 1 / rho; in float64 a few do (m = 1000 for rho = 0.1), which a small
+tolerance mends.
+"""
+
+import numpy as np
+
+STARTS = ('paper', 'released')
+
+
+def held_rounds(rho: float, count: int) -> np.ndarray:
+  """H_1, ..., H_count, int64 [count]; all 0 for rho = 0."""
+  if not 0 <= rho < 1:
+    raise ValueError(f'rho must be in [0, 1), not {rho}')
+  if rho == 0:
+    return np.zeros(count, np.int64)
+  ratio = np.log(np.arange(1, count + 1)) / np.log(1 / rho)
+  return np.floor(ratio + 1e-9).astype(np.int64)
+
+
+def lengths(rho: float, horizon: int, start: str = 'paper') -> np.ndarray:
+  """Rounds of each epoch that begins within the horizon, int64 [M].
+
+  Args:
+    rho: bound on the spectral radius.
+    horizon: rounds in all; it cuts the last epoch.
+    start: 'paper', or 'released': there the first epoch has a round more,
+      unless rho is 0.
+  """
+  if start not in STARTS:
+    raise ValueError(f'start must be one of {STARTS}, not {start!r}')
+  result = 1 + held_rounds(rho, horizon)
+  if start == 'released' and rho > 0:
+    result[0] += 1
+  ends = np.cumsum(result)
+  result = result[: 1 + np.searchsorted(ends, horizon)]
+  result[-1] -= max(ends[len(result) - 1] - horizon, 0)
+  return result
+
+
+def ends(rho: float, horizon: int, start: str = 'paper') -> np.ndarray:
+  """Whether each round is the last of a whole epoch, bool [horizon]."""
+  result = np.zeros(horizon, bool)
+  rounds = 1 + held_rounds(rho, horizon)
+  if start not in STARTS:
+    raise ValueError(f'start must be one of {STARTS}, not {start!r}')
+  if start == 'released' and rho > 0:
+    rounds[0] += 1
+  last = np.cumsum(rounds) - 1
+  result[last[last < horizon]] = True
+  return result
+
+
+def batch_ends(size: int, horizon: int) -> np.ndarray:
+  """The same for batches of `size` rounds."""
+  if size < 1:
+    raise ValueError(f'a batch must have at least one round, not {size}')
+  return np.arange(horizon) % size == size - 1

@@ -1,0 +1,293 @@
+"""The bandit experiment: end to end, resumed, and every flag has an effect."""
+
+import csv
+import json
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+
+from experiments import (
+  bandit_algorithms,
+  bandit_figures,
+  bandit_runs,
+  bandit_scaling,
+)
+from jaxcredit import dynlin_ucb
+from jaxcredit.algorithms.bandits import bounds, exp3
+from tests.experiments import script
+
+FLAGS = (
+  '--horizon=600', '--seeds=3', '--sigma=0.01', '--sigma=0.1',
+  '--algorithm=dynlin_log', '--algorithm=optimum', '--record_every=100',
+)  # fmt: skip
+
+
+def run(*arguments):
+  return subprocess.run(
+    [sys.executable, '-m', 'experiments.dynlin_ucb', *arguments],
+    cwd=script.REPOSITORY,
+    env=script.environment(),
+    capture_output=True,
+    text=True,
+    timeout=500,
+  )
+
+
+def rows(path):
+  with open(path, newline='', encoding='utf-8') as file:
+    return list(csv.DictReader(file))
+
+
+def test_end_to_end_and_again(tmp_path):
+  folder = tmp_path / 'run'
+  result = run(f'--run={folder}', *FLAGS)
+  assert result.returncode == 0, result.stderr
+  for name, start in (('regret.png', b'\x89PNG'), ('regret.pdf', b'%PDF')):
+    assert (folder / name).read_bytes().startswith(start)
+  assert (folder / 'table.md').read_text() in result.stdout
+  curves, finals = rows(folder / 'curves.csv'), rows(folder / 'finals.csv')
+  # 2 panels x 2 algorithms x 6 records, and x 3 runs.
+  assert len(curves) == 24 and len(finals) == 12
+  for row in curves:
+    if row['round'] != '600':
+      continue
+    ends = np.array(
+      [
+        float(f['offline_regret'])
+        for f in finals
+        if (f['panel'], f['algorithm']) == (row['panel'], row['algorithm'])
+      ]
+    )
+    assert float(row['offline_regret_mean']) == pytest.approx(ends.mean())
+    deviation = float(row['offline_regret_standard_deviation'])
+    error = float(row['offline_regret_standard_error'])
+    assert deviation == pytest.approx(ends.std(ddof=1), abs=1e-3)
+    assert error == pytest.approx(deviation / np.sqrt(3), rel=1e-4, abs=1e-6)
+    if row['algorithm'] == 'optimum':
+      assert ends.tolist() == [0, 0, 0]
+    else:
+      assert ends.min() > 10
+
+  made = (folder / 'curves.csv').read_bytes()
+  (folder / 'curves.csv').unlink()
+  again = run(f'--run={folder}', *FLAGS)
+  assert again.returncode == 0, again.stderr
+  assert again.stdout.count('found in') == 2
+  assert (folder / 'curves.csv').read_bytes() == made
+
+  other = run(f'--run={folder}', *FLAGS, '--seeds=4')
+  assert other.returncode == 1
+  assert '--seeds: 3 then, 4 now' in other.stderr
+  assert 'Traceback' not in other.stderr
+
+  (folder / 'runs' / 'optimum.npz').write_bytes(b'not an archive')
+  damaged = run(f'--run={folder}', *FLAGS)
+  assert damaged.returncode == 1
+  assert 'optimum.npz cannot be read' in damaged.stderr
+  assert 'delete it' in damaged.stderr
+
+
+def test_the_study_of_wrong_bounds(tmp_path):
+  result = run(
+    f'--run={tmp_path / "run"}', '--study=rho_bound', '--horizon=400',
+    '--seeds=2', '--rho_bound=0.2', '--rho_bound=0',
+  )  # fmt: skip
+  assert result.returncode == 0, result.stderr
+  assert 'epochs end before the system has settled' in result.stdout
+  assert '| DynLin-UCB (log T), bound 0 |' in result.stdout
+  assert '| Lin-UCB (log T) |' in result.stdout
+
+
+# A process of its own, since flags of two scripts do not mix. It replaces what
+# simulates by what tells the arguments, and changes one flag at a time.
+_TELL = """
+import hashlib, json, pathlib, sys, tempfile
+import jax, numpy as np
+from absl import flags
+from absl.testing import flagsaver
+from experiments import bandit_runs, bandit_scaling, dynlin_ucb
+
+told = []
+
+def tell(*arguments, **options):
+  options.pop('stop', None)
+  parts = [
+    (x.shape, np.asarray(x).tolist()) if hasattr(x, 'shape') else repr(x)
+    for x in jax.tree.leaves((arguments[2:], options))
+  ]
+  structure = repr(jax.tree.structure(arguments[2:])) + repr(arguments[0])
+  told.append(hashlib.sha1(repr((parts, structure)).encode()).hexdigest())
+  raise bandit_runs.InterruptedRunError
+
+def tell_study(study, folder, stop):
+  told.append(repr(study))
+  raise bandit_runs.InterruptedRunError
+
+bandit_runs.simulate = tell
+bandit_scaling.run = tell_study
+flags.FLAGS(['test'])
+changes = json.loads(sys.argv[1])
+result = {}
+own = flags.FLAGS.flags_by_module_dict()['experiments.dynlin_ucb']
+for name, (study, base, value) in changes.items():
+  outcomes = []
+  for values in (base, {**base, name: value}):
+    folder = pathlib.Path(tempfile.mkdtemp())
+    with flagsaver.flagsaver(**values):
+      try:
+        dynlin_ucb._STUDIES[study](folder, lambda: False)
+      except bandit_runs.InterruptedRunError:
+        pass
+    outcomes.append(told[-1])
+  result[name] = outcomes[0] != outcomes[1]
+print(json.dumps([result, sorted(flag.name for flag in own)]))
+"""
+
+
+def test_every_flag_has_an_effect():
+  base = {'horizon': 500, 'algorithm': ['exp3_k'], 'system': 'advertising'}
+  dynlin = {**base, 'algorithm': ['dynlin_log']}
+  changes = {
+    'seed': ('comparison', base, 1),
+    'seeds': ('comparison', base, 7),
+    'horizon': ('comparison', base, 501),
+    'system': ('comparison', base, 'synthetic'),
+    'sigma': ('comparison', base, [0.3]),
+    'algorithm': ('comparison', base, ['exp3']),
+    'record_every': ('comparison', base, 50),
+    'start': ('comparison', dynlin, 'paper'),
+    'state_bound': ('comparison', dynlin, 'derived'),
+    'outputs': ('comparison', base, 1),
+    'radius': ('comparison', base, 'released'),
+    'rho_bound': ('rho_bound', base, [0.9]),
+    'scaling_rho': ('scaling', base, [0.9]),
+    'scaling_horizon': ('scaling', base, [77]),
+    'scaling_systems': ('scaling', base, 3),
+    'scaling_states': ('scaling', base, 5),
+    'scaling_dimension': ('scaling', base, 2),
+  }
+  process = subprocess.run(
+    [sys.executable, '-c', _TELL, json.dumps(changes)],
+    cwd=script.REPOSITORY,
+    env=script.environment(),
+    capture_output=True,
+    text=True,
+    timeout=500,
+  )
+  assert process.returncode == 0, process.stderr
+  effects, flags = json.loads(process.stdout.splitlines()[-1])
+  assert [name for name, effect in effects.items() if not effect] == []
+  # The folder, and the study, which the other tests vary.
+  assert sorted([*changes, 'run', 'study']) == flags
+
+
+def problem(sigma=0.01, horizon=1100, **options):
+  system = bandit_algorithms.SYSTEMS['synthetic'](sigma, outputs=3)
+  actions = bandit_algorithms.actions()
+  told = bounds.of_system(system, actions, sigma=sigma, x='released')
+  return bandit_algorithms.Problem(
+    system, actions, told, horizon, bandit_algorithms.Options(**options)
+  )
+
+
+def test_chunks_of_many_settings_are_the_runs_of_each():
+  parts = [problem(0.01), problem(0.2)]
+  entry = bandit_algorithms.ALGORITHMS['exp3_k']
+  configs = [entry.configure(p) for p in parts]
+  curves = bandit_runs.simulate(
+    'test', entry.algorithm, [p.system for p in parts], configs,
+    horizon=1100, seeds=2, seed=3, record_every=250,
+  )  # fmt: skip
+  assert curves.rounds.tolist() == [250, 500, 750, 1000, 1100]
+  assert (curves.plays.sum(axis=-1) == 1100).all()
+  keys = jax.random.split(jax.random.key(3), 2)
+  for v, p in enumerate(parts):
+    history = exp3.run(keys[1], p.system, configs[v], 1100, record_every=250)
+    np.testing.assert_allclose(
+      curves.offline[v, 1], history.offline_regret, rtol=1e-5
+    )
+    np.testing.assert_allclose(
+      curves.reward[v, 1], history.reward_regret, rtol=1e-4
+    )
+  with pytest.raises(bandit_runs.InterruptedRunError):
+    bandit_runs.simulate(
+      'test', entry.algorithm, [parts[0].system], configs[:1],
+      horizon=1100, seeds=2, seed=3, record_every=250, stop=lambda: True,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize('name', bandit_algorithms.ALGORITHMS)
+def test_every_algorithm_can_be_configured(name):
+  entry = bandit_algorithms.ALGORITHMS[name]
+  config = entry.configure(problem())
+  state = entry.algorithm.init(config)
+  action, state = entry.algorithm.select(config, state, 0.999)
+  assert 0 <= int(action) < 6
+  entry.algorithm.update(config, state, action, np.float32(0.5))
+  released = getattr(config, 'random_start', None)
+  if released is not None:
+    assert released
+    assert not entry.configure(problem(start='paper')).random_start
+
+
+def test_complex_arithmetic_of_the_script():
+  system = bandit_algorithms.SYSTEMS['advertising']()
+  actions = bandit_algorithms.actions()
+  told = bounds.of_system(system, actions)
+  batches = {}
+  for radius in ('modulus', 'released'):
+    p = bandit_algorithms.Problem(
+      system, actions, told, 100_000,
+      bandit_algorithms.Options(radius=radius),
+    )  # fmt: skip
+    entry = bandit_algorithms.ALGORITHMS['exp3_k']
+    batches[radius] = int(entry.configure(p).batch)
+  assert batches == {'modulus': 22, 'released': 12}
+
+
+def test_fit_finds_the_exponents_of_a_power_law():
+  study = bandit_scaling.Study((0.2, 0.5, 0.9), (100, 1000), 4, 2, 2, 0.1, 0)
+  memory = 1 / (1 - np.array(study.rhos))
+  scale = np.array([1.0, 1.5, 0.7, 1.2])
+  regrets = (
+    memory[:, None, None] ** 1.25
+    * np.array(study.horizons)[:, None] ** 0.5
+    * scale
+  )
+  (b, c), errors = bandit_scaling.fit(study, regrets, resamples=20)
+  assert (b, c) == (pytest.approx(0.5), pytest.approx(1.25))
+  assert (errors < 1e-6).all()
+  assert 'R ~ T^0.50' in bandit_scaling.table(study, regrets)
+
+
+def test_scaling_end_to_end(tmp_path):
+  study = bandit_scaling.Study((0.2, 0.8), (150, 600), 2, 2, 2, 0.05, 0)
+  regrets = bandit_scaling.run(study, tmp_path, lambda: False)
+  assert regrets.shape == (2, 2, 2)
+  assert np.isfinite(regrets).all() and (regrets > 0).all()
+  assert (regrets[:, 1] > regrets[:, 0]).all()
+  # What is there is read, and not played again.
+  with pytest.raises(bandit_runs.InterruptedRunError):
+    bandit_scaling.run(study, tmp_path / 'elsewhere', lambda: True)
+  again = bandit_scaling.run(study, tmp_path, lambda: True)
+  np.testing.assert_array_equal(again, regrets)
+  bandit_scaling.write(study, regrets, tmp_path)
+  assert len(rows(tmp_path / 'scaling.csv')) == 8
+  assert (tmp_path / 'scaling.png').stat().st_size > 1000
+  assert (tmp_path / 'scaling.pdf').stat().st_size > 1000
+
+
+def test_one_run_has_no_spread():
+  mean, error, deviation = bandit_figures.mean_and_spread(np.ones((1, 3)))
+  assert mean.tolist() == [1, 1, 1]
+  assert error.tolist() == deviation.tolist() == [0, 0, 0]
+
+
+def test_dynlin_of_the_experiment_is_that_of_the_library():
+  p = problem()
+  mine = bandit_algorithms.ALGORITHMS['dynlin_log'].configure(p)
+  library = dynlin_ucb.configure(*p.arguments, bounds=p.told, start='released')
+  jax.tree.map(np.testing.assert_array_equal, mine, library)
