@@ -180,7 +180,7 @@ def shapes_of(text: str, operation: str = '') -> set[tuple[int, ...]]:
 
 
 @pytest.mark.parametrize('remat', [False, True])
-def test_no_stacked_parameter_is_ever_whole(remat):
+def test_parameters_are_gathered_layer_by_layer(remat):
   config = config_lib.DecoderConfig(
     **{**CONFIG.__dict__, 'remat': remat, 'hidden': 40}
   )
