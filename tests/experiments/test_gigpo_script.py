@@ -330,7 +330,7 @@ def test_malformed_games(errors, tmp_path, flag, text, words):
   ('flag', 'words'),
   [
     ('start_from', 'holds no run (config.json is missing)'),
-    ('pretrained', 'holds no config.json: give the folder of a model'),
+    ('pretrained', 'does not exist: give the folder of a model'),
   ],
 )
 def test_folders_that_are_not_there(errors, tmp_path, flag, words):

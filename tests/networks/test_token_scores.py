@@ -125,8 +125,11 @@ def largest(jaxpr) -> int:
   sizes = [0]
   for equation in jaxpr.eqns:
     sizes += [v.aval.size for v in equation.outvars]
-    for inner in jax.core.jaxprs_in_params(equation.params):
-      sizes.append(largest(inner))
+    for parameter in jax.tree.leaves(
+      equation.params, is_leaf=lambda p: hasattr(p, 'eqns')
+    ):
+      if hasattr(parameter, 'eqns'):
+        sizes.append(largest(parameter))
   return max(sizes)
 
 

@@ -87,12 +87,19 @@ def from_pretrained(
   return params, config
 
 
-def read_config(path_or_name: str | os.PathLike) -> config_lib.DecoderConfig:
-  """Reads a model's configuration alone; see `from_pretrained`."""
+def read_config(
+  path_or_name: str | os.PathLike,
+  *,
+  compute_dtype: str = 'bfloat16',
+  remat: bool = True,
+) -> config_lib.DecoderConfig:
+  """Reads the configuration alone that `from_pretrained` returns."""
   path = hub.locate(path_or_name)
   if path.is_dir() and (path / 'config.json').exists():
-    return families.read(path)
-  return open_source(path).config
+    config = families.read(path)
+  else:
+    config = open_source(path).config
+  return dataclasses.replace(config, compute_dtype=compute_dtype, remat=remat)
 
 
 def open_source(path: pathlib.Path) -> source_lib.Source:
