@@ -18,15 +18,13 @@ from typing import Any
 import jax
 from absl import app, flags, logging
 
-from experiments import console, household_tasks, run_folder
+from experiments import console, household_tasks, run_folder, saved_policy
 from jaxcredit.environments import household
-from jaxcredit.networks import config as config_lib
-from jaxcredit.networks import tokenizer as tokenizer_lib
 from jaxcredit.reports import success_table
 from jaxcredit.rollouts import collector as collector_lib
 from jaxcredit.rollouts import formats
 from jaxcredit.rollouts import pool as pool_lib
-from jaxcredit.training import checkpoints, evaluation
+from jaxcredit.training import evaluation
 
 _RUNS = flags.DEFINE_multi_string(
   'run', None, 'Folder of a run; may be given several times.', required=True
@@ -34,7 +32,7 @@ _RUNS = flags.DEFINE_multi_string(
 _STAGE = flags.DEFINE_enum(
   'stage',
   'train',
-  ['train', 'warm_start'],
+  saved_policy.STAGES,
   'Which policy of the run: that after training, or that before.',
 )
 _EVALUATE_ON = flags.DEFINE_string(
@@ -69,16 +67,10 @@ def play(folder: pathlib.Path, games, origin: str) -> dict[str, Any]:
 
   Raises:
     FileNotFoundError: no run, no checkpoint of the stage.
-    ValueError: a run whose policy was not trained from nothing.
+    ValueError: its configuration is damaged.
   """
   config = run_folder.read_config(folder)
-  if config['pretrained']:
-    raise ValueError(
-      f'{folder} started from {config["pretrained"]}: only policies with a '
-      'tokenizer of their own are evaluated here'
-    )
-  tokenizer = tokenizer_lib.Tokenizer.load(folder / 'tokenizer')
-  params = checkpoints.read_params(folder / 'checkpoints' / _STAGE.value)
+  policy = saved_policy.load(folder, _STAGE.value)
   rollouts = _ROLLOUTS.value
   slots = max(_AT_ONCE.value // rollouts, 1) * rollouts
   factory = functools.partial(
@@ -96,16 +88,8 @@ def play(folder: pathlib.Path, games, origin: str) -> dict[str, Any]:
     factory, slots, time_limit=config['step_time_limit']
   ) as pool:
     collector = collector_lib.Collector(
-      config_lib.DecoderConfig(
-        vocab_size=tokenizer.vocab_size,
-        **{
-          name: config[name]
-          for name in (
-            'width', 'layers', 'heads', 'kv_heads', 'head_dim', 'hidden',
-          )
-        },
-      ),
-      tokenizer,
+      policy.config,
+      policy.tokenizer,
       text_format,
       pool,
       task_sentence=lambda game: game.task_description,
@@ -115,14 +99,14 @@ def play(folder: pathlib.Path, games, origin: str) -> dict[str, Any]:
         row_tokens=config['row_tokens'],
         chunks=tuple(config['chunk']),
       ),
-    )  # fmt: skip
+    )
     temperature = _TEMPERATURE.value
     if temperature is None:
       temperature = config['evaluation_temperature']
     with console.bar(folder.name, len(games) * rollouts) as advance:
       summary = evaluation.evaluate(
         collector,
-        params,
+        policy.params,
         games,
         lambda game: game.task_type,
         jax.random.key(_SEED.value),

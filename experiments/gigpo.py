@@ -66,8 +66,45 @@ _ANCHOR = flags.DEFINE_enum(
 _PRETRAINED = flags.DEFINE_string(
   'pretrained',
   None,
-  'Folder of a Qwen2.5 model in Hugging Face form to start from (config.json, '
-  'tokenizer.json, safetensors). Without it, a small policy is trained.',
+  'Model to start from: a folder in Hugging Face form (config.json, tokenizer, '
+  'safetensors), a .gguf file, or a name on the hub. Qwen2.5, Qwen3 and Llama '
+  'are known. Without it, a small policy is trained.',
+)
+_COMPUTE_DTYPE = flags.DEFINE_enum(
+  'compute_dtype',
+  'auto',
+  ['auto', 'float32', 'bfloat16'],
+  'Of activations; auto is bfloat16 for a pretrained model, else float32.',
+)
+_REMAT = flags.DEFINE_bool(
+  'remat',
+  None,
+  'Compute each block again in the backward pass, which saves memory; by '
+  'default for a pretrained model.',
+)
+_MESH_DATA = flags.DEFINE_integer(
+  'mesh_data', 1, 'Devices that share out the rows of a batch.', 1
+)
+_MESH_FSDP = flags.DEFINE_integer(
+  'mesh_fsdp', 1, 'Devices that share out rows and parameters.', 1
+)
+_MESH_TENSOR = flags.DEFINE_integer(
+  'mesh_tensor', 1, 'Devices that share out the parts of each product.', 1
+)
+_LORA_RANK = flags.DEFINE_integer(
+  'lora_rank',
+  0,
+  'Learn adapters of this rank in place of the parameters (LoRA); 0: not. The '
+  'warm start learns the parameters in any case.',
+  0,
+)
+_LORA_ALPHA = flags.DEFINE_float(
+  'lora_alpha', 16.0, "The adapters' product is scaled by alpha / rank.", 1e-9
+)
+_LORA_TARGETS = flags.DEFINE_list(
+  'lora_targets',
+  ['.*'],
+  'Patterns of the projections with adapters (q, k, v, o, gate, up, down).',
 )
 _WIDTH = flags.DEFINE_integer('width', 128, 'Width of the policy.', 1)
 _LAYERS = flags.DEFINE_integer('layers', 3, 'Blocks of the policy.', 1)
@@ -333,7 +370,7 @@ def _check_numbers() -> None:
 
 def _settings():
   """Flags as settings; imports what needs the extras."""
-  from experiments import household_training
+  from experiments import household_training, policy_options
   from jaxcredit.rollouts import collector, formats
   from jaxcredit.training import loop, policy_gradient
 
@@ -361,6 +398,16 @@ def _settings():
       'head_dim': _HEAD_DIM.value,
       'hidden': _HIDDEN.value,
     },
+    policy=policy_options.PolicyOptions(
+      compute_dtype=_COMPUTE_DTYPE.value,
+      remat=_REMAT.value,
+      mesh_data=_MESH_DATA.value,
+      mesh_fsdp=_MESH_FSDP.value,
+      mesh_tensor=_MESH_TENSOR.value,
+      lora_rank=_LORA_RANK.value,
+      lora_alpha=_LORA_ALPHA.value,
+      lora_targets=tuple(_LORA_TARGETS.value),
+    ),
     pretrained=_expanded(_PRETRAINED.value),
     vocabulary=_VOCABULARY.value,
     warm_start_games=_WARM_START_GAMES.value,

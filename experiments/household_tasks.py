@@ -11,6 +11,7 @@ from jaxcredit.environments.household import engine, expert
 from jaxcredit.networks import tokenizer as tokenizer_lib
 from jaxcredit.rollouts import episodes as episodes_lib
 from jaxcredit.rollouts import formats
+from jaxcredit.rollouts import turns as turns_lib
 
 # Seeds of generated games: those of evaluation are never trained on.
 TRAINING_SEED = 1_000_000
@@ -125,12 +126,14 @@ def token_rows(
   rows = []
   for game, trace in traces:
     row = episodes_lib.TokenRow()
+    turns = turns_lib.begin(tokenizer)
     history: list[formats.Exchange] = []
     for number, step in enumerate(trace):
       seen, action = step.seen, step.action
       if text_format.rebuilds_prompt:
         row = episodes_lib.TokenRow()
-      prompt = tokenizer.encode_prompt(
+        turns = turns_lib.begin(tokenizer)
+      prompt = turns.read(
         text_format.prompt(
           history, seen.observation, seen.admissible, game.task_description
         )
@@ -141,6 +144,7 @@ def token_rows(
       ]
       if len(row.tokens) + len(prompt) + len(answer) > row_tokens:
         break
+      turns.draw(answer)
       row.read(prompt)
       if step.slip:
         row.skip(answer)

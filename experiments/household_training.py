@@ -14,11 +14,12 @@ from experiments import (
   group_relative_credit,
   household_tasks,
   interruption,
-  start_from,
+  policy_options,
+  saved_policy,
 )
 from jaxcredit.environments import household
 from jaxcredit.networks import config as config_lib
-from jaxcredit.networks import decoder, weights
+from jaxcredit.networks import decoder, pretrained_tokenizer
 from jaxcredit.networks import tokenizer as tokenizer_lib
 from jaxcredit.rollouts import collector as collector_lib
 from jaxcredit.rollouts import episodes as episodes_lib
@@ -54,6 +55,7 @@ class Settings:
   anchor: str
   text_format: formats.Format
   model: dict[str, int]
+  policy: policy_options.PolicyOptions
   pretrained: str | None
   vocabulary: int
   warm_start_games: int
@@ -107,6 +109,7 @@ class HouseholdTraining:
   def run(self) -> bool:
     """Runs what is left; returns whether the run is complete."""
     settings = self.settings
+    settings.policy.check()
     self.train_games, train_from = household_tasks.load_or_generate(
       settings.games,
       settings.generated_games,
@@ -163,6 +166,7 @@ class HouseholdTraining:
       self.pool,
       task_sentence=lambda game: game.task_description,
       limits=settings.limits,
+      mesh=settings.policy.mesh,
     )
 
   def _warm_start(self) -> decoder.Params | None:
@@ -172,14 +176,16 @@ class HouseholdTraining:
       return self._copy_start(pathlib.Path(settings.start_from))
     params = None
     if settings.pretrained:
-      params, config = weights.from_pretrained(settings.pretrained)
-      tokenizer = start_from.chat_tokenizer(settings.pretrained)
+      params, config = settings.policy.load(settings.pretrained)
+      tokenizer = pretrained_tokenizer.load(settings.pretrained)
       self._prepare_policy(tokenizer, config)
     if settings.warm_start_steps or not settings.pretrained:
       rows = self._demonstrations()
     if params is None:
-      params = decoder.init(
-        jax.random.fold_in(jax.random.key(settings.seed), 1), self.config
+      params = settings.policy.place(
+        decoder.init(
+          jax.random.fold_in(jax.random.key(settings.seed), 1), self.config
+        )
       )
     print_line(
       f'policy: {decoder.count_parameters(params):,} parameters, '
@@ -204,6 +210,7 @@ class HouseholdTraining:
       micro_batch_tokens=settings.micro_batch_tokens,
       lengths=_row_lengths(settings.limits.row_tokens),
       skip_limit=settings.skip_limit,
+      mesh=settings.policy.mesh,
     )
     with checkpoints_lib.Checkpoints(
       self.folder / 'checkpoints' / 'warm_start',
@@ -285,7 +292,9 @@ class HouseholdTraining:
       self._prepare_policy(
         tokenizer,
         config_lib.DecoderConfig(
-          vocab_size=tokenizer.vocab_size, **settings.model
+          vocab_size=tokenizer.vocab_size,
+          **settings.model,
+          **settings.policy.computing(False),
         ),
       )
     rows = household_tasks.token_rows(
@@ -308,8 +317,10 @@ class HouseholdTraining:
 
   def _copy_start(self, source: pathlib.Path) -> decoder.Params:
     """Takes the warm start of another run, with its evaluation."""
-    params, config, tokenizer = start_from.load(source, self.settings.model)
-    self._prepare_policy(tokenizer, config)
+    options = self.settings.policy
+    policy = saved_policy.load(source, 'warm_start')
+    params = options.place(policy.params)
+    self._prepare_policy(policy.tokenizer, options.onto(policy.config))
     path = self.folder / 'tokenizer'
     if not path.exists() and (source / 'tokenizer').exists():
       shutil.copytree(source / 'tokenizer', path)
@@ -394,13 +405,15 @@ class HouseholdTraining:
 
   def _train(self, params: decoder.Params) -> bool:
     settings = self.settings
-    reference = (
-      jax.tree.map(lambda x: x.copy(), params)
-      if settings.loss.kl_coefficient
-      else None
+    learned = policy_options.learned(
+      settings.policy,
+      params,
+      policy_gradient.make_loss(self.config, settings.loss),
+      keep_reference=bool(settings.loss.kl_coefficient),
+      seed=settings.seed,
     )
     learner = learner_lib.Learner(
-      policy_gradient.make_loss(self.config, settings.loss),
+      learned.loss,
       policy_gradient.make_denominator(settings.loss.aggregation),
       learner_lib.make_optimizer(
         learning_rate=settings.learning_rate,
@@ -410,6 +423,7 @@ class HouseholdTraining:
       micro_batch_tokens=settings.micro_batch_tokens,
       lengths=_row_lengths(settings.limits.row_tokens),
       skip_limit=settings.skip_limit,
+      mesh=settings.policy.mesh,
     )
     loop = loop_lib.Loop(
       self.collector,
@@ -419,8 +433,9 @@ class HouseholdTraining:
       settings.loop,
       row_tokens=settings.limits.row_tokens,
       needs_all_rows=settings.loss.needs_all_rows,
+      policy=learned.policy,
     )
-    state = learner.init(params)
+    state = learner.init(learned.params)
     with checkpoints_lib.Checkpoints(
       self.folder / 'checkpoints' / 'train',
       keep=settings.keep_checkpoints,
@@ -438,7 +453,7 @@ class HouseholdTraining:
         self.folder / EPISODES, lambda r: r['iteration'] <= done
       )
       while done < settings.iterations and not self.stop.requested:
-        state = self._iterate(loop, state, done + 1, reference)
+        state = self._iterate(loop, state, done + 1, learned.reference)
         done += 1
         checkpoints.save(done, state)
         if (
@@ -446,12 +461,14 @@ class HouseholdTraining:
           and done % settings.evaluate_every == 0
           and done < settings.iterations
         ):
-          self._evaluate_once(state.params, f'after {done} iterations', done)
+          self._evaluate_once(
+            learned.policy(state.params), f'after {done} iterations', done
+          )
       checkpoints.save(done, state, force=True)
       checkpoints.wait()
     if done < settings.iterations:
       return False
-    self._evaluate_once(state.params, AFTER_TRAINING, done)
+    self._evaluate_once(learned.policy(state.params), AFTER_TRAINING, done)
     return True
 
   def _iterate(self, loop, state, iteration: int, reference):

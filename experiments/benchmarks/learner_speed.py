@@ -2,8 +2,8 @@
 
   python -m experiments.benchmarks.learner_speed
   python -m experiments.benchmarks.learner_speed \
-      --peer_script=peer_bench.py --peer_python=tunix:tunix-env/bin/python \
-      --peer_python=hf:torch-env/bin/python
+      --peer_script=peer_bench.py --peer_python=tunix=tunix-env/bin/python \
+      --peer_python=hf=torch-env/bin/python
 
 A step is that of GRPO: 16 rows of 64 prompt and 64 drawn tokens through a
 decoder of 4 layers, width 256 and 512 tokens; clipped loss with a divergence
@@ -46,7 +46,7 @@ _PEER_SCRIPT = flags.DEFINE_string(
   'peer_script', None, 'Script that times a peer: --which=NAME --out=FILE.'
 )
 _PEERS = flags.DEFINE_multi_string(
-  'peer_python', [], "A peer's name and its Python, as in tunix:env/bin/python."
+  'peer_python', [], "A peer's name and its Python, as in tunix=env/bin/python."
 )
 
 
@@ -183,12 +183,12 @@ def peer_seconds(name: str, python: str) -> float:
 
 def main(argv):
   del argv
-  peers = [peer.partition(':') for peer in _PEERS.value]
+  peers = [peer.partition('=') for peer in _PEERS.value]
   if peers and not _PEER_SCRIPT.value:
     raise app.UsageError('--peer_python needs --peer_script')
   for name, _, python in peers:
     if not name or not python:
-      raise app.UsageError('--peer_python is NAME:PYTHON')
+      raise app.UsageError('--peer_python is NAME=PYTHON')
   config = make_config()
   tokens = _ROWS.value * (_PROMPT.value + _DRAWN.value)
   # Before and after the peers, since a machine has its moods.

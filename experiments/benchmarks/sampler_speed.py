@@ -17,13 +17,16 @@ at which this machine multiplies large matrices and copies large arrays.
 
   --peer_python=tunix=PYTHON   (or hf=..., plain=...; may be repeated)
 
-runs peer_bench.py with that Python and prints the ratio. Run it on a quiet
-machine; where it is not quiet, look at ratios alone.
+times a peer with that Python and prints the ratio: in decoding by the script
+--peer_script, with episodes by peers/tunix_agent.py (tunix alone). Ours is
+timed before and after. Run it on a quiet machine; where it is not quiet, look
+at ratios alone.
 """
 
 import dataclasses
 import json
 import os
+import pathlib
 import subprocess
 import tempfile
 import time
@@ -70,7 +73,7 @@ _BASELINE = flags.DEFINE_bool(
 _PEER_SCRIPT = flags.DEFINE_string(
   'peer_script', '../shared/tools/peer_bench.py', 'Times peers.'
 )
-_PEER_PYTHON = flags.DEFINE_multi_string(
+_PEERS = flags.DEFINE_multi_string(
   'peer_python', [], 'NAME=PYTHON: times the peer (tunix, hf or plain) too.'
 )
 
@@ -212,23 +215,50 @@ def decoding(config, params, rates: Need) -> float:
   return batch * new / whole
 
 
-def peer(name: str, python: str) -> float | None:
-  """Tokens a second of a peer on the load of `decoding`."""
+def _run_peer(name: str, command: list[str]) -> dict | None:
+  """What a peer's script writes to its file; None, and why, where it fails."""
   with tempfile.TemporaryDirectory() as folder:
     out = os.path.join(folder, 'out.json')
     done = subprocess.run(
-      [
-        python, _PEER_SCRIPT.value, f'--which={name}', f'--out={out}',
-        f'--batch={_BATCH.value}', f'--prompt_len={_PROMPT.value}',
-        f'--new_tokens={_NEW.value}', f'--repeats={_REPEATS.value}',
-      ],
-      capture_output=True, text=True, check=False,
-    )  # fmt: skip
+      [*command, f'--out={out}'], capture_output=True, text=True, check=False
+    )
     if done.returncode:
       print(f'{name} failed:\n{done.stderr[-2000:]}')
       return None
     with open(out, encoding='utf-8') as file:
-      return json.load(file)['decode']['tokens_per_s']
+      return json.load(file)
+
+
+def decoding_peer(name: str, python: str) -> float | None:
+  """Tokens a second of a peer on the load of `decoding`."""
+  result = _run_peer(
+    name,
+    [
+      python, _PEER_SCRIPT.value, f'--which={name}', f'--batch={_BATCH.value}',
+      f'--prompt_len={_PROMPT.value}', f'--new_tokens={_NEW.value}',
+      f'--repeats={_REPEATS.value}',
+    ],
+  )  # fmt: skip
+  return result and result['decode']['tokens_per_s']
+
+
+def agent_peer(python: str) -> float | None:
+  """Tokens a second of tunix on the load of `agent`."""
+  sizes = {
+    'layers': _LAYERS, 'width': _WIDTH, 'hidden': _HIDDEN, 'heads': _HEADS,
+    'kv_heads': _KV_HEADS, 'head_dim': _HEAD_DIM, 'vocabulary': _VOCABULARY,
+    'groups': _GROUPS, 'rollouts': _ROLLOUTS, 'turns': _TURNS, 'task': _TASK,
+    'observation': _OBSERVATION, 'action': _ACTION,
+  }  # fmt: skip
+  script = pathlib.Path(__file__).parent / 'peers' / 'tunix_agent.py'
+  result = _run_peer(
+    'tunix',
+    [
+      python, str(script), '--repeats=2',
+      *(f'--{name}={flag.value}' for name, flag in sizes.items()),
+    ],
+  )  # fmt: skip
+  return result and result['tokens_per_s']
 
 
 def make_engine(config, params, **options) -> engine_lib.Engine:
@@ -297,8 +327,12 @@ def play(engine, *, keep: bool) -> tuple[list[list[int]], float]:
   return rows, time.perf_counter() - start
 
 
-def agent(config, params, rates: Need) -> None:
-  """Times episodes with and without a cache that is kept."""
+def agent(config, params, rates: Need) -> float:
+  """Times episodes with and without a cache that is kept.
+
+  Returns:
+    Tokens that count a second, with the cache kept.
+  """
   groups, count = _GROUPS.value, _GROUPS.value * _ROLLOUTS.value
   step = _OBSERVATION.value + _ACTION.value
   drawn = count * _TURNS.value * _ACTION.value
@@ -339,6 +373,7 @@ def agent(config, params, rates: Need) -> None:
       f'{slow / seconds:.1f} times faster with the cache kept; '
       f'{same:.0%} of the episodes are token for token the same'
     )
+  return drawn / seconds
 
 
 def main(argv):
@@ -350,15 +385,21 @@ def main(argv):
     f'{jax.devices()[0].device_kind} ({os.cpu_count()} cores): '
     f'{rates.operations / 1e9:,.0f} GFLOP/s, {rates.bytes / 1e9:,.1f} GB/s'
   )
+  peers = [peer.partition('=') for peer in _PEERS.value]
   if 'decoding' in _LOADS.value:
     ours = decoding(config, params, rates)
-    for entry in _PEER_PYTHON.value:
-      name, _, python = entry.partition('=')
-      theirs = peer(name, python)
+    for name, _, python in peers:
+      theirs = decoding_peer(name, python)
       if theirs:
+        ours = max(ours, decoding(config, params, rates))
         print(f'{name}: {theirs:,.0f} tokens/s; ours {ours / theirs:.2f} times')
   if 'agent' in _LOADS.value:
-    agent(config, params, rates)
+    ours = agent(config, params, rates)
+    for name, _, python in peers:
+      theirs = agent_peer(python) if name == 'tunix' else None
+      if theirs:
+        ours = max(ours, agent(config, params, rates))
+        print(f'{name}: {theirs:,.0f} tokens/s; ours {ours / theirs:.2f} times')
 
 
 if __name__ == '__main__':

@@ -6,6 +6,7 @@ of a batch are cut over "data" and "fsdp" together. A mesh must divide the
 parameters that it cuts; activations that it does not divide are left whole.
 """
 
+import contextlib
 import functools
 import math
 import re
@@ -66,6 +67,22 @@ def make_mesh(data: int = 1, fsdp: int = 1, tensor: int = 1) -> Mesh:
     axis_types=(AxisType.Auto,) * 3,
     devices=jax.devices()[:count],
   )
+
+
+def on(mesh: Mesh | None) -> contextlib.AbstractContextManager:
+  """Sets a mesh for the programs within; None leaves things as they are."""
+  return contextlib.nullcontext() if mesh is None else jax.set_mesh(mesh)
+
+
+def place(params, mesh: Mesh | None, rules: Rules = RULES):
+  """Puts parameters onto a mesh, if there is one, as the rules say.
+
+  Raises:
+    ValueError: the mesh does not divide a parameter; it is named.
+  """
+  if mesh is None:
+    return params
+  return jax.device_put(params, shardings(params, mesh, rules))
 
 
 def spec_of(

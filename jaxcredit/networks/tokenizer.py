@@ -27,16 +27,9 @@ class Tokenizer:
   Args:
     backend: of the `tokenizers` library; must know the stop token.
     stop: text of the token that ends an answer.
-    chat: whether a prompt is a user's message in the ChatML form of Qwen.
   """
 
-  def __init__(
-    self,
-    backend: tokenizers.Tokenizer,
-    stop: str = STOP,
-    *,
-    chat: bool = False,
-  ):
+  def __init__(self, backend: tokenizers.Tokenizer, stop: str = STOP):
     eos_id = backend.token_to_id(stop)
     if eos_id is None:
       raise ValueError(f'the tokenizer has no token {stop!r}')
@@ -45,19 +38,6 @@ class Tokenizer:
     # words, must not become that token.
     self._backend.encode_special_tokens = True
     self.eos_id: int = eos_id
-    self._before: list[int] = []
-    self._after: list[int] = []
-    if chat:
-      opening = backend.token_to_id('<|im_start|>')
-      if opening is None:
-        raise ValueError('a chat needs a tokenizer with <|im_start|>')
-      self._before = [opening, *self.encode('user\n')]
-      self._after = [
-        eos_id,
-        *self.encode('\n'),
-        opening,
-        *self.encode('assistant\n'),
-      ]
 
   @property
   def vocab_size(self) -> int:
@@ -69,7 +49,7 @@ class Tokenizer:
 
   def encode_prompt(self, text: str) -> list[int]:
     """Tokens of what a policy is to answer."""
-    return [*self._before, *self.encode(text), *self._after]
+    return self.encode(text)
 
   def decode(self, tokens: Sequence[int]) -> str:
     """The text of tokens; bytes that are no UTF-8 become U+FFFD."""
@@ -80,20 +60,23 @@ class Tokenizer:
     return token_bytes(self._backend)
 
   def save(self, folder: str | os.PathLike) -> None:
-    """Writes tokenizer.json, which transformers and tokenizers read."""
+    """Writes what transformers and `load` read."""
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     self._backend.save(str(folder / 'tokenizer.json'))
+    stop = self._backend.id_to_token(self.eos_id)
+    kind = {'tokenizer_class': 'PreTrainedTokenizerFast', 'eos_token': stop}
+    (folder / 'tokenizer_config.json').write_text(
+      json.dumps(kind, indent=2) + '\n', encoding='utf-8'
+    )
 
   @classmethod
-  def load(
-    cls, folder: str | os.PathLike, stop: str = STOP, *, chat: bool = False
-  ) -> 'Tokenizer':
+  def load(cls, folder: str | os.PathLike, stop: str = STOP) -> 'Tokenizer':
     """Reads tokenizer.json; raises FileNotFoundError where there is none."""
     path = pathlib.Path(folder) / 'tokenizer.json'
     if not path.exists():
       raise FileNotFoundError(f'no tokenizer.json in {folder}')
-    return cls(tokenizers.Tokenizer.from_file(str(path)), stop, chat=chat)
+    return cls(tokenizers.Tokenizer.from_file(str(path)), stop)
 
 
 def _byte_of_letter() -> dict[str, int]:

@@ -23,11 +23,18 @@ import numpy as np
 from jaxcredit.environments import protocol
 from jaxcredit.networks import config as config_lib
 from jaxcredit.networks import engine as engine_lib
-from jaxcredit.networks import generation, sampler, sampling, stop_strings
+from jaxcredit.networks import (
+  generation,
+  sampler,
+  sampling,
+  sharding,
+  stop_strings,
+)
 from jaxcredit.networks import tokenizer as tokenizer_lib
 from jaxcredit.rollouts import episodes as episodes_lib
 from jaxcredit.rollouts import formats
 from jaxcredit.rollouts import pool as pool_lib
+from jaxcredit.rollouts import turns as turns_lib
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,6 +99,8 @@ class Collector:
       stepped while the others go on.
     strings: texts that end an answer, as the stop token does; they stay part
       of it.
+    mesh: over which the parameters lie (`sharding.make_mesh`); None for one
+      device.
   """
 
   def __init__(
@@ -106,6 +115,7 @@ class Collector:
     slots: int | None = None,
     burst: int = 32,
     strings: Sequence[str] = (),
+    mesh: jax.sharding.Mesh | None = None,
   ):
     if slots is not None and slots < 1:
       raise ValueError(f'slots must be positive, not {slots}')
@@ -118,6 +128,7 @@ class Collector:
     self._slots = min(slots or pool.count, pool.count)
     self._burst = burst
     self._strings = tuple(strings)
+    self._mesh = mesh
     self._stops = None
     if strings:
       self._stops = stop_strings.compile_table(
@@ -161,27 +172,25 @@ class Collector:
       raise ValueError(f'group_size must be positive, not {group_size}')
     if not len(tasks):
       return []
-    play = _Play(
-      self,
-      tasks,
-      group_size,
-      key,
-      engine_lib.Engine(
+    with sharding.on(self._mesh):
+      engine = engine_lib.Engine(
         sampler.decoding_params(params),
         self._config,
         slots=min(self._slots, len(tasks) * group_size),
         row_tokens=self._limits.row_tokens,
         new_tokens=self._limits.new_tokens,
         how=sampling.Sampling(temperature, top_k, top_p, min_p),
-        stop_tokens=(self._tokenizer.eos_id,),
+        stop_tokens=getattr(
+          self._tokenizer, 'stop_ids', (self._tokenizer.eos_id,)
+        ),
         stops=self._stops,
         burst=self._burst,
         chunks=self._limits.chunks,
         capacities=_capacities(self._limits.row_tokens),
-      ),
-      on_episode or (lambda count: None),
-    )
-    return play.play()
+      )
+      on_episode = on_episode or (lambda count: None)
+      play = _Play(self, tasks, group_size, key, engine, on_episode)
+      return play.play()
 
 
 class _Play:
@@ -210,6 +219,7 @@ class _Play:
     # What each episode's environment said last, and the prompt made of it.
     self.answers: dict[int, protocol.TextStep | None] = {}
     self.prompts: dict[int, list[int]] = {}
+    self.turns: dict[int, turns_lib.Turns] = {}
     self.in_engine: set[int] = set()
 
   def play(self) -> list[episodes_lib.Episode]:
@@ -283,7 +293,9 @@ class _Play:
       answer.admissible,
       self.sentences[episode.group],
     )
-    return self.tokenizer.encode_prompt(text)
+    if self.format.rebuilds_prompt or not episode.steps:
+      self.turns[i] = turns_lib.begin(self.tokenizer)
+    return self.turns[i].read(text)
 
   def _submit(self, due: Sequence[int]) -> None:
     """Asks for the next answer of episodes that are due."""
@@ -342,6 +354,7 @@ class _Play:
     if self.format.rebuilds_prompt or not episode.rows:
       episode.rows.append(episodes_lib.TokenRow())
     row = episode.rows[-1]
+    self.turns[i].draw(answer.tokens)
     row.read(self.prompts[i])
     row.draw(answer.tokens, answer.log_probs, len(episode.steps))
     text = generation.text_of(

@@ -13,7 +13,6 @@ A non-finite loss or gradient changes nothing: parameters and optimizer state
 stay as they were and the step is counted as skipped.
 """
 
-import contextlib
 import dataclasses
 import functools
 from collections.abc import Callable, Iterator, Sequence
@@ -237,11 +236,7 @@ class Learner:
 
   def place(self, params: Params) -> Params:
     """Puts parameters onto the mesh, if there is one, as the rules say."""
-    if self._mesh is None:
-      return params
-    return jax.device_put(
-      params, sharding.shardings(params, self._mesh, self._rules)
-    )
+    return sharding.place(params, self._mesh, self._rules)
 
   def _state_shardings(self, state: LearnerState) -> LearnerState:
     """Where each part of the state lies: the optimizer's as the parameters."""
@@ -278,11 +273,6 @@ class Learner:
       lambda x: jax.make_array_from_callback(x.shape, across, x.__getitem__),
       rows,
     )
-
-  def _on_mesh(self):
-    if self._mesh is None:
-      return contextlib.nullcontext()
-    return jax.set_mesh(self._mesh)
 
   def _as_params(self, tree):
     """Constrains a tree of the parameters' form to lie as they do."""
@@ -404,7 +394,7 @@ class Learner:
       sums: dict[str, Any] = {}
       share = 0.0
       read, computed = 0, 0
-      with self._on_mesh():
+      with sharding.on(self._mesh):
         gradients = self._zeros(state.params)
         for micro, held in self._micro_batches(part):
           weight = np.float32(self._denominator(held) / total)
@@ -426,7 +416,7 @@ class Learner:
         k: v if k in ('loss', 'policy_loss') else v / share
         for k, v in sums.items()
       }
-      with self._on_mesh():
+      with sharding.on(self._mesh):
         state, norm = self._apply(state, gradients, sums['loss'])
       taken += 1
       host = jax.device_get({**sums, 'gradient_norm': norm})

@@ -8,10 +8,14 @@ import sys
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent.parent
 
 
-def environment() -> dict[str, str]:
+def environment(devices: int = 1) -> dict[str, str]:
   """The variables of a user's shell: one device, not the tests' eight."""
-  variables = {k: v for k, v in os.environ.items() if k != 'XLA_FLAGS'}
-  return {**variables, 'JAX_PLATFORMS': 'cpu', 'PYTHONUNBUFFERED': '1'}
+  return {
+    **os.environ,
+    'XLA_FLAGS': f'--xla_force_host_platform_device_count={devices}',
+    'JAX_PLATFORMS': 'cpu',
+    'PYTHONUNBUFFERED': '1',
+  }
 
 
 def start(*arguments: str, log: pathlib.Path) -> subprocess.Popen:
@@ -28,13 +32,13 @@ def start(*arguments: str, log: pathlib.Path) -> subprocess.Popen:
 
 
 def run(
-  *arguments: str, module: str = 'experiments.gigpo'
+  *arguments: str, module: str = 'experiments.gigpo', devices: int = 1
 ) -> subprocess.CompletedProcess:
   """Runs a script to its end."""
   return subprocess.run(
     [sys.executable, '-m', module, *arguments],
     cwd=REPOSITORY,
-    env=environment(),
+    env=environment(devices),
     capture_output=True,
     text=True,
     timeout=300,

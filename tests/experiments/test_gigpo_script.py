@@ -99,6 +99,8 @@ def another(flag: flags.Flag) -> str | list[str]:
     return str(2 * flag.value or 1)
   if kind == 'float':
     return str((flag.value or 1.0) / 2)
+  if kind == 'comma separated list of strings':
+    return 'q,v'
   assert kind == 'string', f'{flag.name}: how to change a {kind}?'
   return '/another'
 

@@ -166,7 +166,9 @@ def test_rows_hold_what_the_policy_will_read_and_draw(traces, text_format):
       answer = text_format.answer(step.action)
       # A slip is a part of what follows, but has no row of its own.
       if not (step.slip and by_step):
-        tokens = tokenizer.encode_prompt(prompt)
+        opens = by_step or not number
+        encode = tokenizer.encode_prompt if opens else tokenizer.encode
+        tokens = encode(prompt)
         assert next(segments) == (-1, tokens)
         tokens = [*tokenizer.encode(answer), STOP]
         name = types.NOT_LEARNED if step.slip else number

@@ -1,5 +1,6 @@
 """A random Qwen2 of a few thousand parameters, in Hugging Face form."""
 
+import json
 import pathlib
 
 import jax
@@ -9,6 +10,13 @@ from jaxcredit.environments import household
 from jaxcredit.networks import config as config_lib
 from jaxcredit.networks import decoder, weights
 from jaxcredit.rollouts import formats
+
+# ChatML, as Qwen's models have it.
+TEMPLATE = (
+  '{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>'
+  '\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n'
+  '{% endif %}'
+)
 
 
 def _tokenizer() -> tokenizers.Tokenizer:
@@ -56,4 +64,13 @@ def write(folder: pathlib.Path) -> pathlib.Path:
   params = decoder.init(jax.random.key(0), config)
   weights.save_pretrained(folder, params, config)
   backend.save(str(folder / 'tokenizer.json'))
+  (folder / 'tokenizer_config.json').write_text(
+    json.dumps(
+      {
+        'tokenizer_class': 'PreTrainedTokenizerFast',
+        'eos_token': '<|im_end|>',
+        'chat_template': TEMPLATE,
+      }
+    )
+  )
   return folder

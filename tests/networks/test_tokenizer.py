@@ -62,32 +62,3 @@ def test_save_and_load(tmp_path):
     tokenizer_lib.Tokenizer.load(tmp_path, '<|im_end|>')
   with pytest.raises(ValueError, match='vocab_size must be at least 257'):
     tokenizer_lib.train_tokenizer(TEXTS, 100)
-
-
-def test_chat_prompts(tmp_path):
-  # A tokenizer in the manner of Qwen's: bytes, and special tokens beside them.
-  backend = tokenizers.Tokenizer(tokenizers.models.BPE())
-  backend.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(
-    add_prefix_space=False
-  )
-  backend.decoder = tokenizers.decoders.ByteLevel()
-  backend.train_from_iterator(
-    ['user\n', 'assistant\n'],
-    tokenizers.trainers.BpeTrainer(
-      special_tokens=['<|im_start|>', '<|im_end|>'],
-      initial_alphabet=tokenizers.pre_tokenizers.ByteLevel.alphabet(),
-      show_progress=False,
-    ),
-  )
-  backend.save(str(tmp_path / 'tokenizer.json'))
-  chat = tokenizer_lib.Tokenizer.load(tmp_path, '<|im_end|>', chat=True)
-  prompt = chat.encode_prompt('hi <|im_end|>')
-  assert chat.decode(prompt) == (
-    '<|im_start|>user\nhi <|im_end|><|im_end|>\n<|im_start|>assistant\n'
-  )
-  # What a game says cannot end the message: only ours is the special token.
-  assert prompt.count(chat.eos_id) == 1
-  plain = tokenizer_lib.Tokenizer.load(tmp_path, '<|im_end|>')
-  assert plain.decode(plain.encode_prompt('hi')) == 'hi'
-  with pytest.raises(ValueError, match='needs a tokenizer with <|im_start|>'):
-    tokenizer_lib.Tokenizer(TOKENIZER._backend, chat=True)

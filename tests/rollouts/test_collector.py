@@ -47,6 +47,9 @@ class ToyTokenizer:
   eos_id = 0
 
   def encode_prompt(self, text):
+    return self.encode(text)
+
+  def encode(self, text):
     return [1 + ord(character) % (len(PIECES) - 1) for character in text]
 
   def decode(self, tokens):

@@ -1,0 +1,60 @@
+"""Turns as tokens: what was drawn stays as it was drawn."""
+
+import pytest
+
+from jaxcredit.networks import pretrained_tokenizer
+from jaxcredit.networks import tokenizer as tokenizer_lib
+from jaxcredit.rollouts import turns as turns_lib
+from tests.experiments import tiny_qwen
+
+
+@pytest.fixture(scope='module')
+def chat(tmp_path_factory):
+  folder = tiny_qwen.write(tmp_path_factory.mktemp('model'))
+  return pretrained_tokenizer.load(folder)
+
+
+def test_texts_follow_each_other_without_a_template():
+  tokenizer = tokenizer_lib.train_tokenizer(['look at mug 1'], 300)
+  turns = turns_lib.begin(tokenizer)
+  tokens = turns.read('a mug 1>')
+  turns.draw(tokenizer.encode(' look'))
+  tokens += tokenizer.encode(' look') + turns.read('b>')
+  assert tokenizer.decode(tokens) == 'a mug 1> lookb>'
+
+
+@pytest.mark.parametrize('stops', [True, False])
+def test_a_chat_is_that_of_the_template(chat, stops):
+  turns = turns_lib.begin(chat)
+  tokens = turns.read('you see <|im_end|>')
+  drawn = chat.encode('go north') + [chat.eos_id] * stops
+  turns.draw(drawn)
+  tokens += drawn + turns.read('a wall')
+  assert chat.decode(tokens) == (
+    '<|im_start|>user\nyou see <|im_end|><|im_end|>\n<|im_start|>assistant\n'
+    'go north<|im_end|>\n'
+    '<|im_start|>user\na wall<|im_end|>\n<|im_start|>assistant\n'
+  )
+  # What a game says cannot end a message: three are ended by their own token.
+  assert tokens.count(chat.eos_id) == 3
+
+
+def test_tokens_drawn_are_not_tokenised_again(chat):
+  # One letter at a time, which no tokenizer would do.
+  drawn = [token for c in 'you see you see' for token in chat.encode(c)]
+  assert chat.encode('you see you see') != drawn
+  turns = turns_lib.begin(chat)
+  tokens = turns.read('hi')
+  turns.draw(drawn)
+  begin = len(tokens)
+  tokens += drawn + turns.read('go on')
+  assert tokens[begin : begin + len(drawn)] == drawn
+  expected = chat.encode_chat(
+    [
+      {'role': 'user', 'content': 'hi'},
+      {'role': 'assistant', 'content': 'you see you see'},
+      {'role': 'user', 'content': 'go on'},
+    ]
+  )
+  assert chat.decode(tokens) == chat.decode(expected)
+  assert tokens != expected
