@@ -292,7 +292,7 @@ class HouseholdTraining:
       self._prepare_policy(
         tokenizer,
         config_lib.DecoderConfig(
-          vocab_size=tokenizer.vocab_size,
+          vocab_size=settings.policy.vocabulary(tokenizer.vocab_size),
           **settings.model,
           **settings.policy.computing(False),
         ),

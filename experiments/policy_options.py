@@ -43,6 +43,10 @@ class PolicyOptions:
     """Raises ValueError for a mesh or adapters that cannot be."""
     _ = self.mesh, self.lora
 
+  def vocabulary(self, tokens: int) -> int:
+    """Tokens of a new policy: those of its tokenizer, up to what is cut."""
+    return -(-tokens // self.mesh_tensor) * self.mesh_tensor
+
   def computing(self, pretrained: bool) -> dict[str, Any]:
     """The fields of `DecoderConfig` that these options set."""
     dtype, remat = self.compute_dtype, self.remat

@@ -77,7 +77,8 @@ def load(folder: pathlib.Path, stage: str = 'train') -> SavedPolicy:
   else:
     tokenizer = tokenizer_lib.Tokenizer.load(folder / 'tokenizer')
     config = config_lib.DecoderConfig(
-      vocab_size=tokenizer.vocab_size,
+      # A mesh may have asked for a few more than the tokenizer has.
+      vocab_size=params['embedder']['embedding'].shape[0],
       **{name: flags[name] for name in SIZES},
       **options.computing(False),
     )

@@ -41,12 +41,17 @@ SAYS_NOTHING = {'common', 'helper', 'helpers', 'misc', 'util', 'utils'}
 
 
 def source_files() -> dict[str, pathlib.Path]:
-  """Files of jaxcredit and experiments by the name of the module."""
+  """Files of jaxcredit and experiments by the name of the module.
+
+  Those that time other libraries run in environments of their own, and are
+  programs of those.
+  """
   files = {}
   for package in ('jaxcredit', 'experiments'):
     for path in (distribution.REPOSITORY / package).rglob('*.py'):
       parts = path.relative_to(distribution.REPOSITORY).with_suffix('').parts
-      files['.'.join(p for p in parts if p != '__init__')] = path
+      if 'peers' not in parts:
+        files['.'.join(p for p in parts if p != '__init__')] = path
   return files
 
 
@@ -158,6 +163,17 @@ def test_algorithms_need_jax_and_numpy_alone():
   for module, tree in TREES.items():
     if layer(module)[0] <= LAYERS.index(('jaxcredit',)):
       assert outside_imports(tree) <= {'jax', 'numpy'}, module
+
+
+def test_programs_of_other_environments_import_nothing_of_ours():
+  folder = distribution.REPOSITORY / 'experiments' / 'benchmarks' / 'peers'
+  programs = [p for p in folder.glob('*.py') if p.name != '__init__.py']
+  assert programs
+  for path in programs:
+    tree = ast.parse(path.read_text(encoding='utf-8'))
+    names = {name.split('.')[0] for name in outside_imports(tree)}
+    assert not imports(tree) & FILES.keys()
+    assert not names & {'jaxcredit', 'experiments'}
 
 
 def test_flax_is_imported_in_networks_only():

@@ -5,14 +5,14 @@ import json
 import numpy as np
 import pytest
 
-from experiments import saved_policy
+from experiments import policy_options, saved_policy
 from jaxcredit.networks import weights
 from jaxcredit.training import checkpoints
 from tests.experiments import script
 
 TINY = (
   '--layers=1', '--width=32', '--heads=2', '--kv_heads=2', '--head_dim=16',
-  '--hidden=48', '--vocabulary=700', '--warm_start_games=24',
+  '--hidden=48', '--vocabulary=400', '--warm_start_games=24',
   '--warm_start_steps=2', '--warm_start_batch=4', '--groups=2',
   '--group_size=2', '--max_steps=8', '--row_tokens=256', '--max_new_tokens=6',
   '--chunk=256', '--generated_games=4', '--evaluation_count=2',
@@ -51,6 +51,7 @@ def test_a_mesh_gives_the_numbers_of_one_device(runs, plain):
   mesh = runs(
     'mesh', '--mesh_data=2', '--mesh_fsdp=2', '--mesh_tensor=2', devices=8
   )
+  assert saved_policy.load(plain).config.vocab_size == 400
   one, many = training(plain), training(mesh)
   assert one['gradient_norm'] > 0
   for name in ('loss', 'gradient_norm', 'entropy', 'steps', 'tokens'):
@@ -96,6 +97,12 @@ def test_adapters_are_learned_and_merged(runs, plain, tmp_path):
     '--compute_dtype=float32',
   )  # fmt: skip
   assert runs('pretrained', *more)
+
+
+def test_a_new_policy_has_a_vocabulary_that_the_mesh_divides():
+  options = policy_options.PolicyOptions(mesh_tensor=4)
+  assert [options.vocabulary(n) for n in (400, 401, 403)] == [400, 404, 404]
+  assert policy_options.PolicyOptions().vocabulary(407) == 407
 
 
 @pytest.mark.parametrize(
