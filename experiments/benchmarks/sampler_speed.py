@@ -97,14 +97,19 @@ class Need:
     return max(self.operations / machine.operations, self.bytes / machine.bytes)
 
 
-def machine() -> Need:
-  """Operations and bytes a second that plain JAX reaches here."""
+def machine(weights: int) -> Need:
+  """Operations and bytes a second that plain JAX reaches here.
+
+  Args:
+    weights: bytes of the weights: small ones stay in a CPU's cache, so that
+      bytes are timed with an array of this size.
+  """
   square = jnp.ones((2048, 2048), jnp.dtype(_DTYPE.value))
-  large = jnp.ones((2**26,), jnp.float32)
+  large = jnp.ones((weights // 4,), jnp.float32)
   multiply, add = jax.jit(jnp.matmul), jax.jit(lambda x: x + 1)
   return Need(
     2 * 2048**3 / best_seconds(lambda: multiply(square, square), 5),
-    2 * large.nbytes / best_seconds(lambda: add(large), 5),
+    2 * large.nbytes / best_seconds(lambda: add(large), 20),
   )
 
 
@@ -379,7 +384,7 @@ def agent(config, params, rates: Need) -> float:
 def main(argv):
   del argv
   config, params = build()
-  rates = machine()
+  rates = machine(sum(x.nbytes for x in jax.tree.leaves(params)))
   print(
     f'{decoder.count_parameters(params):,} parameters on '
     f'{jax.devices()[0].device_kind} ({os.cpu_count()} cores): '
