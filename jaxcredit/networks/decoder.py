@@ -189,8 +189,7 @@ def hidden_states(
     layer = jax.checkpoint(layer)
   elif sharding.gathers():
     # All is kept for the backward pass but what it can gather again.
-    keep = jax.checkpoint_policies.save_anything_except_these_names
-    layer = jax.checkpoint(layer, policy=keep(sharding.GATHERED))
+    layer = jax.checkpoint(layer, policy=sharding.keep_all_but_gathered)
   x = embed(params, config, tokens)
   x, _ = jax.lax.scan(layer, x, (params['layers'], slides))
   return final_norm(params, config, x)

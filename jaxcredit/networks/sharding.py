@@ -7,7 +7,6 @@ parameters that it cuts; activations that it does not divide are left whole.
 """
 
 import contextlib
-import functools
 import math
 import re
 from collections.abc import Sequence
@@ -164,25 +163,14 @@ def _name(path) -> str:
   return '/'.join(str(key.key) for key in path)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2))
 def _collect(x, cut, whole):
-  del cut
+  """Lays x out whole; its cotangent whole as well, and then cut.
+
+  Whole first: the devices' parts of the sum are made of their own rows, and the
+  compiler is not tempted to cut the activations as the parameter is.
+  """
+  x = jax.lax.with_sharding_constraint(x, cut)
   return jax.lax.with_sharding_constraint(x, whole)
-
-
-def _collect_forward(x, cut, whole):
-  return _collect(x, cut, whole), None
-
-
-def _collect_backward(cut, whole, kept, cotangent):
-  del kept
-  # Whole first: the devices' parts of the sum are made of their own rows, and
-  # the compiler is not tempted to cut the activations as the parameter is.
-  cotangent = jax.lax.with_sharding_constraint(cotangent, whole)
-  return (jax.lax.with_sharding_constraint(cotangent, cut),)
-
-
-_collect.defvjp(_collect_forward, _collect_backward)
 
 
 def gathers() -> bool:
@@ -219,6 +207,18 @@ def gather(params, dtype, prefix: str = ''):
     return checkpoint_name(_collect(leaf.astype(dtype), cut, whole), GATHERED)
 
   return jax.tree_util.tree_map_with_path(one, params)
+
+
+def keep_all_but_gathered(primitive, *unused, **options) -> bool:
+  """A policy of `jax.checkpoint`: whether a result is kept.
+
+  What a constraint gives out is not kept either, since that is what `gather`
+  names: the backward pass makes it anew from what went in.
+  """
+  del unused
+  if primitive.name == 'name':
+    return options['name'] != GATHERED
+  return primitive.name != 'sharding_constraint'
 
 
 def _axes(dimension: str | None) -> tuple[str, ...]:
