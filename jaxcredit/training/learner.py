@@ -163,13 +163,22 @@ def cut_micro_batches(
     )
 
 
+def _figure(metric, share: float):
+  """A metric's figure, from what its micro-batches add up to."""
+  if isinstance(metric, tuple):
+    total, count = metric
+    return total / jnp.maximum(count, 1)
+  return metric / share
+
+
 class Learner:
   """Applies a loss to batches of rows.
 
   Args:
     loss: `(params, reference, micro_batch, extra, weight) -> loss, metrics`;
-      metrics are already weighted, so that their sum over micro-batches is the
-      figure of the mini-batch.
+      a metric is a number already weighted, whose sum over micro-batches is the
+      figure of the mini-batch; or a pair, a sum over tokens and their number,
+      whose quotient over all of them is.
     denominator: `rows -> float`, what a loss is divided by; a micro-batch's
       weight is its share of the mini-batch's.
     optimizer: the gradient transformation.
@@ -391,7 +400,7 @@ class Learner:
         part = jax.tree.map(lambda x, w=wanted: x[w], part)
       if not total or not part.length.size:
         continue
-      sums: dict[str, Any] = {}
+      sums: dict[str, Any] | None = None
       share = 0.0
       read, computed = 0, 0
       with sharding.on(self._mesh):
@@ -406,20 +415,22 @@ class Learner:
             extra,
             weight,
           )
-          sums = {k: sums.get(k, 0.0) + v for k, v in metrics.items()}
+          sums = (
+            metrics if sums is None else jax.tree.map(jnp.add, sums, metrics)
+          )
           share += float(weight)
           read += int(held.length.sum())
           computed += micro.tokens.size
       # Rows that were left out have no loss; of the other figures they would
       # only dilute the mean.
-      sums = {
-        k: v if k in ('loss', 'policy_loss') else v / share
+      figures = {
+        k: _figure(v, 1.0 if k in ('loss', 'policy_loss') else share)
         for k, v in sums.items()
       }
       with sharding.on(self._mesh):
-        state, norm = self._apply(state, gradients, sums['loss'])
+        state, norm = self._apply(state, gradients, figures['loss'])
       taken += 1
-      host = jax.device_get({**sums, 'gradient_norm': norm})
+      host = jax.device_get({**figures, 'gradient_norm': norm})
       host['padding_share'] = 1 - read / computed
       totals = {k: totals.get(k, 0.0) + float(v) for k, v in host.items()}
       if int(state.skipped_in_a_row) >= self._skip_limit:

@@ -115,11 +115,12 @@ def make_loss(config: config_lib.DecoderConfig, options: LossOptions):
       step_of_token=rows.step_of_token,
       normaliser=options.normaliser,
     )
-    metrics = {
-      'policy_loss': result.loss,
-      'clip_share': result.clip_share,
-      'approximate_kl': result.approximate_kl,
-      'entropy': mean_entropy,
+    metrics = {'policy_loss': result.loss, 'entropy': mean_entropy}
+    # Means of tokens, whatever the loss is a mean of.
+    count = mask.sum()
+    of_tokens = {
+      'clip_share': (count * result.clip_share, count),
+      'approximate_kl': (count * result.approximate_kl, count),
     }
     if options.kl_coefficient:
       reference_log_probs, _ = packed_rows.log_probs(
@@ -141,6 +142,7 @@ def make_loss(config: config_lib.DecoderConfig, options: LossOptions):
       total = total + options.kl_coefficient * kl
     if options.entropy_coefficient:
       total = total - options.entropy_coefficient * mean_entropy
-    return weight * total, jax.tree.map(lambda x: weight * x, metrics)
+    metrics = {name: weight * x for name, x in metrics.items()}
+    return weight * total, {**metrics, **of_tokens}
 
   return loss

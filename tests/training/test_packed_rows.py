@@ -106,20 +106,14 @@ def updates(loss, denominator, rows, advantages, params, reference=None):
   return results
 
 
-# Token means of a micro-batch, weighted by its share of the loss: where that is
-# not one of tokens, these two depend on how the mini-batch is cut.
-OF_THE_CUT = ('approximate_kl', 'clip_share')
-
-
-def check_same(results, aggregation='token-mean'):
+def check_same(results):
   (alone, figures), (together, again) = results
   test_learner.check_close(together.params, alone.params, atol=2e-5)
   assert again['padding_share'] < figures['padding_share'] - 0.1
   for name in figures:
     if name == 'padding_share':
       continue
-    if aggregation == 'token-mean' or name not in OF_THE_CUT:
-      assert again[name] == pytest.approx(figures[name], rel=1e-4, abs=1e-5)
+    assert again[name] == pytest.approx(figures[name], rel=1e-4, abs=1e-5)
   assert figures['gradient_norm'] > 1e-2
 
 
@@ -152,7 +146,6 @@ def test_packed_equals_unpacked(aggregation, ratio):
       params,
       reference,
     ),
-    aggregation,
   )
 
 

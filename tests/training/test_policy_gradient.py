@@ -122,7 +122,11 @@ def test_a_weight_scales_loss_and_metrics(bigram):
   part, parts = loss(bigram_params(), None, rows, advantages, 0.25)
   assert float(part) == pytest.approx(0.25 * float(whole), rel=1e-5)
   for name, value in metrics.items():
-    assert float(parts[name]) == pytest.approx(0.25 * float(value), rel=1e-5)
+    # Sums over tokens are divided by the number of tokens, not by weights.
+    of_tokens = isinstance(value, tuple)
+    assert of_tokens == (name in {'clip_share', 'approximate_kl'})
+    expected = value if of_tokens else 0.25 * value
+    np.testing.assert_allclose(parts[name], expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize('estimator', losses.KL_ESTIMATORS)
@@ -214,5 +218,7 @@ def test_the_first_update_has_the_ratio_one():
   advantages = np.ones((len(episodes), 8), np.float32)
   value, metrics = jax.jit(loss)(params, None, rows, advantages, 1.0)
   assert float(value) == pytest.approx(-1, abs=1e-4)
-  assert float(metrics['approximate_kl']) == pytest.approx(0, abs=1e-4)
-  assert float(metrics['clip_share']) == 0
+  divergence, tokens = metrics['approximate_kl']
+  assert float(divergence / tokens) == pytest.approx(0, abs=1e-4)
+  assert tokens == mask.sum()
+  assert float(metrics['clip_share'][0]) == 0
