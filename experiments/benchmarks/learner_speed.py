@@ -23,6 +23,7 @@ import time
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from absl import app, flags
 
 from jaxcredit import types
@@ -167,6 +168,41 @@ def our_seconds(config) -> float:
   return median_seconds(step, _REPEATS.value)
 
 
+def parts_of_a_step(config) -> dict[str, float]:
+  """Seconds of the parts of a step, each compiled and timed alone."""
+  rows, extra = make_batch(config)
+  rows, extra = jax.device_put((rows, extra))
+  params = jax.device_put(decoder.init(jax.random.key(0), config))
+  loss = make_loss(config)
+  optimizer = learner_lib.make_optimizer(learning_rate=1e-5)
+  state = optimizer.init(params)
+
+  def of_params(params):
+    return loss(params, None, rows, extra, 1.0)[0]
+
+  def hidden(params):
+    return decoder.hidden_states(params, config, rows.tokens).sum()
+
+  @jax.jit
+  def apply(gradients, state, params):
+    updates, state = optimizer.update(gradients, state, params)
+    return optax.apply_updates(params, updates), state
+
+  forward, trunk = jax.jit(of_params), jax.jit(hidden)
+  trunk_gradient = jax.jit(jax.grad(hidden))
+  gradient = jax.jit(jax.grad(of_params))
+  calls = {
+    'blocks, forward': lambda: trunk(params),
+    'blocks, forward and backward': lambda: trunk_gradient(params),
+    'loss, forward': lambda: forward(params),
+    'loss, forward and backward': lambda: gradient(params),
+    'optimizer': lambda: apply(params, state, params),
+  }
+  return {
+    name: median_seconds(call, _REPEATS.value) for name, call in calls.items()
+  }
+
+
 def peer_seconds(name: str, python: str) -> float:
   """Median seconds of a peer's step, timed by the peer script."""
   with tempfile.TemporaryDirectory() as folder:
@@ -212,6 +248,9 @@ def main(argv):
       f"{flops / seconds / speed:6.1%} of the floor's speed "
       f'{times["jaxcredit"] / seconds:6.2f} ours / its'
     )
+  print('our parts, each alone:')
+  for name, seconds in parts_of_a_step(config).items():
+    print(f'  {name:30} {seconds:8.4f} s')
 
 
 if __name__ == '__main__':

@@ -3,9 +3,15 @@
 import argparse
 import sys
 
-from rich import console
+try:
+  from rich import console
 
-from jaxcredit.reports import curves, page, run_data, success_table
+  from jaxcredit.reports import curves, page, run_data, success_table
+except ModuleNotFoundError as error:
+  sys.exit(
+    f'error: reports need {error.name}, which the light install leaves out: '
+    "pip install 'jaxcredit[train]'"
+  )
 
 
 def main(argv=None) -> int:
