@@ -40,6 +40,12 @@ _REPEATS = flags.DEFINE_integer('repeats', 7, 'Timed steps; the median.', 1)
 _DTYPE = flags.DEFINE_enum(
   'compute_dtype', 'float32', ['float32', 'bfloat16'], 'Of activations.'
 )
+_SHAPE = flags.DEFINE_enum(
+  'shape',
+  'small',
+  ['small', 'qwen2.5-0.5b', 'qwen2.5-1.5b'],
+  'Sizes of the policy; peers are timed on the small one alone.',
+)
 _ATTENTION = flags.DEFINE_enum(
   'attention', 'auto', config_lib.ATTENTIONS, 'How rows attend.'
 )
@@ -52,7 +58,15 @@ _PEERS = flags.DEFINE_multi_string(
 
 
 def make_config() -> config_lib.DecoderConfig:
-  """The small Qwen3 that all are timed on."""
+  """The small Qwen3 that all are timed on, or a model for accelerators."""
+  sizes = {
+    'qwen2.5-0.5b': config_lib.DecoderConfig.qwen2_5_0_5b,
+    'qwen2.5-1.5b': config_lib.DecoderConfig.qwen2_5_1_5b,
+  }
+  if _SHAPE.value in sizes:
+    return sizes[_SHAPE.value](
+      compute_dtype=_DTYPE.value, attention=_ATTENTION.value
+    )
   return config_lib.DecoderConfig(
     vocab_size=512,
     width=256,
@@ -222,6 +236,8 @@ def main(argv):
   peers = [peer.partition('=') for peer in _PEERS.value]
   if peers and not _PEER_SCRIPT.value:
     raise app.UsageError('--peer_python needs --peer_script')
+  if peers and _SHAPE.value != 'small':
+    raise app.UsageError('peers are timed with --shape=small alone')
   for name, _, python in peers:
     if not name or not python:
       raise app.UsageError('--peer_python is NAME=PYTHON')

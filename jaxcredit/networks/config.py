@@ -152,6 +152,17 @@ class DecoderConfig:
     return cls(vocab_size=vocab_size, **{**sizes, **changes})
 
   @classmethod
+  def qwen2_5_0_5b(cls, **changes) -> 'DecoderConfig':
+    """Qwen2.5-0.5B, as its config.json gives it."""
+    sizes = {
+        'vocab_size': 151_936, 'width': 896, 'layers': 24, 'heads': 14,
+        'kv_heads': 2, 'head_dim': 64, 'hidden': 4864,
+        'rope_base': 1_000_000.0, 'qkv_bias': True,
+        'compute_dtype': 'bfloat16', 'remat': True,
+    }  # fmt: skip
+    return cls(**{**sizes, **changes})
+
+  @classmethod
   def qwen2_5_1_5b(cls, **changes) -> 'DecoderConfig':
     """Qwen2.5-1.5B, as its config.json gives it."""
     sizes = {
