@@ -127,3 +127,25 @@ def relative_to_group(values, mask, *, scale, ddof, eps):
   return standardise(
     difference, mask, count, mean, deviation, reference, scale, eps
   )
+
+
+def whiten(values, mask, ddof, eps):
+  """(value - mean) / sqrt(variance + eps) over all unmasked entries.
+
+  All axes together. Where all values are equal up to rounding, exactly 0.
+  """
+  flat, flat_mask = values.reshape(-1), mask.reshape(-1)
+  count = flat_mask.sum(keepdims=True)
+  reference = first_valid(flat, flat_mask)
+  difference = from_reference(flat, flat_mask, reference)
+  mean, deviation = mean_and_deviation(
+    difference, flat_mask, count, ddof, sum_last
+  )
+  # The released form adds eps to the variance, not to the deviation. Where both
+  # are 0 nothing differs, and what is divided is 0.
+  variance = deviation * deviation + eps
+  root = jnp.sqrt(jnp.where(variance > 0, variance, 1))
+  white = standardise(
+    difference, flat_mask, count, mean, deviation, reference, 'none', 0.0
+  )
+  return (white / root).reshape(values.shape)

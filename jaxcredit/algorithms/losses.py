@@ -247,6 +247,92 @@ def policy_loss(
   )
 
 
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class ValueLoss:
+  """A critic's loss and what there is to watch in it.
+
+  Attributes:
+    loss: float [].
+    clip_share: float [], share of tokens whose clipped error is the larger.
+    error: float [], mean absolute error of the values over tokens.
+  """
+
+  loss: jax.Array
+  clip_share: jax.Array
+  error: jax.Array
+
+
+@functools.partial(jax.jit, static_argnames=('clip', 'aggregation'))
+def value_loss(
+  values: jax.Array,
+  old_values: jax.Array,
+  returns: jax.Array,
+  mask: jax.Array | None = None,
+  *,
+  clip: float | None = 0.2,
+  aggregation: str = 'token-mean',
+  step_of_token: jax.Array | None = None,
+  normaliser: float | None = None,
+) -> ValueLoss:
+  """The clipped loss of a critic, as PPO's implementations have it.
+
+  1/2 max((V - R)^2, (clip(V, V_old - clip, V_old + clip) - R)^2)
+
+  Args:
+    values: float [..., L], of the critic that learns.
+    old_values: float [..., L], of the critic before the update; no gradient
+      passes through them.
+    returns: float [..., L], targets; no gradient passes through them.
+    mask: bool [..., L]; None for all.
+    clip: how far a value may move from the old one; None for any distance.
+    aggregation: one of AGGREGATIONS.
+    step_of_token: int32 [..., L], needed by 'step-mean'.
+    normaliser: see `aggregate`.
+
+  Returns:
+    ValueLoss.
+
+  Raises:
+    ValueError: wrong shapes or options.
+  """
+  arguments.one_of('aggregation', aggregation, AGGREGATIONS)
+  if clip is not None:
+    arguments.number('clip', clip, 0)
+  arguments.axes('values', values, 1, '[..., L]')
+  values = arguments.floating('values', values)
+  dtype = values.dtype
+  values = arguments.wide(values)
+  mask = arguments.boolean_mask('mask', mask, values.shape, 'values')
+  for name, array in (('old_values', old_values), ('returns', returns)):
+    arguments.same_shape(name, array, values.shape, 'values')
+  values = jnp.where(mask, values, 0)
+  old, target = (
+    jnp.where(mask, jax.lax.stop_gradient(jnp.asarray(x)), 0).astype(
+      values.dtype
+    )
+    for x in (old_values, returns)
+  )
+  free = (values - target) ** 2
+  loss, clipped = free, mask & False
+  if clip is not None:
+    bound = (jnp.clip(values, old - clip, old + clip) - target) ** 2
+    loss = jnp.maximum(free, bound)
+    clipped = mask & (bound > free)
+  total = 0.5 * aggregate(
+    loss,
+    mask,
+    aggregation,
+    step_of_token=step_of_token,
+    normaliser=normaliser,
+  )
+  return ValueLoss(
+    loss=total.astype(dtype),
+    clip_share=_mean(clipped.astype(loss.dtype), mask).astype(dtype),
+    error=_mean(jnp.abs(values - target), mask).astype(dtype),
+  )
+
+
 @functools.partial(jax.jit, static_argnames=('estimator', 'clamp'))
 def kl(
   log_probs: jax.Array,

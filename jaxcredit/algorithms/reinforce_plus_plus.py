@@ -17,25 +17,6 @@ from jaxcredit.algorithms import arguments, explicit_axes, group_statistics
 from jaxcredit.algorithms import returns as returns_lib
 
 
-def _whiten(values, mask, ddof, eps):
-  """(value - mean) / sqrt(variance + eps) over all unmasked entries."""
-  flat, flat_mask = values.reshape(-1), mask.reshape(-1)
-  count = flat_mask.sum(keepdims=True)
-  reference = group_statistics.first_valid(flat, flat_mask)
-  difference = group_statistics.from_reference(flat, flat_mask, reference)
-  mean, deviation = group_statistics.mean_and_deviation(
-    difference, flat_mask, count, ddof, group_statistics.sum_last
-  )
-  # The released form adds eps to the variance, not to the deviation. Where both
-  # are 0 nothing differs, and what is divided is 0.
-  variance = deviation * deviation + eps
-  root = jnp.sqrt(jnp.where(variance > 0, variance, 1))
-  white = group_statistics.standardise(
-    difference, flat_mask, count, mean, deviation, reference, 'none', 0.0
-  )
-  return (white / root).reshape(values.shape)
-
-
 @explicit_axes.under_any_mesh
 @functools.partial(jax.jit, static_argnames=('ddof', 'eps'))
 def advantages(
@@ -70,7 +51,7 @@ def advantages(
   totals = returns_lib.discounted_returns(
     arguments.wide(rewards), mask, discount=discount
   )
-  return _whiten(totals, mask, ddof, eps).astype(rewards.dtype)
+  return group_statistics.whiten(totals, mask, ddof, eps).astype(rewards.dtype)
 
 
 @explicit_axes.under_any_mesh
@@ -115,4 +96,4 @@ def baseline_advantages(
     alone = taken & (taken.sum(axis=-1, keepdims=True) == 1)
     centred = jnp.where(alone, scores, centred)
   spread = jnp.where(mask, centred[..., None], 0)
-  return _whiten(spread, mask, ddof, eps).astype(rewards.dtype)
+  return group_statistics.whiten(spread, mask, ddof, eps).astype(rewards.dtype)

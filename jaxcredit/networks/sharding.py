@@ -27,6 +27,8 @@ RULES = (
   (r'layers/(q|k|v)/bias$', ('tensor',)),
   (r'layers/o/bias$', (None,)),
   (r'norm/scale$', (None,)),
+  (r'value/kernel$', (None,)),
+  (r'value/bias$', ()),
   (r'layers/(q|k|v|gate|up)/lora_a$', ('fsdp', None)),
   (r'layers/(q|k|v|gate|up)/lora_b$', (None, 'tensor')),
   (r'layers/(o|down)/lora_a$', ('tensor', None)),

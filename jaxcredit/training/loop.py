@@ -17,10 +17,42 @@ from jaxcredit import types
 from jaxcredit.algorithms import dapo
 from jaxcredit.rollouts import collector as collector_lib
 from jaxcredit.rollouts import episodes as episodes_lib
+from jaxcredit.training import critic as critic_lib
 from jaxcredit.training import learner as learner_lib
 
 # Trajectories of numpy arrays [P, G, S] -> advantages [P, G, S].
 Credit = Callable[[types.Trajectories], jax.Array]
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class TokenAdvantages:
+  """Credit of tokens.
+
+  Attributes:
+    total: float [E, L], what multiplies the policy gradient, E = P * G.
+    returns: float [E, L], what a critic learns; None without one.
+  """
+
+  total: jax.Array
+  returns: jax.Array | None = None
+
+
+# (trajectories, rows, values) -> TokenAdvantages. Row e of [E, L] is that of
+# episode e, empty where the environment lost it; values are a critic's, [E, L],
+# or None.
+TokenCredit = Callable[
+  [types.Trajectories, types.Rows, np.ndarray | None], TokenAdvantages
+]
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class ActorCritic:
+  """The state of a training with a critic."""
+
+  policy: learner_lib.LearnerState
+  critic: learner_lib.LearnerState
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,7 +149,7 @@ class Loop:
   Args:
     collector: plays the episodes.
     learner: takes the optimizer steps.
-    credit: the method.
+    credit: the method, where it gives credit to steps.
     tasks: to train on.
     options: of the loop.
     row_tokens: length that rows are packed to.
@@ -125,20 +157,30 @@ class Loop:
       (a divergence or entropy term); if not, such rows are not computed.
     policy: makes the parameters that play of those that are learned, such as
       `lora.merge` with the base model; by default they are the same.
+    token_credit: the method, where it gives credit to tokens; in place of
+      `credit`. Each episode must be one row.
+    critic: gives values to it and learns its returns; the state is then an
+      `ActorCritic`.
   """
 
   def __init__(
     self,
     collector: collector_lib.Collector,
     learner: learner_lib.Learner,
-    credit: Credit,
+    credit: Credit | None,
     tasks: Sequence[Any],
     options: LoopOptions,
     *,
     row_tokens: int,
     needs_all_rows: bool = True,
     policy: Callable[[Any], Any] = lambda params: params,
+    token_credit: TokenCredit | None = None,
+    critic: critic_lib.Critic | None = None,
   ):
+    if (credit is None) == (token_credit is None):
+      raise ValueError('give either credit or token_credit, and not both')
+    if critic is not None and token_credit is None:
+      raise ValueError('a critic needs token_credit, which takes its values')
     if options.group_size < 2:
       raise ValueError(
         f'a group needs at least two rollouts to be compared, not '
@@ -154,6 +196,8 @@ class Loop:
     self._row_tokens = row_tokens
     self._needs_all_rows = needs_all_rows
     self._policy = policy
+    self._token_credit = token_credit
+    self._critic = critic
 
   def collect(self, params, iteration: int, on_episode=None) -> Batch:
     """Plays the episodes of an iteration."""
@@ -211,59 +255,55 @@ class Loop:
 
   def run(
     self,
-    state: learner_lib.LearnerState,
+    state: learner_lib.LearnerState | ActorCritic,
     iteration: int,
     *,
     reference=None,
     on_episode: Callable[[int], None] | None = None,
-  ) -> tuple[learner_lib.LearnerState, dict[str, Any], Batch, jax.Array]:
+  ):
     """One iteration.
 
     Args:
-      state: of the learner; donated.
+      state: of the learner, or an ActorCritic; donated.
       iteration: its number.
       reference: parameters of the reference policy, if the loss uses one.
       on_episode: called with the number of episodes that just ended.
 
     Returns:
-      The new state, metrics, what was learned from, and the advantages
-      [P, G, S].
+      The new state, metrics, what was learned from, and the advantages: of
+      steps [P, G, S], or of tokens [P * G, L].
     """
-    options = self._options
     start = time.perf_counter()
-    batch = self.collect(self._policy(state.params), iteration, on_episode)
+    learned = state if self._critic is None else state.policy
+    batch = self.collect(self._policy(learned.params), iteration, on_episode)
     rollout_end = time.perf_counter()
-    advantages = jax.block_until_ready(self._credit(batch.trajectories))
-    credit_end = time.perf_counter()
-    rows, trajectories = [], []
-    for index, episode in enumerate(batch.episodes):
-      if not episode.failure:
-        rows.extend(episode.rows)
-        trajectories.extend([index] * len(episode.rows))
-    metrics = {}
-    if rows:
-      packed = episodes_lib.pack_rows(rows, trajectories, self._row_tokens)
+    if self._token_credit is None:
+      advantages = jax.block_until_ready(self._credit(batch.trajectories))
       flat = advantages.reshape(-1, advantages.shape[-1])
-      needed = None
-      if not self._needs_all_rows:
-        # NaN counts as needed: it must reach the learner and be reported.
-        used = np.asarray(flat) != 0
-        needed = self._has_credit(packed, used)
-      minibatches = options.minibatches
-      if options.minibatch_rows:
-        minibatches = -(-len(rows) // options.minibatch_rows)
-      for epoch in range(options.epochs):
-        rng = np.random.default_rng([options.seed, iteration, 7, epoch])
-        state, metrics = self._learner.update(
-          state,
-          packed,
-          flat,
-          reference=reference,
-          minibatches=minibatches,
-          order=rng.permutation(len(rows)),
-          needed=needed,
+      packed, returns = self._rows(batch.episodes), None
+      values_end = rollout_end
+    else:
+      packed, values = self._rows_by_episode(batch.episodes), None
+      if self._critic is not None:
+        values = self._critic.values(state.critic.params, packed)
+      values_end = time.perf_counter()
+      credit = self._token_credit(batch.trajectories, packed, values)
+      flat = advantages = jax.block_until_ready(credit.total)
+      returns = credit.returns
+    credit_end = time.perf_counter()
+    metrics: dict[str, Any] = {}
+    if packed is not None and (packed.trajectory >= 0).any():
+      learned, metrics = self._update(
+        self._learner, learned, packed, flat, iteration, reference
+      )
+      if self._critic is None:
+        state = learned
+      else:
+        state, more = self._update_critic(
+          learned, state.critic, packed, returns, values, iteration
         )
-    jax.block_until_ready(state.params)
+        metrics = {**more, **metrics}
+    jax.block_until_ready(state)
     end = time.perf_counter()
     metrics = {
       **self._describe(batch),
@@ -271,12 +311,98 @@ class Loop:
       'seconds_rollout': rollout_end - start,
       'seconds_policy': self._collector.timing.policy,
       'seconds_environment': self._collector.timing.environment,
-      'seconds_credit': credit_end - rollout_end,
+      'seconds_values': values_end - rollout_end,
+      'seconds_credit': credit_end - values_end,
       'seconds_update': end - credit_end,
       'seconds_total': end - start,
     }
     self._collector.timing = collector_lib.Timing()
     return state, metrics, batch, advantages
+
+  def _rows(self, episodes) -> types.Rows | None:
+    """All rows; None where there is none."""
+    rows, trajectories = [], []
+    for index, episode in enumerate(episodes):
+      if not episode.failure:
+        rows.extend(episode.rows)
+        trajectories.extend([index] * len(episode.rows))
+    if not rows:
+      return None
+    return episodes_lib.pack_rows(rows, trajectories, self._row_tokens)
+
+  def _rows_by_episode(self, episodes) -> types.Rows:
+    """One row for each episode, empty where it was lost."""
+    rows, trajectories = [], []
+    for index, episode in enumerate(episodes):
+      taken = not episode.failure and bool(episode.rows)
+      if taken and len(episode.rows) > 1:
+        raise ValueError(
+          f'an episode has {len(episode.rows)} rows: credit of tokens needs a '
+          'format that continues one text, not one that rebuilds its prompt'
+        )
+      rows.append(episode.rows[0] if taken else episodes_lib.TokenRow())
+      trajectories.append(index if taken else -1)
+    return episodes_lib.pack_rows(rows, trajectories, self._row_tokens)
+
+  def _orders(self, rows: types.Rows, iteration: int):
+    """How many mini-batches there are, and the order of each epoch."""
+    options = self._options
+    count = len(rows.trajectory)
+    minibatches = options.minibatches
+    if options.minibatch_rows:
+      used = int((rows.trajectory >= 0).sum())
+      minibatches = -(-used // options.minibatch_rows)
+    orders = [
+      np.random.default_rng([options.seed, iteration, 7, epoch]).permutation(
+        count
+      )
+      for epoch in range(options.epochs)
+    ]
+    return minibatches, orders
+
+  def _update(self, learner, state, rows, flat, iteration, reference):
+    """The policy's optimizer steps."""
+    needed = None
+    if not self._needs_all_rows:
+      # NaN counts as needed: it must reach the learner and be reported.
+      used = np.asarray(flat) != 0
+      if self._token_credit is None:
+        needed = self._has_credit(rows, used)
+      else:
+        needed = used.any(axis=1)
+    metrics: dict[str, Any] = {}
+    minibatches, orders = self._orders(rows, iteration)
+    for order in orders:
+      state, metrics = learner.update(
+        state,
+        rows,
+        flat,
+        reference=reference,
+        minibatches=minibatches,
+        order=order,
+        needed=needed,
+      )
+    return state, metrics
+
+  def _update_critic(self, policy, state, rows, returns, values, iteration):
+    """The critic's optimizer steps; returns the state of both."""
+    metrics: dict[str, Any] = {}
+    minibatches, orders = self._orders(rows, iteration)
+    for order in orders:
+      state, metrics = self._critic.update(
+        state,
+        rows,
+        np.asarray(returns),
+        values,
+        minibatches=minibatches,
+        order=order,
+      )
+    kept = ('gradient_norm', 'loss', 'skipped_updates')
+    metrics = {
+      f'critic_{name}' if name in kept else name: value
+      for name, value in metrics.items()
+    }
+    return ActorCritic(policy, state), metrics
 
   @staticmethod
   def _has_credit(rows: types.Rows, used: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ import numpy as np
 
 from jaxcredit import types
 from jaxcredit.networks import config as config_lib
-from jaxcredit.networks import decoder, sharding
+from jaxcredit.networks import decoder, sharding, value_head
 
 
 @jax.tree_util.register_dataclass
@@ -225,3 +225,26 @@ def log_probs(
   )
   of_token, entropy = (spread(x, rows) for x in scores)
   return of_token, entropy
+
+
+def values(
+  params, config: config_lib.DecoderConfig, rows: types.Rows | PackedRows
+) -> jax.Array:
+  """A critic's values, laid out as `one_sequence_a_row`.
+
+  Args:
+    params: of the critic, as `value_head.init` makes them.
+    config: of its trunk.
+    rows: packed or not.
+
+  Returns:
+    float32 [N, L]; see `value_head.values`.
+  """
+  if isinstance(rows, types.Rows):
+    return value_head.values(params, config, rows.tokens)
+  return spread(
+    value_head.values(
+      params, config, rows.tokens, segment_ids=rows.segment_ids
+    ),
+    rows,
+  )

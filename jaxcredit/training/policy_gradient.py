@@ -1,7 +1,8 @@
 """The clipped policy-gradient loss over rows, for `learner.Learner`.
 
-Advantages stay one scalar a step until the loss: `step_of_token` spreads them
-over tokens inside the compiled step.
+Advantages of steps stay one scalar a step until the loss: `step_of_token`
+spreads them over tokens inside the compiled step. Those of tokens are laid out
+as the episode's one row is.
 """
 
 import dataclasses
@@ -14,6 +15,8 @@ from jaxcredit import types
 from jaxcredit.algorithms import losses
 from jaxcredit.networks import config as config_lib
 from jaxcredit.training import packed_rows
+
+CREDITS_OF = ('steps', 'tokens')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +35,7 @@ class LossOptions:
     temperature: of the sampler that drew the tokens.
     normaliser: what 'seq-mean-token-sum-norm' divides by; rows are padded to
       several lengths, so that none of these can be taken for it.
+    credit_of: whether advantages are of 'steps' [E, S] or of 'tokens' [E, L].
   """
 
   clip: float = 0.2
@@ -44,6 +48,13 @@ class LossOptions:
   entropy_coefficient: float = 0.0
   temperature: float = 1.0
   normaliser: float = 1024.0
+  credit_of: str = 'steps'
+
+  def __post_init__(self):
+    if self.credit_of not in CREDITS_OF:
+      raise ValueError(
+        f'credit_of must be one of {CREDITS_OF}, not {self.credit_of!r}'
+      )
 
   @property
   def needs_all_rows(self) -> bool:
@@ -67,6 +78,27 @@ def token_advantages(advantages: jax.Array, rows: types.Rows) -> jax.Array:
   return jnp.where(mask, advantages[episode, step], 0.0)
 
 
+def of_rows(values: jax.Array, rows: types.Rows) -> jax.Array:
+  """Numbers of tokens, by episode, as the rows lie.
+
+  Args:
+    values: float [E, L] of E episodes with one row each; L is at least the
+      rows' own length.
+    rows: N rows.
+
+  Returns:
+    float [N, l]; 0 for tokens that the policy did not draw.
+  """
+  length = rows.tokens.shape[1]
+  if values.ndim != 2 or values.shape[1] < length:
+    raise ValueError(
+      f'numbers of tokens must be [E, L] with L at least {length}, the length '
+      f'of the rows, not {values.shape}'
+    )
+  chosen = values[jnp.maximum(rows.trajectory, 0), :length]
+  return jnp.where(rows.step_of_token >= 0, chosen, 0.0)
+
+
 def make_denominator(aggregation: str):
   """Returns rows -> what the loss of this aggregation is divided by."""
 
@@ -88,6 +120,8 @@ def make_loss(config: config_lib.DecoderConfig, options: LossOptions):
   Its micro-batch is of `types.Rows` or of `packed_rows.PackedRows`.
   """
 
+  spread = of_rows if options.credit_of == 'tokens' else token_advantages
+
   def loss(params, reference, micro_batch, advantages, weight):
     log_probs, entropy = packed_rows.log_probs(
       params, config, micro_batch, temperature=options.temperature
@@ -97,7 +131,7 @@ def make_loss(config: config_lib.DecoderConfig, options: LossOptions):
     result = losses.policy_loss(
       log_probs,
       rows.log_probs,
-      token_advantages(advantages, rows),
+      spread(advantages, rows),
       mask,
       clip=options.clip,
       clip_high=options.clip_high,

@@ -14,6 +14,7 @@ from jaxcredit import (
   gigpo,
   grpo,
   losses,
+  ppo,
   reinforce_plus_plus,
   returns,
   rloo,
@@ -76,6 +77,33 @@ TABLE = [
     (7,),
     floats=2,
   ),
+  Row(
+    'ppo',
+    lambda f, m, i: ppo.advantages(
+      f[0], f[1], m, discount=0.9, gae_lambda=0.8, bootstrap=0.5
+    ),
+    (7,),
+    floats=2,
+    over_batch=True,
+  ),
+  Row(
+    'ppo_raw',
+    lambda f, m, i: ppo.advantages(f[0], f[1], m, whiten=False),
+    (7,),
+    floats=2,
+  ),
+  *[
+    Row(
+      f'value_loss_{clip}',
+      lambda f, m, i, clip=clip: losses.value_loss(
+        f[0], f[1], f[2], m, clip=clip
+      ),
+      (7,),
+      floats=3,
+      over_batch=True,
+    )
+    for clip in (None, 0.2)
+  ],
   Row('grpo', lambda f, m, i: grpo.advantages(f[0], m), (6,)),
   Row(
     'dr_grpo',

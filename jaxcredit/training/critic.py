@@ -1,0 +1,170 @@
+"""A critic that learns beside the policy.
+
+It says what tokens are worth before the credit is given, and learns from the
+returns afterwards.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+
+import jax
+import numpy as np
+import optax
+
+from jaxcredit import types
+from jaxcredit.algorithms import losses
+from jaxcredit.networks import config as config_lib
+from jaxcredit.networks import sharding, value_head
+from jaxcredit.training import learner as learner_lib
+from jaxcredit.training import packed_rows, policy_gradient
+
+
+def make_loss(
+  config: config_lib.DecoderConfig, *, clip: float | None = 0.2
+) -> learner_lib.LossFunction:
+  """Returns the critic's loss, for `learner.Learner`.
+
+  Its `extra` is a dict with `returns` and `values` [E, L], by episode.
+
+  Args:
+    config: of the trunk.
+    clip: see `losses.value_loss`.
+  """
+
+  def loss(params, reference, micro_batch, extra, weight):
+    del reference
+    values = packed_rows.values(params, config, micro_batch)
+    rows = packed_rows.one_sequence_a_row(micro_batch)
+    mask = rows.step_of_token >= 0
+    result = losses.value_loss(
+      values,
+      policy_gradient.of_rows(extra['values'], rows),
+      policy_gradient.of_rows(extra['returns'], rows),
+      mask,
+      clip=clip,
+    )
+    count = mask.sum()
+    return weight * result.loss, {
+      'value_error': (count * result.error, count),
+      'value_clip_share': (count * result.clip_share, count),
+    }
+
+  return loss
+
+
+@dataclasses.dataclass(frozen=True)
+class CriticOptions:
+  """Options of a critic.
+
+  Attributes:
+    learning_rate: of AdamW.
+    clip: how far a value may move in an update; None for any distance.
+    weight_decay: of AdamW.
+    clip_norm: bound on the gradient's norm.
+  """
+
+  learning_rate: float = 1e-5
+  clip: float | None = 0.2
+  weight_decay: float = 0.0
+  clip_norm: float = 1.0
+
+
+class Critic:
+  """Values of tokens, and how they are learned.
+
+  Args:
+    config: of the trunk.
+    options: of the critic.
+    micro_batch_tokens: tokens that are computed at a time.
+    lengths: row lengths that may occur.
+    skip_limit: see `learner.Learner`; likewise the rest.
+    mesh: devices; None for one.
+  """
+
+  def __init__(
+    self,
+    config: config_lib.DecoderConfig,
+    options: CriticOptions,
+    *,
+    micro_batch_tokens: int,
+    lengths: Sequence[int],
+    skip_limit: int = 3,
+    mesh: jax.sharding.Mesh | None = None,
+  ):
+    self._micro_batch_tokens = micro_batch_tokens
+    self._lengths = sorted(lengths)
+    self._mesh = mesh
+    self._learner = learner_lib.Learner(
+      make_loss(config, clip=options.clip),
+      policy_gradient.make_denominator('token-mean'),
+      _optimizer(options),
+      micro_batch_tokens=micro_batch_tokens,
+      lengths=lengths,
+      skip_limit=skip_limit,
+      mesh=mesh,
+    )
+    self._values = jax.jit(
+      lambda params, rows: packed_rows.values(params, config, rows)
+    )
+
+  def init(self, params) -> learner_lib.LearnerState:
+    """The state of a critic that begins with a policy's trunk."""
+    return self._learner.init(value_head.init(params))
+
+  def values(self, params, rows: types.Rows) -> np.ndarray:
+    """Values of the states in which tokens were chosen.
+
+    Args:
+      params: of the critic.
+      rows: numpy rows [N, L].
+
+    Returns:
+      float32 [N, L]; 0 beyond the tokens of a row.
+    """
+    result = np.zeros(rows.tokens.shape, np.float32)
+    # A row finds its place again by its number.
+    numbers = np.where(rows.trajectory >= 0, np.arange(len(rows.length)), -1)
+    numbered = dataclasses.replace(rows, trajectory=numbers.astype(np.int32))
+    multiple = 1
+    if self._mesh is not None:
+      multiple = self._mesh.shape['data'] * self._mesh.shape['fsdp']
+    with sharding.on(self._mesh):
+      for micro in learner_lib.cut_micro_batches(
+        numbered, self._micro_batch_tokens, self._lengths, multiple
+      ):
+        values = np.asarray(self._values(params, micro))
+        for number, row, size in zip(
+          micro.trajectory, values, micro.length, strict=True
+        ):
+          if number >= 0:
+            result[number, :size] = row[:size]
+    return result
+
+  def update(
+    self,
+    state: learner_lib.LearnerState,
+    rows: types.Rows,
+    returns: np.ndarray,
+    values: np.ndarray,
+    **options,
+  ) -> tuple[learner_lib.LearnerState, dict[str, float]]:
+    """Takes optimizer steps towards the returns; see `Learner.update`.
+
+    Args:
+      state: donated.
+      rows: numpy rows [N, L], one for each episode.
+      returns: float [E, L], by episode.
+      values: float [E, L], before the update.
+      **options: of `Learner.update`.
+    """
+    return self._learner.update(
+      state, rows, {'returns': returns, 'values': values}, **options
+    )
+
+
+def _optimizer(options: CriticOptions) -> optax.GradientTransformation:
+  return learner_lib.make_optimizer(
+    learning_rate=options.learning_rate,
+    weight_decay=options.weight_decay,
+    clip_norm=options.clip_norm,
+  )
