@@ -5,6 +5,8 @@ from typing import Any
 import jax
 import numpy as np
 
+FILE_NAME = 'episodes.jsonl'
+
 
 def episode_records(
   iteration: int, batch, parts, grpo, group_size: int

@@ -1,6 +1,7 @@
-"""Household games, expert demonstrations and the tokenizer they train."""
+"""Household games and expert demonstrations, as a domain to train on."""
 
 import dataclasses
+import functools
 import pathlib
 from collections.abc import Sequence
 
@@ -174,3 +175,126 @@ def demonstrations(
       traces.append((game, trace))
     on_game()
   return traces
+
+
+@dataclasses.dataclass(frozen=True)
+class HouseholdOptions:
+  """What a run plays. Flags have the same names.
+
+  Attributes:
+    games: real games to train on; None: they are generated.
+    evaluate_on: real games to evaluate on; None: they are generated.
+    generated_games: how many to train on; 0: all of a file.
+    evaluation_count: how many to evaluate on; 0: all of a file.
+    wording: of the games.
+    anchor: what counts as the same state.
+    warm_start_games: games that the expert shows.
+    warm_start_real_games: whether these are of `games`.
+    warm_start_slips: share of the expert's steps that are slips.
+  """
+
+  games: str | None
+  evaluate_on: str | None
+  generated_games: int
+  evaluation_count: int
+  wording: str
+  anchor: str
+  warm_start_games: int
+  warm_start_real_games: bool
+  warm_start_slips: float
+
+
+@dataclasses.dataclass(frozen=True)
+class ExpertGames:
+  """Games that the expert won; see `domain.Demonstrations`."""
+
+  traces: list
+  games: int
+
+  advice = 'give more --warm_start_games, or more --max_steps'
+
+  @property
+  def count(self) -> int:
+    return len(self.traces)
+
+  @property
+  def words(self) -> str:
+    steps = np.mean([len(trace) for _, trace in self.traces] or [0])
+    return (
+      f'expert: {self.count} of {self.games} games won, {steps:.1f} steps on '
+      'average'
+    )
+
+  def corpus(self, text_format: formats.Format) -> list[str]:
+    return corpus(self.traces, text_format)
+
+  def rows(self, tokenizer, text_format, row_tokens):
+    return token_rows(self.traces, tokenizer, text_format, row_tokens)
+
+
+class HouseholdDomain:
+  """The household; see `domain.Domain`.
+
+  Args:
+    options: what is played.
+    max_steps: of an episode.
+    seed: of the expert.
+  """
+
+  won = 'games won'
+
+  def __init__(self, options: HouseholdOptions, max_steps: int, seed: int):
+    self._options = options
+    self._max_steps = max_steps
+    self._seed = seed
+    self.demonstration_count = options.warm_start_games
+    self.train_tasks: list[household.Game]
+    self.test_tasks: list[household.Game]
+
+  def load(self) -> None:
+    options = self._options
+    self.train_tasks, self.train_from = load_or_generate(
+      options.games, options.generated_games, TRAINING_SEED
+    )
+    self.test_tasks, self.test_from = load_or_generate(
+      options.evaluate_on, options.evaluation_count, EVALUATION_SEED
+    )
+    # A file of another kind shows here, not after an hour of warm start.
+    self.train_tasks[0].parse()
+    self.test_tasks[0].parse()
+    if options.warm_start_real_games:
+      self.demonstration_count = min(
+        options.warm_start_games, len(self.train_tasks)
+      )
+
+  def environment(self) -> functools.partial:
+    return functools.partial(
+      household.HouseholdEnvironment,
+      wording=self._options.wording,
+      anchor=self._options.anchor,
+      max_steps=self._max_steps,
+    )
+
+  def task_sentence(self, task: household.Game) -> str:
+    return task.task_description
+
+  def task_type(self, task: household.Game) -> str:
+    return task.task_type
+
+  def demonstrate(self, on_task) -> ExpertGames:
+    options = self._options
+    if options.warm_start_real_games:
+      games = self.train_tasks[: options.warm_start_games]
+    else:
+      games = household.generate_games(
+        DEMONSTRATION_SEED, options.warm_start_games
+      )
+    traces = demonstrations(
+      games,
+      options.wording,
+      self._max_steps,
+      self._seed,
+      options.warm_start_slips,
+      on_game=on_task,
+    )
+    return ExpertGames(traces, len(games))

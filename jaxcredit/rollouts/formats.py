@@ -1,7 +1,8 @@
 """How an episode is put into text for a policy, and an answer read back.
 
-Two formats:
+Three formats:
 
+* `Message`: what is said is all there is, for chat templates.
 * `Plain`: the episode is one growing text, every observation followed by a
   prompt sign, every action ended by the stop token. One row of the learner's
   batch is a whole episode.
@@ -97,6 +98,24 @@ class Plain:
     # The space in front keeps the names in actions the same tokens as in
     # observations.
     return f' {action}'
+
+  def read(self, answer: str, finished: bool) -> Action:
+    text = answer.strip()
+    return Action(text, finished and bool(text))
+
+
+@dataclasses.dataclass(frozen=True)
+class Message:
+  """Observations and answers as they are, for policies that chat."""
+
+  rebuilds_prompt = False
+
+  def prompt(self, history, observation, admissible, task) -> str:
+    del history, admissible, task
+    return observation
+
+  def answer(self, action: str) -> str:
+    return action
 
   def read(self, answer: str, finished: bool) -> Action:
     text = answer.strip()

@@ -13,23 +13,40 @@ from collections.abc import Iterator
 from absl import flags, logging
 from absl.testing import flagsaver
 
+# Flags of all scripts that train a text policy, and what holds on to them.
+SHARED = 'experiments.training_flags'
+_WITH_FLAGS = (SHARED, 'experiments.training_script')
+
+
+def _forget(name: str) -> None:
+  """Lets a module be imported anew, by whatever form of import."""
+  sys.modules.pop(name, None)
+  package, _, rest = name.rpartition('.')
+  vars(sys.modules.get(package, types.ModuleType(''))).pop(rest, None)
+
 
 @contextlib.contextmanager
 def imported(name: str) -> Iterator[types.ModuleType]:
   """Yields the module `name`, its flags at their defaults."""
   verbosity = logging.get_verbosity()
   with flagsaver.flagsaver():
-    sys.modules.pop(name, None)
+    for module_name in (name, *_WITH_FLAGS):
+      _forget(module_name)
     module = importlib.import_module(name)
     if not flags.FLAGS.is_parsed():
       flags.FLAGS.mark_as_parsed()
     try:
       yield module
     finally:
-      sys.modules.pop(name, None)
+      for module_name in (name, *_WITH_FLAGS):
+        _forget(module_name)
       logging.set_verbosity(verbosity)
 
 
 def own_flags(module: types.ModuleType) -> list[flags.Flag]:
-  """The flags that a script defines."""
-  return flags.FLAGS.flags_by_module_dict()[module.__name__]
+  """The flags of a script: those it defines, and those that it shares."""
+  by_module = flags.FLAGS.flags_by_module_dict()
+  shared = (
+    by_module.get(SHARED, []) if hasattr(module, 'training_flags') else []
+  )
+  return [*by_module[module.__name__], *shared]

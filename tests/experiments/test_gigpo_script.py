@@ -4,6 +4,7 @@ import dataclasses
 import json
 import pathlib
 import re
+import types
 
 import jax
 import pytest
@@ -39,7 +40,12 @@ FIELDS = {
 # Flags that mean something beside another one.
 BESIDE = {'history_length': {'format': 'think_action'}}
 # Fields that no flag sets, and flags that set no field.
-FIELDS_WITHOUT_FLAG = {'credit.ddof', 'loop.generation_batches'}
+FIELDS_WITHOUT_FLAG = {
+  'credit.ddof', 'loop.generation_batches', 'loss.credit_of',
+  # GiGPO has no critic.
+  'critic.learning_rate', 'critic.clip', 'critic.weight_decay',
+  'critic.clip_norm',
+}  # fmt: skip
 FLAGS_WITHOUT_FIELD = {'compilation_cache'}
 
 
@@ -71,7 +77,7 @@ def fields(value, path='') -> dict[str, object]:
   parts = (
     {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
     if dataclasses.is_dataclass(value)
-    else value
+    else getattr(value, '__dict__', value)
   )
   for name, part in parts.items():
     inner = f'{path}{name}'
@@ -82,6 +88,20 @@ def fields(value, path='') -> dict[str, object]:
     else:
       result[inner] = part
   return result
+
+
+def settings_of(gigpo) -> types.SimpleNamespace:
+  """All settings, those of the training and of the household as one."""
+  run = gigpo.read_flags()
+  parts = (run.training, run.household)
+  return types.SimpleNamespace(
+    **{
+      field.name: getattr(part, field.name)
+      for part in parts
+      for field in dataclasses.fields(part)
+    },
+    credit=run.credit,
+  )
 
 
 def another(flag: flags.Flag) -> str | list[str]:
@@ -117,9 +137,9 @@ def test_every_flag_sets_its_fields_and_no_other(gigpo):
   for flag in imported_script.own_flags(gigpo):
     beside = BESIDE.get(flag.name, {})
     with flagsaver.as_parsed(**beside):
-      before = fields(gigpo._settings())
+      before = fields(settings_of(gigpo))
       with flagsaver.as_parsed(**{flag.name: another(flag)}):
-        after = fields(gigpo._settings())
+        after = fields(settings_of(gigpo))
         value = flag.value
     changed = {
       name
@@ -129,7 +149,9 @@ def test_every_flag_sets_its_fields_and_no_other(gigpo):
     if flag.name == 'format':
       changed = {name.split('.')[0] for name in changed}
     expected = FIELDS.get(flag.name) or {
-      name for name in before if name.split('.')[-1] == flag.name
+      name
+      for name in before.keys() - FIELDS_WITHOUT_FLAG
+      if name.split('.')[-1] == flag.name
     }
     if flag.name in FLAGS_WITHOUT_FIELD:
       expected = set()
@@ -143,7 +165,7 @@ def test_every_flag_sets_its_fields_and_no_other(gigpo):
   alternatives = {'text_format.repeats_task', 'text_format.history_length'}
   assert (
     set_by_flags
-    == fields(gigpo._settings()).keys() - FIELDS_WITHOUT_FLAG | alternatives
+    == fields(settings_of(gigpo)).keys() - FIELDS_WITHOUT_FLAG | alternatives
   )
 
 
@@ -155,10 +177,10 @@ def test_the_compilation_cache(gigpo, tmp_path):
   before = {name: getattr(jax.config, name) for name in options}
   try:
     with flagsaver.as_parsed(compilation_cache=''):
-      gigpo._use_compilation_cache()
+      gigpo.training_flags.use_compilation_cache()
     assert jax.config.jax_compilation_cache_dir == before[options[0]]
     with flagsaver.as_parsed(compilation_cache=str(tmp_path)):
-      gigpo._use_compilation_cache()
+      gigpo.training_flags.use_compilation_cache()
     assert jax.config.jax_compilation_cache_dir == str(tmp_path)
   finally:
     for name, value in before.items():
@@ -167,27 +189,27 @@ def test_the_compilation_cache(gigpo, tmp_path):
 
 def test_what_a_value_of_zero_stands_for(gigpo):
   with flagsaver.as_parsed(dual_clip='0'):
-    settings = gigpo._settings()
+    settings = settings_of(gigpo)
   assert settings.loss.dual_clip is None
   assert (settings.generated_games, settings.evaluation_count) == (2000, 120)
   with flagsaver.as_parsed(games='a', evaluate_on='b'):
-    settings = gigpo._settings()
+    settings = settings_of(gigpo)
   assert (settings.generated_games, settings.evaluation_count) == (0, 0)
 
 
 def test_a_home_folder_is_found(gigpo):
   with flagsaver.as_parsed(run='~/r', pretrained='~/p'):
-    settings = gigpo._settings()
+    settings = settings_of(gigpo)
   home = pathlib.Path.home()
   assert (settings.run, settings.pretrained) == (home / 'r', f'{home}/p')
   with flagsaver.as_parsed(start_from='~/s'):
-    assert gigpo._settings().start_from == f'{home}/s'
+    assert settings_of(gigpo).start_from == f'{home}/s'
 
 
 def test_flags_that_may_change_exist(gigpo):
   names = {flag.name for flag in imported_script.own_flags(gigpo)}
-  assert names >= gigpo._MAY_CHANGE
-  assert gigpo._own_flags().keys() == names
+  assert names >= gigpo.training_flags.MAY_CHANGE
+  assert gigpo.training_flags.own().keys() == names
 
 
 @pytest.mark.parametrize('path', FLAGFILES, ids=lambda path: path.name)
@@ -195,9 +217,9 @@ def test_flagfiles_parse(gigpo, path):
   with flagsaver.flagsaver():
     rest = flags.FLAGS(['gigpo', f'--flagfile={path}'])
     assert rest == ['gigpo']
-    gigpo._check_numbers()
-    settings = gigpo._settings()
-  assert settings != gigpo._settings()
+    gigpo.training_flags.check_numbers(gigpo.training_flags.own())
+    settings = settings_of(gigpo)
+  assert settings != settings_of(gigpo)
   lines = path.read_text(encoding='utf-8').splitlines()
   names = [line.split('=')[0] for line in lines if line.startswith('--')]
   assert sorted(set(names)) == sorted(names), 'a flag is given twice'
@@ -208,7 +230,7 @@ def test_the_published_settings(gigpo):
   path = script.REPOSITORY / 'experiments/flagfiles' / QWEN
   with flagsaver.flagsaver():
     flags.FLAGS(['gigpo', f'--flagfile={path}'])
-    given = fields(gigpo._settings())
+    given = fields(settings_of(gigpo))
   published = {
     'text_format': 'ThinkAction',
     'text_format.history_length': 2,
@@ -277,7 +299,7 @@ def test_values_that_cannot_be(gigpo, values, words):
 def test_a_lone_rollout_is_enough_where_nothing_is_trained(gigpo):
   with flagsaver.flagsaver():
     flags.FLAGS(['gigpo', '--group_size=1', '--iterations=0'])
-    assert gigpo._settings().loop.group_size == 1
+    assert settings_of(gigpo).loop.group_size == 1
 
 
 @pytest.mark.parametrize('value', ['nan', 'inf'])
@@ -364,7 +386,7 @@ def test_a_run_with_other_flags_is_left_alone(errors, tmp_path, gigpo):
   run = tmp_path / 'run'
   run.mkdir()
   with flagsaver.as_parsed(run=str(run), warm_start_games='1'):
-    config = {**gigpo._own_flags(), 'seed': 3, 'clip': 0.3, 'groups': 2}
+    config = {**gigpo.training_flags.own(), 'seed': 3, 'clip': 0.3, 'groups': 2}
   (run / 'config.json').write_text(json.dumps(config))
   error = errors(run=str(run), tensorboard='false', groups='2', games='/gone')
   assert f'{run} holds a run with other flags' in error

@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 
 from experiments import (
-  export_policy,
-  household_training,
   policy_options,
   saved_policy,
+  text_training,
 )
 from jaxcredit.networks import config as config_lib
 from jaxcredit.networks import decoder, lora, pretrained_tokenizer, weights
@@ -20,7 +19,7 @@ from jaxcredit.networks import tokenizer as tokenizer_lib
 from jaxcredit.training import checkpoints as checkpoints_lib
 from jaxcredit.training import evaluation
 from jaxcredit.training import learner as learner_lib
-from tests.experiments import tiny_qwen
+from tests.experiments import imported_script, tiny_qwen
 from tests.reports import run_files
 
 SIZES = {
@@ -122,7 +121,13 @@ def test_a_policy_with_adapters(tmp_path, small):
   assert_equal(saved_policy.load(run, 'warm_start').params, params)
 
 
-def test_export(tmp_path, small):
+@pytest.fixture
+def export_policy():
+  with imported_script.imported('experiments.export_policy') as module:
+    yield module
+
+
+def test_export(tmp_path, small, export_policy):
   params, config, tokenizer = small
   run = write_source(tmp_path / 'run', params, stage='train')
   tokenizer.save(run / 'tokenizer')
@@ -170,8 +175,8 @@ def training(tmp_path, monkeypatch, small):
     run=tmp_path / 'run', policy=policy_options.PolicyOptions()
   )
   settings.run.mkdir()
-  run = household_training.HouseholdTraining(settings, None)
-  run.test_from = '8 games of valid_seen.jsonl'
+  domain = types.SimpleNamespace(test_from='8 games of valid_seen.jsonl')
+  run = text_training.TextTraining(settings, domain, None, None)
   monkeypatch.setattr(
     saved_policy,
     'load',
@@ -204,7 +209,7 @@ def test_on_other_games_it_is_evaluated_anew(
     tmp_path / 'source',
     evaluations=[run_files.evaluation('after the warm start', 0, 3)],
   )
-  training.test_from = '9 games of valid_seen.jsonl'
+  training.domain.test_from = '9 games of valid_seen.jsonl'
   played = []
   monkeypatch.setattr(
     training, '_evaluate_once', lambda *arguments: played.append(arguments)

@@ -1,4 +1,7 @@
-"""Warm start, training and evaluation on the household, as resumable stages."""
+"""Warm start, training and evaluation of a text policy, as resumable stages.
+
+What is trained on is a domain, how credit is given a method: both are values.
+"""
 
 import dataclasses
 import functools
@@ -10,14 +13,14 @@ import numpy as np
 
 from experiments import console as console_lib
 from experiments import (
-  episode_records,
-  group_relative_credit,
-  household_tasks,
+  domain as domain_lib,
+)
+from experiments import (
   interruption,
   policy_options,
   saved_policy,
 )
-from jaxcredit.environments import household
+from experiments import method as method_lib
 from jaxcredit.networks import config as config_lib
 from jaxcredit.networks import decoder, pretrained_tokenizer
 from jaxcredit.networks import tokenizer as tokenizer_lib
@@ -26,6 +29,7 @@ from jaxcredit.rollouts import episodes as episodes_lib
 from jaxcredit.rollouts import formats
 from jaxcredit.rollouts import pool as pool_lib
 from jaxcredit.training import checkpoints as checkpoints_lib
+from jaxcredit.training import critic as critic_lib
 from jaxcredit.training import evaluation, policy_gradient, supervised
 from jaxcredit.training import learner as learner_lib
 from jaxcredit.training import loop as loop_lib
@@ -35,7 +39,6 @@ from jaxcredit.training import warm_start as warm_start_lib
 # A line piped to a file stays one line.
 print_line = functools.partial(console_lib.console.print, soft_wrap=True)
 
-EPISODES = 'episodes.jsonl'
 BEFORE_TRAINING = 'before training'
 AFTER_WARM_START = 'after the warm start'
 AFTER_TRAINING = 'after training'
@@ -43,33 +46,27 @@ AFTER_TRAINING = 'after training'
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-  """All that a run is made of. The flags of the script have the same names."""
+  """All that a run is made of, but its domain and method.
+
+  The flags of the scripts have the same names.
+  """
 
   run: pathlib.Path
   seed: int
-  games: str | None
-  evaluate_on: str | None
-  generated_games: int
-  evaluation_count: int
-  wording: str
-  anchor: str
   text_format: formats.Format
   model: dict[str, int]
   policy: policy_options.PolicyOptions
   pretrained: str | None
   vocabulary: int
-  warm_start_games: int
-  warm_start_real_games: bool
   warm_start_steps: int
   warm_start_batch: int
   warm_start_learning_rate: float
   warm_start_observation_weight: float
-  warm_start_slips: float
   start_from: str | None
   iterations: int
-  credit: group_relative_credit.CreditOptions
   loop: loop_lib.LoopOptions
   loss: policy_gradient.LossOptions
+  critic: critic_lib.CriticOptions
   limits: collector_lib.Limits
   learning_rate: float
   weight_decay: float
@@ -94,11 +91,31 @@ def _row_lengths(row_tokens: int) -> list[int]:
   return sizes
 
 
-class HouseholdTraining:
-  """The stages of a run, in order; each goes on where it was left."""
+def _policy(state) -> learner_lib.LearnerState:
+  """The policy's part of a training's state."""
+  return state.policy if isinstance(state, loop_lib.ActorCritic) else state
 
-  def __init__(self, settings: Settings, stop: interruption.Interruption):
+
+class TextTraining:
+  """The stages of a run, in order; each goes on where it was left.
+
+  Args:
+    settings: of the run.
+    domain: tasks, environments and demonstrations.
+    method: how credit is given.
+    stop: set when the user interrupts.
+  """
+
+  def __init__(
+    self,
+    settings: Settings,
+    domain: domain_lib.Domain,
+    method: method_lib.Method,
+    stop: interruption.Interruption,
+  ):
     self.settings = settings
+    self.domain = domain
+    self.method = method
     self.stop = stop
     self.folder = settings.run
     self.tokenizer: tokenizer_lib.Tokenizer
@@ -110,32 +127,17 @@ class HouseholdTraining:
     """Runs what is left; returns whether the run is complete."""
     settings = self.settings
     settings.policy.check()
-    self.train_games, train_from = household_tasks.load_or_generate(
-      settings.games,
-      settings.generated_games,
-      household_tasks.TRAINING_SEED,
-    )
-    self.test_games, self.test_from = household_tasks.load_or_generate(
-      settings.evaluate_on,
-      settings.evaluation_count,
-      household_tasks.EVALUATION_SEED,
-    )
-    # A file of another kind shows here, not after an hour of warm start.
-    self.train_games[0].parse()
-    self.test_games[0].parse()
-    print_line(f'training on {train_from}, evaluating on {self.test_from}')
-    factory = functools.partial(
-      household.HouseholdEnvironment,
-      wording=settings.wording,
-      anchor=settings.anchor,
-      max_steps=settings.limits.steps,
+    self.domain.load()
+    print_line(
+      f'training on {self.domain.train_from}, evaluating on '
+      f'{self.domain.test_from}'
     )
     self._writer = metrics_lib.MetricsWriter(
       self.folder, tensorboard=settings.tensorboard
     )
     count = settings.loop.groups * settings.loop.group_size
     with pool_lib.EnvironmentPool(
-      factory,
+      self.domain.environment(),
       count,
       workers=min(settings.environment_workers, count),
       time_limit=settings.step_time_limit,
@@ -164,7 +166,7 @@ class HouseholdTraining:
       tokenizer,
       settings.text_format,
       self.pool,
-      task_sentence=lambda game: game.task_description,
+      task_sentence=self.domain.task_sentence,
       limits=settings.limits,
       mesh=settings.policy.mesh,
     )
@@ -254,28 +256,15 @@ class HouseholdTraining:
     return state.params
 
   def _demonstrations(self):
-    """Expert rows; trains the tokenizer, or reads that of the run."""
+    """Demonstrated rows; trains the tokenizer, or reads that of the run."""
     settings = self.settings
-    if settings.warm_start_real_games:
-      games = self.train_games[: settings.warm_start_games]
-    else:
-      games = household.generate_games(
-        household_tasks.DEMONSTRATION_SEED, settings.warm_start_games
-      )
-    with console_lib.bar('expert', len(games)) as advance:
-      traces = household_tasks.demonstrations(
-        games,
-        settings.wording,
-        settings.limits.steps,
-        settings.seed,
-        settings.warm_start_slips,
-        on_game=advance,
-      )
-    if len(traces) < settings.warm_start_batch:
+    count = self.domain.demonstration_count
+    with console_lib.bar('demonstrations', count) as advance:
+      shown = self.domain.demonstrate(advance)
+    if shown.count < settings.warm_start_batch:
       raise ValueError(
-        f'the expert won {len(traces)} of {len(games)} games within '
-        f'{settings.limits.steps} steps, fewer than --warm_start_batch '
-        f'({settings.warm_start_batch}): give more --warm_start_games'
+        f'{shown.words}: fewer than --warm_start_batch '
+        f'({settings.warm_start_batch}): {shown.advice}'
       )
     path = self.folder / 'tokenizer'
     if settings.pretrained:
@@ -284,8 +273,7 @@ class HouseholdTraining:
       tokenizer = tokenizer_lib.Tokenizer.load(path)
     else:
       tokenizer = tokenizer_lib.train_tokenizer(
-        household_tasks.corpus(traces, settings.text_format),
-        settings.vocabulary,
+        shown.corpus(settings.text_format), settings.vocabulary
       )
       tokenizer.save(path)
     if not settings.pretrained:
@@ -297,19 +285,18 @@ class HouseholdTraining:
           **settings.policy.computing(False),
         ),
       )
-    rows = household_tasks.token_rows(
-      traces, tokenizer, settings.text_format, settings.limits.row_tokens
+    rows = shown.rows(
+      tokenizer, settings.text_format, settings.limits.row_tokens
     )
     if not rows:
       raise ValueError(
-        f'no step of the expert fits a row of --row_tokens='
+        f'no demonstration fits a row of --row_tokens='
         f'{settings.limits.row_tokens} tokens: give more'
       )
     lengths = [len(row.tokens) for row in rows]
     print_line(
-      f'expert: {len(traces)} of {len(games)} games won, '
-      f'{np.mean([len(t) for _, t in traces]):.1f} steps on average; rows of '
-      f'{np.mean(lengths):.0f} tokens on average, {max(lengths)} at most'
+      f'{shown.words}; rows of {np.mean(lengths):.0f} tokens on average, '
+      f'{max(lengths)} at most'
     )
     return episodes_lib.pack_rows(
       rows, range(len(rows)), settings.limits.row_tokens
@@ -328,7 +315,7 @@ class HouseholdTraining:
     same = [
       e
       for e in evaluation.read(source)
-      if e['stage'] == AFTER_WARM_START and e['games'] == self.test_from
+      if e['stage'] == AFTER_WARM_START and e['games'] == self.domain.test_from
     ]
     if same and not self._evaluated(AFTER_WARM_START, 0):
       entry = same[0]
@@ -370,12 +357,12 @@ class HouseholdTraining:
     if self._evaluated(stage, iteration):
       return
     seen = len(self.pool.failures)
-    with console_lib.bar('evaluation', len(self.test_games)) as advance:
+    with console_lib.bar('evaluation', len(self.domain.test_tasks)) as advance:
       summary = evaluation.evaluate(
         self.collector,
         params,
-        self.test_games,
-        lambda game: game.task_type,
+        self.domain.test_tasks,
+        self.domain.task_type,
         jax.random.fold_in(jax.random.key(settings.seed), 2),
         temperature=settings.evaluation_temperature,
         on_episode=advance,
@@ -383,7 +370,9 @@ class HouseholdTraining:
     # The next iteration's seconds are its own.
     self.collector.timing = collector_lib.Timing()
     self._report_failures(seen, not summary['mean_length'])
-    evaluation.record(self.folder, stage, iteration, self.test_from, summary)
+    evaluation.record(
+      self.folder, stage, iteration, self.domain.test_from, summary
+    )
     self._writer.write(
       'evaluation',
       iteration,
@@ -397,7 +386,8 @@ class HouseholdTraining:
       },
     )
     print_line(
-      f'{stage}: {summary["successes"]} of {summary["episodes"]} games won '
+      f'{stage}: {summary["successes"]} of {summary["episodes"]} '
+      f'{self.domain.won} '
       f'({console_lib.percent(summary["success_rate"])})'
     )
 
@@ -408,7 +398,10 @@ class HouseholdTraining:
     learned = policy_options.learned(
       settings.policy,
       params,
-      policy_gradient.make_loss(self.config, settings.loss),
+      policy_gradient.make_loss(
+        self.config,
+        dataclasses.replace(settings.loss, credit_of=self.method.credit_of),
+      ),
       keep_reference=bool(settings.loss.kl_coefficient),
       seed=settings.seed,
     )
@@ -425,17 +418,33 @@ class HouseholdTraining:
       skip_limit=settings.skip_limit,
       mesh=settings.policy.mesh,
     )
+    critic = None
+    if self.method.needs_critic:
+      critic = critic_lib.Critic(
+        self.config,
+        settings.critic,
+        micro_batch_tokens=settings.micro_batch_tokens,
+        lengths=_row_lengths(settings.limits.row_tokens),
+        skip_limit=settings.skip_limit,
+        mesh=settings.policy.mesh,
+      )
     loop = loop_lib.Loop(
       self.collector,
       learner,
-      group_relative_credit.make_credit(settings.credit),
-      self.train_games,
+      self.method.credit,
+      self.domain.train_tasks,
       settings.loop,
       row_tokens=settings.limits.row_tokens,
       needs_all_rows=settings.loss.needs_all_rows,
       policy=learned.policy,
+      token_credit=self.method.token_credit,
+      critic=critic,
     )
+    # The critic first: the learner takes over the parameters.
+    critic_state = critic and critic.init(params)
     state = learner.init(learned.params)
+    if critic is not None:
+      state = loop_lib.ActorCritic(state, critic_state)
     with checkpoints_lib.Checkpoints(
       self.folder / 'checkpoints' / 'train',
       keep=settings.keep_checkpoints,
@@ -449,9 +458,10 @@ class HouseholdTraining:
         self.folder / metrics_lib.FILE_NAME,
         lambda r: r['stage'] != 'train' or r['iteration'] <= done,
       )
-      metrics_lib.drop_from(
-        self.folder / EPISODES, lambda r: r['iteration'] <= done
-      )
+      for name in self.method.record_files:
+        metrics_lib.drop_from(
+          self.folder / name, lambda r: r['iteration'] <= done
+        )
       while done < settings.iterations and not self.stop.requested:
         state = self._iterate(loop, state, done + 1, learned.reference)
         done += 1
@@ -462,13 +472,17 @@ class HouseholdTraining:
           and done < settings.iterations
         ):
           self._evaluate_once(
-            learned.policy(state.params), f'after {done} iterations', done
+            learned.policy(_policy(state).params),
+            f'after {done} iterations',
+            done,
           )
       checkpoints.save(done, state, force=True)
       checkpoints.wait()
     if done < settings.iterations:
       return False
-    self._evaluate_once(learned.policy(state.params), AFTER_TRAINING, done)
+    self._evaluate_once(
+      learned.policy(_policy(state).params), AFTER_TRAINING, done
+    )
     return True
 
   def _iterate(self, loop, state, iteration: int, reference):
@@ -482,14 +496,7 @@ class HouseholdTraining:
     self._report_failures(
       seen, metrics['failed_episodes'] == len(batch.episodes)
     )
-    parts = group_relative_credit.gigpo_parts(
-      batch.trajectories, settings.credit
-    )
-    metrics.update(
-      loop_lib.anchor_statistics(
-        np.asarray(parts.anchor_group), np.asarray(batch.trajectories.mask)
-      )
-    )
+    metrics.update(self.method.metrics(batch))
     self._writer.write('train', iteration, metrics)
     print_line(
       console_lib.iteration_line(iteration, settings.iterations, metrics)
@@ -501,16 +508,8 @@ class HouseholdTraining:
       )
     every = settings.save_episodes_every
     if every and (iteration % every == 0 or iteration == settings.iterations):
-      metrics_lib.append_json_lines(
-        self.folder / EPISODES,
-        episode_records.episode_records(
-          iteration,
-          batch,
-          parts,
-          group_relative_credit.grpo_credit(
-            batch.trajectories, settings.credit
-          ),
-          settings.loop.group_size,
-        ),
-      )
+      for name, records in self.method.records(
+        iteration, batch, self.tokenizer, settings.loop.group_size
+      ).items():
+        metrics_lib.append_json_lines(self.folder / name, records)
     return state

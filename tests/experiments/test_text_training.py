@@ -7,19 +7,19 @@ import types
 
 import pytest
 
-from experiments import household_training
+from experiments import policy_options, text_training
 from jaxcredit.rollouts import pool as pool_lib
 
 
 def test_every_setting_is_used():
-  source = pathlib.Path(household_training.__file__).read_text('utf-8')
-  for field in dataclasses.fields(household_training.Settings):
+  source = pathlib.Path(text_training.__file__).read_text('utf-8')
+  for field in dataclasses.fields(text_training.Settings):
     assert re.search(rf'\bsettings\.{field.name}\b', source), field.name
 
 
 @pytest.mark.parametrize('longest', [16, 192, 193, 512, 1024, 2560])
 def test_rows_are_padded_to_few_lengths(longest):
-  lengths = household_training._row_lengths(longest)
+  lengths = text_training._row_lengths(longest)
   assert lengths[-1] == longest
   assert lengths == sorted(set(lengths))
   assert lengths[0] <= 192
@@ -30,11 +30,15 @@ def test_rows_are_padded_to_few_lengths(longest):
 def training():
   """A run whose pool has reported failures."""
   settings = types.SimpleNamespace(
-    run=pathlib.Path('nowhere'), text_format=None, limits=None
+    run=pathlib.Path('nowhere'),
+    text_format=None,
+    limits=None,
+    policy=policy_options.PolicyOptions(),
   )
-  run = household_training.HouseholdTraining(settings, None)
+  domain = types.SimpleNamespace(task_sentence=str)
+  run = text_training.TextTraining(settings, domain, None, None)
   run.pool = types.SimpleNamespace(
-    failures=[pool_lib.Failure(i, f'reason {i}') for i in range(6)]
+    failures=[pool_lib.Failure(i, f'reason {i}') for i in range(6)], count=4
   )
   return run
 
