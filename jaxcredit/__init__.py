@@ -17,9 +17,11 @@ from jaxcredit.algorithms import (
   grpo,
   losses,
   packing,
+  prefix_trees,
   reinforce_plus_plus,
   returns,
   rloo,
+  tempo,
 )
 
 __version__ = '0.1.0'
@@ -34,8 +36,10 @@ __all__ = [
   'grpo',
   'losses',
   'packing',
+  'prefix_trees',
   'reinforce_plus_plus',
   'returns',
   'rloo',
+  'tempo',
   'types',
 ]
