@@ -15,6 +15,7 @@ from jaxcredit.algorithms import (
   fingerprints,
   gigpo,
   grpo,
+  hepo,
   losses,
   packing,
   prefix_trees,
@@ -22,6 +23,8 @@ from jaxcredit.algorithms import (
   returns,
   rloo,
   tempo,
+  treerpo,
+  vineppo,
 )
 
 __version__ = '0.1.0'
@@ -34,6 +37,7 @@ __all__ = [
   'fingerprints',
   'gigpo',
   'grpo',
+  'hepo',
   'losses',
   'packing',
   'prefix_trees',
@@ -41,5 +45,7 @@ __all__ = [
   'returns',
   'rloo',
   'tempo',
+  'treerpo',
   'types',
+  'vineppo',
 ]

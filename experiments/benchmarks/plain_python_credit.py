@@ -195,3 +195,51 @@ def tempo(
       credit.append((total, td, branch))
     out.append((credit, values))
   return out
+
+
+def hepo(group, entropies, rho, **options):
+  """GRPO's credit on the tokens of highest entropy of one group.
+
+  Args:
+    group: a score for each rollout.
+    entropies: for each rollout, those of its tokens; none of them equal.
+  """
+  taken = [i for i, row in enumerate(entropies) if row]
+  credit = grpo([group[i] for i in taken], **options)
+  by_entropy = sorted((e for row in entropies for e in row), reverse=True)
+  kept = set(by_entropy[: max(1, round(rho * len(by_entropy)))])
+  out = [[] for _ in entropies]
+  for i, advantage in zip(taken, credit, strict=True):
+    out[i] = [advantage if e in kept else 0.0 for e in entropies[i]]
+  return out
+
+
+def treerpo(parents, rewards, **options):
+  """TreeRPO's credit of one tree.
+
+  Args:
+    parents: index of each node's parent, -1 for the first steps.
+    rewards: a reward for each node; those of inner nodes are not read.
+
+  Returns:
+    (advantage, value) for each node.
+  """
+  children = {}
+  for node, parent in enumerate(parents):
+    children.setdefault(parent, []).append(node)
+
+  def leaves(node):
+    below = children.get(node, [])
+    return [leaf for n in below for leaf in leaves(n)] if below else [node]
+
+  values = [
+    mean([rewards[leaf] for leaf in leaves(node)])
+    for node in range(len(parents))
+  ]
+  return [
+    (
+      relative(values[node], [values[n] for n in children[parent]], **options),
+      values[node],
+    )
+    for node, parent in enumerate(parents)
+  ]

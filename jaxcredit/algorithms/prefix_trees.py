@@ -16,6 +16,7 @@ them is ever held, and rows may be long.
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxcredit.algorithms import arguments, explicit_axes, integer_words
 
@@ -211,7 +212,7 @@ def common_prefixes(
   Raises:
     ValueError: wrong shapes, or tokens that are not integers.
   """
-  shape = jnp.shape(tokens) if mask is None else jnp.shape(mask)
+  shape = np.shape(tokens if mask is None else mask)
   if len(shape) < 2:
     raise ValueError(f'tokens must be [..., G, L], but have shape {shape}')
   words = integer_words.host_words('tokens', tokens, shape)

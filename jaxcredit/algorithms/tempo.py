@@ -40,6 +40,7 @@ import functools
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxcredit.algorithms import (
   arguments,
@@ -225,13 +226,13 @@ def advantages(
   arguments.axes('rewards', rewards, 1, '[..., G]')
   rewards = arguments.floating('rewards', rewards)
   rank = rewards.ndim + 1
-  shape = jnp.shape(tokens)[:rank]
+  shape = np.shape(tokens)[:rank]
   # Without a mask [..., G, L] could not be told from [G, L, K].
-  if jnp.ndim(tokens) not in (rank, rank + (mask is not None)) or (
+  if np.ndim(tokens) not in (rank, rank + (mask is not None)) or (
     rewards.shape != shape[:-1]
   ):
     raise ValueError(
-      f'tokens have shape {jnp.shape(tokens)} and rewards {rewards.shape}: '
+      f'tokens have shape {np.shape(tokens)} and rewards {rewards.shape}: '
       'they must be [..., G, L], or [..., G, L, K] with a mask, and [..., G]'
     )
   words = integer_words.host_words('tokens', tokens, shape)
