@@ -154,11 +154,10 @@ TABLE = [
   Row(
     'tempo_steps',
     lambda f, m, i: tempo.advantages(
-      i % 3, m, _scores(f[0], m), step_of_token=i, environment=m & (f[1] > 1)
+      i % 3, m, _scores(f[0], m), step_of_token=i, environment=i == 2
     ),
     (5, 7),
     integers='steps',
-    floats=2,
   ),
   Row(
     'hepo',
