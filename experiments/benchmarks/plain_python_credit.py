@@ -207,7 +207,7 @@ def hepo(group, entropies, rho, **options):
   taken = [i for i, row in enumerate(entropies) if row]
   credit = grpo([group[i] for i in taken], **options)
   by_entropy = sorted((e for row in entropies for e in row), reverse=True)
-  kept = set(by_entropy[: max(1, round(rho * len(by_entropy)))])
+  kept = set(by_entropy[: max(1, int(rho * len(by_entropy)))])
   out = [[] for _ in entropies]
   for i, advantage in zip(taken, credit, strict=True):
     out[i] = [advantage if e in kept else 0.0 for e in entropies[i]]

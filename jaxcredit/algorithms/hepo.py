@@ -5,7 +5,8 @@
 
 The idea is that of Wang et al. 2025 (arXiv 2506.01939), who train on a fifth of
 the tokens; under this name it is a baseline of TEMPO (arXiv 2509.18314), whose
-released code takes rho = 0.2 of the batch too.
+released code has rho = 0.2 too, but ranks masked entries with the others, and
+breaks ties by position.
 """
 
 import functools
@@ -66,8 +67,9 @@ def advantages(
       from.
     mask: bool [..., G, L], tokens that the policy drew; None for all. A rollout
       without one takes no part.
-    rho: share of the tokens of all axes together that keep their advantage, at
-      least one. Tokens that tie with the last of them keep theirs too.
+    rho: share of the tokens of all axes together that keep their advantage,
+      rounded down, but at least one token. Those that tie with the last of them
+      keep theirs too.
     scale: 'std' or 'none'.
     ddof: delta degrees of freedom of the deviation, 0 or 1.
     eps: added to the deviation.
@@ -94,7 +96,7 @@ def advantages(
   entropies = jnp.where(mask, arguments.wide(entropies), 0)
   unknown = jnp.isnan(entropies)
   count = jnp.sum(mask, dtype=jnp.int32).astype(entropies.dtype)
-  rank = jnp.maximum(jnp.round(rho * count), 1).astype(jnp.int32)
+  rank = jnp.maximum(jnp.floor(rho * count), 1).astype(jnp.int32)
   kept = _at_least_rank(jnp.where(unknown, jnp.inf, entropies), mask, rank)
   result = jnp.where(kept, relative[..., None], 0)
   return jnp.where(unknown, jnp.nan, result).astype(scores.dtype)

@@ -12,7 +12,7 @@ at which some do are the branch tokens. The deltas of a response add up to
 V(s_T) - mean(r). All of it comes from the lengths of pairwise common prefixes
 (see `prefix_trees`): no tree is built, and nothing is hashed.
 
-What is left open, and how it is settled here:
+What the equations leave open, and how it is settled here:
 * A response that has ended leaves the set, as in the released code, where its
   padding differs from any token: ended='leaves'. With 'stays' a whole response
   that others continue still counts for their values.
@@ -209,7 +209,8 @@ def advantages(
       leaves out, or 'stop' there for good (released code).
     step_of_token: int32 [..., G, L], the step that produced each token, in
       rising order; -1 for tokens of the environment. Nodes are then steps:
-      responses share a step if they share all of it.
+      responses share a step if they share all of it. A step that holds what the
+      environment answered has the luck of it in its delta.
 
   Returns:
     Advantages; 0 where masked, dtype of `rewards`.

@@ -1,6 +1,8 @@
 """TEMPO: hand-computed cases, properties, and a dictionary of prefixes."""
 
 import functools
+import json
+import pathlib
 
 import jax
 import jax.numpy as jnp
@@ -134,6 +136,28 @@ def test_by_hand():
   np.testing.assert_allclose(
     scaled.total, result.total * np.sqrt(3), rtol=1e-5, atol=1e-6
   )
+
+
+def test_released_code():
+  # Computed with fatebreaker/tempo at 0a1c273; a token of -1 is padding, and
+  # what is neither padding nor the policy's has a mask of 0 there.
+  path = pathlib.Path(__file__).with_name('released_tempo.json')
+  cases = json.loads(path.read_text(encoding='utf-8'))
+  ids, policy, scores = (
+    np.array([case[key] for case in cases])
+    for key in ('tokens', 'policy', 'rewards')
+  )
+  for scale in grpo.SCALES:
+    result = tempo.advantages(
+      ids,
+      policy,
+      scores,
+      environment=(ids >= 0) & (policy == 0),
+      after_environment='stop',
+      scale=scale,
+    )
+    released = [case[scale] for case in cases]
+    np.testing.assert_allclose(result.total, released, atol=3e-6)
 
 
 def batch(seed, shape=(3, 5, 12), vocabulary=2):
@@ -358,6 +382,33 @@ def test_steps_by_hand():
   )
   np.testing.assert_allclose(result.values[1], [third, half, half, 0, 0])
   assert result.branch[2].tolist() == [True, True, False, False]
+
+
+def test_observations_between_steps():
+  # One step, then an observation (-1) that differs, then one step more.
+  ids = jnp.array([[1, 7, 2], [1, 8, 2], [1, 7, 3]])
+  steps = jnp.array([[0, -1, 1]] * 3)
+  scores = jnp.array([1.0, 0.0, 0.0])
+  result = tempo.advantages(
+    ids, None, scores, step_of_token=steps, scale='none'
+  )
+  np.testing.assert_allclose(
+    result.values[0], [1 / 3, 1 / 3, 1 / 2, 1], rtol=1e-6
+  )
+  assert result.td.tolist() == [[0, 0, 0.5], [0, 0, 0], [0, 0, -0.5]]
+  assert not np.asarray(result.total)[:, 1].any()
+  # A step may hold what it was answered: the answer's luck is then its own.
+  held = tempo.advantages(
+    ids,
+    None,
+    scores,
+    step_of_token=jnp.array([[0, 0, 1]] * 3),
+    environment=steps < 0,
+    scale='none',
+  )
+  np.testing.assert_allclose(
+    held.td, [[1 / 6, 0, 1 / 2], [-1 / 3, 0, 0], [1 / 6, 0, -1 / 2]], rtol=1e-6
+  )
 
 
 def test_a_step_that_another_continues_is_not_shared():
