@@ -134,8 +134,8 @@ def _group_ids(words, mask) -> jax.Array:
 
 @explicit_axes.under_any_mesh
 @jax.jit
-def _anchor_groups(words, mask):
-  return _group_ids(words, mask)
+def _anchor_groups(anchors, mask):
+  return _group_ids(integer_words.split(anchors, mask.ndim), mask)
 
 
 def anchor_groups(
@@ -160,9 +160,9 @@ def anchor_groups(
   shape = np.shape(anchors) if mask is None else np.shape(mask)
   if len(shape) < 2:
     raise ValueError(f'anchors must be [..., G, S], but have shape {shape}')
-  words = integer_words.host_words('anchors', anchors, shape)
+  anchors = integer_words.before_jit('anchors', anchors, shape)
   return _anchor_groups(
-    words, arguments.boolean_mask('mask', mask, shape, 'anchors')
+    anchors, arguments.boolean_mask('mask', mask, shape, 'anchors')
   )
 
 
@@ -241,7 +241,7 @@ def _episode_part(
 def _advantages(
   rewards,
   mask,
-  words,
+  anchors,
   penalties,
   discount,
   step_weight,
@@ -253,7 +253,7 @@ def _advantages(
   eps,
   singleton,
 ):
-  ids = _group_ids(words, mask)
+  ids = _group_ids(integer_words.split(anchors, mask.ndim), mask)
   dtype = rewards.dtype
   rewards = jnp.where(mask, arguments.wide(rewards), 0)
   penalties = jnp.where(mask, arguments.wide(penalties), 0)
@@ -332,7 +332,7 @@ def advantages(
   arguments.axes('rewards', rewards, 2, '[..., G, S]')
   rewards = arguments.floating('rewards', rewards)
   mask = arguments.boolean_mask('mask', mask, rewards.shape, 'rewards')
-  words = integer_words.host_words('anchors', anchors, rewards.shape)
+  anchors = integer_words.before_jit('anchors', anchors, rewards.shape)
   if penalties is None:
     penalties = jnp.zeros_like(rewards)
   else:
@@ -341,7 +341,7 @@ def advantages(
   return _advantages(
     rewards,
     mask,
-    words,
+    anchors,
     penalties,
     discount,
     step_weight,

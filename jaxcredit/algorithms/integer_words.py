@@ -9,35 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 
-def _words(name: str, values, shape) -> jax.Array:
-  if np.ndim(values) not in (len(shape), len(shape) + 1) or (
-    tuple(np.shape(values)[: len(shape)]) != tuple(shape)
-  ):
-    raise ValueError(
-      f'{name} must have shape {tuple(shape)} or {(*shape, "K")}, not '
-      f'{tuple(np.shape(values))}'
-    )
-  kind = getattr(values, 'dtype', None) or np.asarray(values).dtype
-  if not (jnp.issubdtype(kind, jnp.integer) or np.dtype(kind).kind == 'b'):
-    raise ValueError(
-      f'{name} must be integers, not {kind}: make them with '
-      'jaxcredit.fingerprints'
-    )
-  if np.ndim(values) == len(shape):
-    values = values[..., None]
-  if np.dtype(kind).itemsize == 8:
-    # Outside of jit these are NumPy's: JAX would cut them to 32 bits.
-    low = (values & 0xFFFFFFFF).astype(np.uint32)
-    high = ((values >> 32) & 0xFFFFFFFF).astype(np.uint32)
-    both = (low, high)
-    if isinstance(values, np.ndarray):
-      return np.concatenate(both, axis=-1)
-    return jnp.concatenate(both, axis=-1)
-  return values.astype(np.uint32)
-
-
-def host_words(name: str, values, shape) -> jax.Array:
-  """Integers as words, to be called before jit.
+def before_jit(name: str, values, shape):
+  """Checks names, and splits those that JAX would cut.
 
   Args:
     name: of the argument, for messages.
@@ -45,11 +18,39 @@ def host_words(name: str, values, shape) -> jax.Array:
     shape: that names have.
 
   Returns:
-    uint32 [*shape, K], or [*shape, 2 K] for 64-bit integers.
+    An array for `split`.
 
   Raises:
     ValueError: a wrong shape, or no integers.
   """
   if not isinstance(values, jax.Array):
     values = np.asarray(values)
-  return _words(name, values, shape)
+  if values.ndim not in (len(shape), len(shape) + 1) or (
+    tuple(values.shape[: len(shape)]) != tuple(shape)
+  ):
+    raise ValueError(
+      f'{name} must have shape {tuple(shape)} or {(*shape, "K")}, not '
+      f'{tuple(values.shape)}'
+    )
+  kind = values.dtype
+  if not (jnp.issubdtype(kind, jnp.integer) or kind.kind == 'b'):
+    raise ValueError(
+      f'{name} must be integers, not {kind}: make them with '
+      'jaxcredit.fingerprints'
+    )
+  if isinstance(values, np.ndarray) and kind.itemsize == 8:
+    return split(values, len(shape))
+  return values
+
+
+def split(values, rank: int):
+  """Integers of `rank` axes, or one more for K words, as uint32 [..., K]."""
+  if values.ndim == rank:
+    values = values[..., None]
+  if values.dtype.itemsize < 8:
+    return values.astype(np.uint32)
+  low = (values & 0xFFFFFFFF).astype(np.uint32)
+  high = ((values >> 32) & 0xFFFFFFFF).astype(np.uint32)
+  if isinstance(values, np.ndarray):
+    return np.concatenate((low, high), axis=-1)
+  return jnp.concatenate((low, high), axis=-1)

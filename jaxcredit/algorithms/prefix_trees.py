@@ -191,8 +191,8 @@ def node_means(shared, ends, counts, values) -> jax.Array:
 
 @explicit_axes.under_any_mesh
 @jax.jit
-def _common_prefixes(words, mask):
-  return shared_lengths(words, mask)
+def _common_prefixes(tokens, mask):
+  return shared_lengths(integer_words.split(tokens, mask.ndim), mask)
 
 
 def common_prefixes(
@@ -215,7 +215,7 @@ def common_prefixes(
   shape = np.shape(tokens if mask is None else mask)
   if len(shape) < 2:
     raise ValueError(f'tokens must be [..., G, L], but have shape {shape}')
-  words = integer_words.host_words('tokens', tokens, shape)
+  tokens = integer_words.before_jit('tokens', tokens, shape)
   return _common_prefixes(
-    words, arguments.boolean_mask('mask', mask, shape, 'tokens')
+    tokens, arguments.boolean_mask('mask', mask, shape, 'tokens')
   )

@@ -112,7 +112,7 @@ def _walk(words, policy, environment, steps, ended, after_environment):
   static_argnames=('scale', 'ddof', 'eps', 'ended', 'after_environment'),
 )
 def _advantages(
-  words,
+  tokens,
   mask,
   rewards,
   environment,
@@ -125,6 +125,9 @@ def _advantages(
   ended,
   after_environment,
 ):
+  words = integer_words.split(tokens, mask.ndim)
+  if environment is None:
+    environment = jnp.zeros_like(mask)
   policy = mask & ~environment
   if steps is not None:
     policy &= steps >= 0
@@ -236,11 +239,9 @@ def advantages(
       f'tokens have shape {np.shape(tokens)} and rewards {rewards.shape}: '
       'they must be [..., G, L], or [..., G, L, K] with a mask, and [..., G]'
     )
-  words = integer_words.host_words('tokens', tokens, shape)
+  tokens = integer_words.before_jit('tokens', tokens, shape)
   mask = arguments.boolean_mask('mask', mask, shape, 'tokens')
-  if environment is None:
-    environment = jnp.zeros(shape, bool)
-  else:
+  if environment is not None:
     environment = arguments.boolean_mask(
       'environment', environment, shape, 'tokens'
     )
@@ -252,7 +253,7 @@ def advantages(
         f'step_of_token must be integers, not {step_of_token.dtype}'
       )
   return _advantages(
-    words,
+    tokens,
     mask,
     rewards,
     environment,
