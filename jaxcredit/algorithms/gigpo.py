@@ -40,6 +40,7 @@ from jaxcredit.algorithms import (
   explicit_axes,
   group_statistics,
   grpo,
+  integer_words,
 )
 from jaxcredit.algorithms import returns as returns_lib
 
@@ -62,41 +63,6 @@ class Advantages:
   episode: jax.Array
   step: jax.Array
   anchor_group: jax.Array
-
-
-def _words(anchors, shape) -> jax.Array:
-  """Anchors as uint32 words [..., G, S, K]."""
-  if np.ndim(anchors) not in (len(shape), len(shape) + 1) or (
-    tuple(np.shape(anchors)[: len(shape)]) != tuple(shape)
-  ):
-    raise ValueError(
-      f'anchors must have shape {tuple(shape)} or {(*shape, "K")}, not '
-      f'{tuple(np.shape(anchors))}'
-    )
-  kind = getattr(anchors, 'dtype', None) or np.asarray(anchors).dtype
-  if not (jnp.issubdtype(kind, jnp.integer) or np.dtype(kind).kind == 'b'):
-    raise ValueError(
-      f'anchors must be integers, not {kind}: make them with '
-      'jaxcredit.fingerprints'
-    )
-  if np.ndim(anchors) == len(shape):
-    anchors = anchors[..., None]
-  if np.dtype(kind).itemsize == 8:
-    # Outside of jit these are NumPy's: JAX would cut them to 32 bits.
-    low = (anchors & 0xFFFFFFFF).astype(np.uint32)
-    high = ((anchors >> 32) & 0xFFFFFFFF).astype(np.uint32)
-    both = (low, high)
-    if isinstance(anchors, np.ndarray):
-      return np.concatenate(both, axis=-1)
-    return jnp.concatenate(both, axis=-1)
-  return anchors.astype(np.uint32)
-
-
-def _host_words(anchors, shape):
-  """`_words` before jit, where 64-bit integers of the host are still whole."""
-  if not isinstance(anchors, jax.Array):
-    anchors = np.asarray(anchors)
-  return _words(anchors, shape)
 
 
 def _mix(words, seed):
@@ -168,8 +134,8 @@ def _group_ids(words, mask) -> jax.Array:
 
 @explicit_axes.under_any_mesh
 @jax.jit
-def _anchor_groups(words, mask):
-  return _group_ids(words, mask)
+def _anchor_groups(anchors, mask):
+  return _group_ids(integer_words.split(anchors, mask.ndim), mask)
 
 
 def anchor_groups(
@@ -194,9 +160,9 @@ def anchor_groups(
   shape = np.shape(anchors) if mask is None else np.shape(mask)
   if len(shape) < 2:
     raise ValueError(f'anchors must be [..., G, S], but have shape {shape}')
-  words = _host_words(anchors, shape)
+  anchors = integer_words.before_jit('anchors', anchors, shape)
   return _anchor_groups(
-    words, arguments.boolean_mask('mask', mask, shape, 'anchors')
+    anchors, arguments.boolean_mask('mask', mask, shape, 'anchors')
   )
 
 
@@ -205,27 +171,15 @@ def _step_part(scores, mask, ids, scale, ddof, eps):
   *_, g, s = mask.shape
   if not mask.size:
     return jnp.zeros_like(scores)
-  shape = (-1, g * s)
-  values, valid, ids = (x.reshape(shape) for x in (scores, mask, ids))
-  segment = jnp.where(valid, ids, 0)
-
-  def total(x):
-    def one(x, segment):
-      return jax.ops.segment_sum(x, segment, num_segments=g * s)
-
-    return jnp.take_along_axis(jax.vmap(one)(x, segment), segment, axis=1)
-
-  count = total(valid.astype(jnp.int32))
-  # A group is named by its first member, whose value is the reference.
-  reference = jnp.where(valid, jnp.take_along_axis(values, segment, axis=1), 0)
-  difference = group_statistics.from_reference(values, valid, reference)
-  mean, deviation = group_statistics.mean_and_deviation(
-    difference, valid, count, ddof, total
-  )
-  result = group_statistics.standardise(
-    difference, valid, count, mean, deviation, reference, scale, eps
-  )
-  return result.reshape(mask.shape)
+  flat = (-1, g * s)
+  return group_statistics.relative_to_segment(
+    scores.reshape(flat),
+    mask.reshape(flat),
+    ids.reshape(flat),
+    scale=scale,
+    ddof=ddof,
+    eps=eps,
+  ).reshape(mask.shape)
 
 
 def _episode_part(
@@ -287,7 +241,7 @@ def _episode_part(
 def _advantages(
   rewards,
   mask,
-  words,
+  anchors,
   penalties,
   discount,
   step_weight,
@@ -299,7 +253,7 @@ def _advantages(
   eps,
   singleton,
 ):
-  ids = _group_ids(words, mask)
+  ids = _group_ids(integer_words.split(anchors, mask.ndim), mask)
   dtype = rewards.dtype
   rewards = jnp.where(mask, arguments.wide(rewards), 0)
   penalties = jnp.where(mask, arguments.wide(penalties), 0)
@@ -378,7 +332,7 @@ def advantages(
   arguments.axes('rewards', rewards, 2, '[..., G, S]')
   rewards = arguments.floating('rewards', rewards)
   mask = arguments.boolean_mask('mask', mask, rewards.shape, 'rewards')
-  words = _host_words(anchors, rewards.shape)
+  anchors = integer_words.before_jit('anchors', anchors, rewards.shape)
   if penalties is None:
     penalties = jnp.zeros_like(rewards)
   else:
@@ -387,7 +341,7 @@ def advantages(
   return _advantages(
     rewards,
     mask,
-    words,
+    anchors,
     penalties,
     discount,
     step_weight,

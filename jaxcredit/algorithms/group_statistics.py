@@ -149,3 +149,35 @@ def whiten(values, mask, ddof, eps):
     difference, flat_mask, count, mean, deviation, reference, 'none', 0.0
   )
   return (white / root).reshape(values.shape)
+
+
+def relative_to_segment(values, mask, first, *, scale, ddof, eps):
+  """(value - mean) / (std + eps) over groups that lie anywhere in a row.
+
+  Args:
+    values: float [N, M].
+    mask: bool [N, M].
+    first: int32 [N, M], position of the first member of each entry's group,
+      which is the group's name; ignored where masked.
+    scale: 'std' divides, 'none' does not.
+    ddof: delta degrees of freedom of the standard deviation.
+    eps: added to the standard deviation.
+
+  Returns:
+    float [N, M], with the zeros of `relative_to_group`.
+  """
+  segment = jnp.where(mask, first, 0)
+
+  def total(x):
+    def one(x, segment):
+      return jax.ops.segment_sum(x, segment, num_segments=mask.shape[1])
+
+    return jnp.take_along_axis(jax.vmap(one)(x, segment), segment, axis=1)
+
+  count = total(mask.astype(jnp.int32))
+  reference = jnp.where(mask, jnp.take_along_axis(values, segment, axis=1), 0)
+  difference = from_reference(values, mask, reference)
+  mean, deviation = mean_and_deviation(difference, mask, count, ddof, total)
+  return standardise(
+    difference, mask, count, mean, deviation, reference, scale, eps
+  )

@@ -7,17 +7,22 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
 from jaxcredit import (
   dapo,
   gigpo,
   grpo,
+  hepo,
   losses,
   ppo,
   reinforce_plus_plus,
   returns,
   rloo,
+  tempo,
+  treerpo,
+  vineppo,
 )
 
 
@@ -29,7 +34,7 @@ class Row:
     name: of the row.
     call: (floats, mask, integers) -> pytree.
     shape: of a group's arrays, without leading axes.
-    integers: kind of the integer argument, 'anchors', 'steps' or ''.
+    integers: kind of the integer argument, 'anchors', 'steps', 'parents' or ''.
     floats: how many float arrays the function takes.
     over_batch: whether leading axes are mixed (whitening, means).
     removable: whether a masked entry may be cut out instead ('last': only at
@@ -61,6 +66,20 @@ def _loss(ratio, aggregation, **options):
     return result
 
   return call
+
+
+def _scores(rewards, mask):
+  """A reward for each row, NaN for a row that is all masked."""
+  if mask.shape != rewards.shape:
+    return jnp.zeros(rewards.shape[:-1])  # the function is to complain
+  total = jnp.where(mask, rewards, 0).sum(axis=-1)
+  return jnp.where(mask.any(axis=-1), total, jnp.nan)
+
+
+def _tempo(floats, mask, integers, **options):
+  """TEMPO's parts, all of the shape of the tokens."""
+  parts = tempo.advantages(integers, mask, _scores(floats[0], mask), **options)
+  return parts.total, parts.td, parts.branch, parts.values[..., 1:]
 
 
 TABLE = [
@@ -149,6 +168,47 @@ TABLE = [
   ],
   *[
     Row(
+      f'tempo_{name}',
+      lambda f, m, i, options=options: _tempo(f, m, i, **options),
+      (5, 7),
+      integers='anchors',
+    )
+    for name, options in {
+      'std': {},
+      'none': {'scale': 'none', 'ended': 'stays', 'td_weight': 0.5},
+      'stop': {'ddof': 0, 'after_environment': 'stop'},
+    }.items()
+  ],
+  Row(
+    'tempo_steps',
+    lambda f, m, i: tempo.advantages(
+      i % 3, m, _scores(f[0], m), step_of_token=i, environment=i == 2
+    ),
+    (5, 7),
+    integers='steps',
+  ),
+  Row(
+    'hepo',
+    lambda f, m, i: hepo.advantages(_scores(f[0], m), f[1], m, rho=0.6),
+    (5, 7),
+    floats=2,
+    over_batch=True,
+  ),
+  Row(
+    'treerpo',
+    lambda f, m, i: treerpo.advantages(f[0], i, m),
+    (9,),
+    integers='parents',
+  ),
+  Row('vineppo_values', lambda f, m, i: vineppo.state_values(f[0], m), (4, 3)),
+  Row(
+    'vineppo',
+    lambda f, m, i: vineppo.advantages(f[0], f[1], m, bootstrap=0.5),
+    (7,),
+    floats=2,
+  ),
+  *[
+    Row(
       f'policy_loss_{ratio}_{aggregation}',
       _loss(ratio, aggregation, dual_clip=3.0, clip_high=0.3, normaliser=9.0),
       (9,),
@@ -182,4 +242,7 @@ def arguments(row: Row, leading, seed=0, dtype=np.float32):
   elif row.integers == 'steps':
     integers = np.sort(rng.integers(-1, 4, shape), axis=-1).astype(np.int32)
     mask = mask & (integers >= 0)
+  elif row.integers == 'parents':
+    # Trees whose masked nodes are leaves.
+    integers = rng.integers(-1, np.arange(row.shape[-1]), shape)
   return floats, mask, integers

@@ -1,0 +1,221 @@
+"""The tree that the rows of a group form, implicit in their common prefixes.
+
+Rows that begin alike share nodes: a node is a prefix, its members are the rows
+that begin with it. No tree is built. With L(i, k) the length of the longest
+common prefix of rows i and k,
+
+  members of row i's prefix of length t  =  {k : L(i, k) >= t}
+
+so that G x G lengths hold the tree, and the L + 1 nodes of a row have at most G
+different sets of members: those of its G lengths, sorted.
+
+Comparing G x G rows of L tokens is all that grows with G G L. Comparisons are
+reduced block by block as they are made, so that no more than one bit in 32 of
+them is ever held, and rows may be long.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxcredit.algorithms import arguments, explicit_axes, integer_words
+
+# Up to this size XLA's CPU compiler makes a reduction in one loop with what it
+# reduces. Longer ones it cuts in two, and then stores all that goes into them.
+_BLOCK = 32
+
+
+def row_lengths(valid: jax.Array) -> jax.Array:
+  """Length of each row up to its last valid token: bool [..., L] -> [...]."""
+  size = valid.shape[-1]
+  if not size:
+    return jnp.zeros(valid.shape[:-1], jnp.int32)
+  # Unlike a maximum of positions, this stores none (see _BLOCK).
+  behind = jnp.argmax(jnp.flip(valid, axis=-1), axis=-1).astype(jnp.int32)
+  return jnp.where(valid.any(axis=-1), size - behind, 0)
+
+
+def _differ(left, right):
+  """Where rows differ; each is a list of words and, last, flags."""
+  *left_words, left_flags = left
+  *right_words, right_flags = right
+  words = False
+  for a, b in zip(left_words, right_words, strict=True):
+    words |= a != b
+  return (left_flags != right_flags) | (words & (left_flags > 0))
+
+
+def _first_difference(words, flags):
+  """First position at which two rows differ, L where they do not.
+
+  First the block, without its inside, then the position in it: comparing all
+  positions against one running minimum takes longer, and stores them.
+
+  Args:
+    words: uint32 [..., G, L, K].
+    flags: uint8 [..., G, L]; where they are 0 words are not looked at.
+
+  Returns:
+    int32 [..., G, G].
+  """
+  *leading, g, size, count = words.shape
+  blocks = -(-size // _BLOCK)
+  edge = [(0, 0)] * (len(leading) + 1)
+  rows = [
+    jnp.pad(row, (*edge, (0, blocks * _BLOCK - size)))
+    for row in (*(words[..., k] for k in range(count)), flags)
+  ]
+  cut = [row.reshape(*leading, g, blocks, _BLOCK) for row in rows]
+  any_in_block = _differ(
+    [row[..., :, None, :, :] for row in cut],
+    [row[..., None, :, :, :] for row in cut],
+  ).any(axis=-1)
+  block = jnp.argmax(any_in_block, axis=-1).astype(jnp.int32)
+  position = block[..., None] * _BLOCK + jnp.arange(_BLOCK, dtype=jnp.int32)
+  # Row i in the block where it parts from k. Row k has the same block with i:
+  # the transpose is row k.
+  flat = position.reshape(*leading, g, g * _BLOCK)
+  mine = [
+    jnp.take_along_axis(row, flat, axis=-1).reshape(position.shape)
+    for row in rows
+  ]
+  differs = _differ(mine, [jnp.swapaxes(row, -3, -2) for row in mine])
+  return jnp.min(jnp.where(differs, position, size), axis=-1)
+
+
+def run_starts(step_of_token: jax.Array, valid: jax.Array) -> jax.Array:
+  """Where the step begins that each position lies in.
+
+  Args:
+    step_of_token: int32 [..., L]; a token with -1, and one that is not valid,
+      is a step of its own.
+    valid: bool [..., L].
+
+  Returns:
+    int32 [..., L + 1]; the end of the row is its own.
+  """
+  step = jnp.where(valid, step_of_token, -1)
+  # The end of the row is no step either.
+  edge = [(0, 0)] * (step.ndim - 1)
+  after = jnp.pad(step, (*edge, (0, 1)), constant_values=-1)
+  before = jnp.pad(step, (*edge, (1, 0)), constant_values=-1)
+  starts = (after < 0) | (after != before)
+  position = jnp.arange(after.shape[-1], dtype=jnp.int32)
+  return jax.lax.cummax(jnp.where(starts, position, 0), axis=step.ndim - 1)
+
+
+def shared_lengths(words, valid, starts=None) -> jax.Array:
+  """Lengths of the longest common prefixes, in whole steps if asked for.
+
+  Args:
+    words: uint32 [..., G, L, K].
+    valid: bool [..., G, L]; a position that is not valid in both rows is equal
+      in both.
+    starts: of `run_starts`, to share none but whole steps; None for tokens.
+
+  Returns:
+    int32 [..., G, G]: `shared[i, k]`, symmetric; a row's own length on the
+    diagonal; -1 for rows without a valid token.
+  """
+  length = row_lengths(valid)
+  flags = valid.astype(jnp.uint8)
+  if starts is not None:
+    # Steps are equal if they end together.
+    position = jnp.arange(valid.shape[-1] + 1, dtype=jnp.int32)
+    ends = (starts == position)[..., 1:]
+    flags += 2 * (ends & valid).astype(jnp.uint8)
+  if valid.shape[-1]:
+    shared = _first_difference(words, flags)
+  else:
+    shared = jnp.zeros((*valid.shape[:-1], valid.shape[-2]), jnp.int32)
+  shorter = jnp.minimum(length[..., :, None], length[..., None, :])
+  shared = jnp.minimum(shared, shorter)
+  if starts is not None:
+    shared = jnp.take_along_axis(starts, shared, axis=-1)
+  present = length > 0
+  both = present[..., :, None] & present[..., None, :]
+  return jnp.where(both, shared, -1)
+
+
+def node_ends(shared: jax.Array) -> jax.Array:
+  """The lengths of each row in falling order: the n-th is where n are left."""
+  return -jnp.sort(-shared, axis=-1)
+
+
+def _parts(size):
+  return [slice(k, k + _BLOCK) for k in range(0, size, _BLOCK)]
+
+
+def member_counts(ends: jax.Array, positions: jax.Array) -> jax.Array:
+  """How many rows share each row's prefixes.
+
+  Args:
+    ends: int32 [..., G, G], of `node_ends`.
+    positions: int32 [T] or [..., G, T], lengths of prefixes.
+
+  Returns:
+    int32 [..., G, T].
+  """
+  return sum(
+    jnp.sum(
+      ends[..., part, None] >= positions[..., None, :], axis=-2, dtype=jnp.int32
+    )
+    for part in _parts(ends.shape[-1])
+  )
+
+
+def node_means(shared, ends, counts, values) -> jax.Array:
+  """Mean of the values of the members of each row's prefixes.
+
+  All rows of a node sum in the same order, and get the same mean to the bit.
+
+  Args:
+    shared: int32 [..., G, G], of `shared_lengths`.
+    ends: int32 [..., G, G], of `node_ends`.
+    counts: int32 [..., G, T], of `member_counts`.
+    values: float [..., G]; 0 for rows without a token.
+
+  Returns:
+    float [..., G, T]; 0 where a node has no member.
+  """
+  total, members = 0, 0
+  for part in _parts(shared.shape[-1]):
+    member = shared[..., :, None, part] >= ends[..., :, :, None]
+    term = jnp.where(member, values[..., None, None, part], 0)
+    total += term.sum(axis=-1)
+    members += member.sum(axis=-1)
+  mean = total / members.astype(values.dtype)
+  edge = [(0, 0)] * (mean.ndim - 1)
+  return jnp.take_along_axis(jnp.pad(mean, (*edge, (1, 0))), counts, axis=-1)
+
+
+@explicit_axes.under_any_mesh
+@jax.jit
+def _common_prefixes(tokens, mask):
+  return shared_lengths(integer_words.split(tokens, mask.ndim), mask)
+
+
+def common_prefixes(
+  tokens: jax.Array, mask: jax.Array | None = None
+) -> jax.Array:
+  """Lengths of the longest common prefixes of a group's rows.
+
+  Args:
+    tokens: integers [..., G, L], or [..., G, L, K] for fingerprints of K words.
+    mask: bool [..., G, L], tokens that there are; None for all, and then
+      `tokens` is [..., G, L]. A gap is equal to a gap at the same position.
+
+  Returns:
+    int32 [..., G, G], symmetric: `[i, k]` for rows i and k, the row's length on
+    the diagonal, -1 for rows without a token.
+
+  Raises:
+    ValueError: wrong shapes, or tokens that are not integers.
+  """
+  shape = np.shape(tokens if mask is None else mask)
+  if len(shape) < 2:
+    raise ValueError(f'tokens must be [..., G, L], but have shape {shape}')
+  tokens = integer_words.before_jit('tokens', tokens, shape)
+  return _common_prefixes(
+    tokens, arguments.boolean_mask('mask', mask, shape, 'tokens')
+  )

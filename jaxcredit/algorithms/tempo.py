@@ -1,0 +1,267 @@
+"""TEMPO: tree-estimated mean prefix values (Tran et al. 2025, 2509.18314).
+
+The G responses to one prompt form a tree whose nodes are their prefixes s, the
+prompt being the root. With D(s) the responses that begin with s,
+
+  V(s)      = mean of r_k over D(s)
+  delta_t   = V(s_{t+1}) - V(s_t)                          the TD term
+  A_{i,t}   = (r_i - mean(r) + delta_{i,t}) / (std(r) + eps)
+
+Where no response leaves its companions delta is 0 and A is GRPO's; the tokens
+at which some do are the branch tokens. The deltas of a response add up to
+V(s_T) - mean(r). All of it comes from the lengths of pairwise common prefixes
+(see `prefix_trees`): no tree is built, and nothing is hashed.
+
+What the equations leave open, and how it is settled here:
+* A response that has ended leaves the set, as in the released code, where its
+  padding differs from any token: ended='leaves'. With 'stays' a whole response
+  that others continue still counts for their values.
+* Tokens of the environment (tool outputs, observations) belong to the prefix,
+  but get no credit: what the value gains or loses on them is luck, and credit
+  goes on with the next token of the policy, so the deltas of a response no
+  longer add up to all of V(s_T) - mean(r). In the released code the walk down
+  the tree ends at the first token that is masked, and all later ones have
+  GRPO's credit: after_environment='stop'.
+* Nodes may be steps of an agent instead of tokens: `step_of_token`, or
+  fingerprints of steps in place of `tokens`. Each token of a step gets the
+  step's whole delta.
+* `td_weight` is ours; the paper has 1.
+
+What the released code (fatebreaker/tempo) does differently:
+* A response without companions gets NaN; here it gets 0.
+* Equal rewards get advantages up to 0.11, by rounding (7 times 0.7, float32);
+  here they get exactly 0.
+* It can leave the division out, as scale='none' does; it takes the unbiased
+  deviation (ddof=1).
+"""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxcredit.algorithms import (
+  arguments,
+  explicit_axes,
+  group_statistics,
+  integer_words,
+  prefix_trees,
+)
+
+ENDED = ('leaves', 'stays')
+AFTER_ENVIRONMENT = ('resume', 'stop')
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Advantages:
+  """TEMPO's credit and what it is made of.
+
+  Attributes:
+    total: float [..., G, L], what multiplies the policy gradient.
+    td: float [..., G, L], the TD term delta, in units of the reward: neither
+      weighted nor divided by the deviation.
+    branch: bool [..., G, L], tokens of the policy at which a response leaves.
+    values: float [..., G, L + 1], value of the prefix of each length, from the
+      root on; 0 past the end of a response.
+  """
+
+  total: jax.Array
+  td: jax.Array
+  branch: jax.Array
+  values: jax.Array
+
+
+def _walk(words, policy, environment, steps, ended, after_environment):
+  """The tree, and where in it each token begins and ends.
+
+  Returns:
+    shared: int32 [..., G, G], see `prefix_trees.shared_lengths`.
+    positions: int32 [..., G, L + 1], the prefix whose value holds after each
+      number of tokens.
+    starts: int32 [..., G, L], the number of tokens before each token's step.
+    inside: bool [..., G, L + 1], prefixes that there are.
+  """
+  valid = policy | environment
+  position = jnp.arange(valid.shape[-1] + 1, dtype=jnp.int32)
+  starts = None if steps is None else prefix_trees.run_starts(steps, valid)
+  shared = prefix_trees.shared_lengths(words, valid, starts)
+  length = prefix_trees.row_lengths(valid)[..., None]
+  inside = (position <= length) & policy.any(axis=-1, keepdims=True)
+  if ended == 'stays':
+    whole = (shared == jnp.swapaxes(length, -1, -2)) & (shared >= 0)
+    shared = jnp.where(whole, position[-1], shared)
+  stop = position[-1]
+  if after_environment == 'stop':
+    stop = jnp.min(
+      jnp.where(policy, position[-1], position[:-1]),
+      axis=-1,
+      keepdims=True,
+      initial=position[-1],
+    )
+  positions = jnp.broadcast_to(jnp.minimum(position, stop), inside.shape)
+  first = position[:-1] if starts is None else starts[..., :-1]
+  return shared, positions, jnp.broadcast_to(first, valid.shape), inside
+
+
+@explicit_axes.under_any_mesh
+@functools.partial(
+  jax.jit,
+  static_argnames=('scale', 'ddof', 'eps', 'ended', 'after_environment'),
+)
+def _advantages(
+  tokens,
+  mask,
+  rewards,
+  environment,
+  steps,
+  td_weight,
+  *,
+  scale,
+  ddof,
+  eps,
+  ended,
+  after_environment,
+):
+  words = integer_words.split(tokens, mask.ndim)
+  if environment is None:
+    environment = jnp.zeros_like(mask)
+  policy = mask & ~environment
+  if steps is not None:
+    policy &= steps >= 0
+    environment |= mask & (steps < 0)
+  taken = policy.any(axis=-1)
+  # A response without a token of the policy's is no part of the tree.
+  environment &= taken[..., None]
+  shared, positions, starts, inside = _walk(
+    words, policy, environment, steps, ended, after_environment
+  )
+
+  dtype = rewards.dtype
+  rewards = arguments.wide(rewards)
+  count = group_statistics.sum_last(taken.astype(jnp.int32))
+  reference = group_statistics.first_valid(rewards, taken)
+  difference = group_statistics.from_reference(rewards, taken, reference)
+  mean, deviation = group_statistics.mean_and_deviation(
+    difference, taken, count, ddof, group_statistics.sum_last
+  )
+  relative = group_statistics.standardise(
+    difference, taken, count, mean, deviation, reference, scale, eps
+  )
+  equal = group_statistics.alike(deviation, count, reference)[..., None]
+
+  ends = prefix_trees.node_ends(shared)
+  members = prefix_trees.member_counts(ends, positions)
+  values = prefix_trees.node_means(shared, ends, members, difference)
+  if steps is None:
+    members_before, values_before = members[..., :-1], values[..., :-1]
+  else:
+    members_before = jnp.take_along_axis(members, starts, axis=-1)
+    values_before = jnp.take_along_axis(values, starts, axis=-1)
+  branch = policy & (members[..., 1:] < members_before)
+  td = jnp.where(branch & ~equal, values[..., 1:] - values_before, 0)
+  unit = 1
+  if scale == 'std':
+    unit = jnp.where(equal, 1, deviation[..., None] + eps)
+  total = jnp.where(policy, relative[..., None] + td_weight * td / unit, 0)
+  values = jnp.where(inside, values + reference[..., None], 0)
+  return Advantages(
+    total.astype(dtype), td.astype(dtype), branch, values.astype(dtype)
+  )
+
+
+def advantages(
+  tokens: jax.Array,
+  mask: jax.Array | None,
+  rewards: jax.Array,
+  *,
+  scale: str = 'std',
+  ddof: int = 1,
+  eps: float = 1e-6,
+  td_weight: float = 1.0,
+  ended: str = 'leaves',
+  environment: jax.Array | None = None,
+  after_environment: str = 'resume',
+  step_of_token: jax.Array | None = None,
+) -> Advantages:
+  """TEMPO's advantages.
+
+  Compiled once for each set of shapes and static options; `td_weight` may
+  change, or be traced, without recompilation.
+
+  Args:
+    tokens: integers [..., G, L], the responses without their prompt; or
+      [..., G, L, K], fingerprints of K words. 64-bit NumPy integers are taken
+      whole. For a tree of steps these may be fingerprints of steps.
+    mask: bool [..., G, L], tokens of the policy; None for all. A response
+      without one takes no part. Positions that are neither the policy's nor the
+      environment's are gaps: what stands there is not looked at, and a gap is
+      equal to one at the same position.
+    rewards: float [..., G], a reward for each response.
+    scale: 'std' or 'none'.
+    ddof: delta degrees of freedom of the deviation, 0 or 1.
+    eps: added to the deviation.
+    td_weight: weight of the TD term; 0 gives GRPO.
+    ended: whether a response that has ended 'leaves' the set of those that
+      continue it or 'stays'.
+    environment: bool [..., G, L], tokens that the environment wrote, whether or
+      not `mask` holds them too; None for none.
+    after_environment: whether the TD term does 'resume' after what `mask`
+      leaves out, or 'stop' there for good (released code).
+    step_of_token: int32 [..., G, L], the step that produced each token, in
+      rising order; -1 for tokens of the environment. Nodes are then steps:
+      responses share a step if they share all of it. A step that holds what the
+      environment answered has the luck of it in its delta.
+
+  Returns:
+    Advantages; 0 where masked, dtype of `rewards`.
+
+  Raises:
+    ValueError: wrong shapes, dtypes or options.
+  """
+  arguments.one_of('scale', scale, group_statistics.SCALES)
+  arguments.one_of('ended', ended, ENDED)
+  arguments.one_of('after_environment', after_environment, AFTER_ENVIRONMENT)
+  arguments.one_of('ddof', ddof, (0, 1))
+  arguments.number('eps', eps, 0)
+  arguments.number('td_weight', td_weight)
+  arguments.axes('rewards', rewards, 1, '[..., G]')
+  rewards = arguments.floating('rewards', rewards)
+  rank = rewards.ndim + 1
+  shape = np.shape(tokens)[:rank]
+  # Without a mask [..., G, L] could not be told from [G, L, K].
+  if np.ndim(tokens) not in (rank, rank + (mask is not None)) or (
+    rewards.shape != shape[:-1]
+  ):
+    raise ValueError(
+      f'tokens have shape {np.shape(tokens)} and rewards {rewards.shape}: '
+      'they must be [..., G, L], or [..., G, L, K] with a mask, and [..., G]'
+    )
+  tokens = integer_words.before_jit('tokens', tokens, shape)
+  mask = arguments.boolean_mask('mask', mask, shape, 'tokens')
+  if environment is not None:
+    environment = arguments.boolean_mask(
+      'environment', environment, shape, 'tokens'
+    )
+  if step_of_token is not None:
+    arguments.same_shape('step_of_token', step_of_token, shape, 'tokens')
+    step_of_token = jnp.asarray(step_of_token)
+    if not jnp.issubdtype(step_of_token.dtype, jnp.integer):
+      raise ValueError(
+        f'step_of_token must be integers, not {step_of_token.dtype}'
+      )
+  return _advantages(
+    tokens,
+    mask,
+    rewards,
+    environment,
+    step_of_token,
+    td_weight,
+    scale=scale,
+    ddof=ddof,
+    eps=eps,
+    ended=ended,
+    after_environment=after_environment,
+  )
