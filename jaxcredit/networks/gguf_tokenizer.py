@@ -75,7 +75,9 @@ def _read(fields: dict[str, Any]):
     for name, key in _IDS.items()
     if fields.get(key) is not None
   }
-  starts = fields['model'] == 'llama' or fields['pre'] in _STARTED
+  starts = fields['model'] == 'llama' or (
+    fields['pre'] in _STARTED and 'bos_token' in named
+  )
   if fields.get('add_bos_token', starts):
     bos = named.get('bos_token')
     if bos is None:
