@@ -61,7 +61,11 @@ def read(
 
 def _read(fields: dict[str, Any]):
   _check(fields)
-  tokens = fields['tokens']
+  # As llama.cpp names those that are empty, of which there may be several.
+  fields['tokens'] = tokens = [
+    token or f'[EMPTY_{number}]'
+    for number, token in enumerate(fields['tokens'])
+  ]
   backend = _backend(fields)
   backend.add_tokens(
     [
@@ -134,7 +138,7 @@ def _check(fields: dict[str, Any]) -> None:
     raise ValueError('tokenizer.chat_template is no text')
   numbers: dict[str, int] = {}
   for number, token in enumerate(tokens):
-    if numbers.setdefault(token, number) != number:
+    if token and numbers.setdefault(token, number) != number:
       raise ValueError(
         f'tokenizer.ggml.tokens: {numbers[token]} and {number} are both '
         f'{token!r}'
@@ -158,7 +162,8 @@ def _backend(fields: dict[str, Any]) -> tokenizers.Tokenizer:
       unknown=fields['tokens'][fields.get('unknown_token_id', 0)],
       leading_space=fields.get('add_space_prefix', True),
       reserved={
-        number for number, kind in enumerate(_kinds(fields)) if kind != _NORMAL
+        *(fields[key] for key in _IDS.values() if key in fields),
+        *(n for n, kind in enumerate(_kinds(fields)) if kind != _NORMAL),
       },
     )
   if model != 'gpt2':

@@ -367,7 +367,7 @@ def test_the_learner_computes_the_sampler_s_log_probabilities(loaded):
     vocab_size=344, width=16, layers=1, heads=2, kv_heads=1, head_dim=8,
     hidden=16, compute_dtype='float32', remat=False,
   )  # fmt: skip
-  params = decoder.init(jax.random.key(0), config)
+  params = jax.jit(decoder.init, static_argnums=1)(jax.random.key(0), config)
   cache = sampler.init_cache(config, 1, 160)
   chat = conversation.Conversation(tokenizer, [user('hi')])
   sampled = []
@@ -389,7 +389,7 @@ def test_the_learner_computes_the_sampler_s_log_probabilities(loaded):
     chat.add_messages([user(f'{turn} <|im_end|>')])
   # Drawn at random: their text would not give them back.
   assert conversation.retokenisation_drift(tokenizer, chat.tokens) is not None
-  learned, _ = decoder.log_probs(
+  learned, _ = jax.jit(decoder.log_probs, static_argnums=1)(
     params, config, jnp.asarray([chat.tokens]), jnp.asarray([len(chat.tokens)])
   )
   mask = np.asarray(chat.drawn)
