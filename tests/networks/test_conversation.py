@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 pytest.importorskip('tokenizers', reason='an extra')
 pytest.importorskip('transformers', reason='an extra')
-from jaxcredit.networks import (
-  config as config_lib,
-)
+import tokenizers
+
+from jaxcredit.networks import config as config_lib
 from jaxcredit.networks import (
   conversation,
   decoder,
@@ -338,6 +338,36 @@ def test_templates_that_trim_are_read(tmp_path):
     '<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n ab \n<|im_end|>\n'
     '<|im_start|>user\nb<|im_end|>\n<|im_start|>assistant\n'
   )
+
+
+def test_stop_tokens_that_take_the_spaces_behind_them(tmp_path):
+  # As those of Phi-3: what the template writes there is no token at all.
+  backend = tiny_tokenizers.byte_level([])
+  backend.add_special_tokens(
+    [
+      tokenizers.AddedToken('<|im_start|>', special=True),
+      tokenizers.AddedToken('<|im_end|>', special=True, rstrip=True),
+    ]
+  )
+  tokenizer = pretrained_tokenizer.load(
+    tiny_tokenizers.write(
+      tmp_path,
+      backend,
+      template=tiny_tokenizers.CHATML,
+      eos_token='<|im_end|>',
+    )
+  )
+  messages = [user('a <|im_end|> b'), assistant('ab'), user(' <|im_end|>\n')]
+  for stop in ([tokenizer.eos_id], []):
+    chat = conversation.Conversation(tokenizer, messages[:1])
+    chat.add_drawn(tokenizer.encode('ab') + stop)
+    chat.add_messages(messages[2:])
+    assert chat.tokens == tokenizer.encode_chat(messages)
+    # Three messages, and what the next opens with.
+    start, end = ids(tokenizer, '<|im_start|>', '<|im_end|>')
+    assert [t for t in chat.tokens if t in (start, end)] == (
+      [start, end] * 3 + [start]
+    )
 
 
 def test_turns_out_of_order(loaded):
