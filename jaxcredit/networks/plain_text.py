@@ -23,6 +23,8 @@ class PlainText:
   def __init__(self, description: str):
     self._description = description
     self._backend = functools.cache(self._make)
+    # Most tokenizers read the same at every place: one copy of them is enough.
+    self._read = functools.cache(tokenizers.Tokenizer.from_str)
 
   def encode(self, text: str, place: Place) -> list[int]:
     """Tokens of a part; whatever it spells out is text.
@@ -39,7 +41,7 @@ class PlainText:
     fields = {**json.loads(self._description), 'added_tokens': []}
     for part in ('normalizer', 'pre_tokenizer'):
       fields[part] = _placed(fields[part], place)
-    return tokenizers.Tokenizer.from_str(json.dumps(fields))
+    return self._read(json.dumps(fields))
 
 
 def _placed(value: Any, place: Place) -> Any:

@@ -194,8 +194,9 @@ def test_how_texts_are_split(tmp_path, pre, text, pieces):
   assert joined == text
   alphabet = sorted({c for piece in pieces for c in _as_bytes(piece)} | {'z'})
   tokens, merges = list(alphabet), []
-  # A whole text would merge, too, were it not split.
-  for piece in [*pieces, text]:
+  # Neighbours would merge, too, were they not split.
+  rests = [''.join(pieces[number:]) for number in range(len(pieces))]
+  for piece in [*pieces, *rests]:
     piece = _as_bytes(piece)
     for end in range(2, len(piece) + 1):
       merge = f'{piece[: end - 1]} {piece[end - 1]}'
@@ -214,6 +215,21 @@ def test_how_texts_are_split(tmp_path, pre, text, pieces):
   )
   found = [tokenizer.decode([token]) for token in tokenizer.encode(text)]
   assert found == pieces
+
+
+def test_llama_3_takes_whole_pieces_whatever_the_merges(tmp_path):
+  for pre, whole in (('llama-bpe', True), ('llama3', True), ('gpt-2', False)):
+    tokenizer = load(
+      tmp_path / 'x.gguf',
+      {
+        'model': 'gpt2',
+        'pre': pre,
+        'tokens': ['a', 'b', 'c', 'bc', 'abc', '<|end|>'],
+        'merges': ['b c'],
+        'eos_token_id': 5,
+      },
+    )
+    assert tokenizer.encode('abc') == ([4] if whole else [0, 3])
 
 
 def _as_bytes(text):
