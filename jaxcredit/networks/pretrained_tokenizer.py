@@ -140,8 +140,8 @@ class PretrainedTokenizer(tokenizer_lib.Tokenizer):
     encoding = self._fast.backend_tokenizer.encode(
       text, add_special_tokens=False
     )
-    # Tokens between two added ones are as the tokenizer has them, unless there
-    # is a mark to be taken out or the start of a text that is none.
+    # Between two added tokens the tokenizer's own are taken, unless there is a
+    # mark to be taken out, or the first part goes on from another text.
     tokens: list[int] = []
     first, place = 0, 0
     ends = [*zip(encoding.ids, encoding.offsets, strict=True), None]
