@@ -238,6 +238,39 @@ def test_other_stop_tokens_end_a_message_too(loaded):
   assert tokenizer.decode(following[0]).startswith('<|start_header_id|>ipython')
 
 
+def test_a_template_s_end_need_not_be_the_first_stop_token(tmp_path):
+  # Base models of Qwen: the tokenizer ends texts, the template messages.
+  tokenizer = pretrained_tokenizer.load(
+    tiny_tokenizers.write_qwen(
+      tmp_path,
+      eos_token='<|endoftext|>',
+      stops=tiny_tokenizers.qwen().token_to_id('<|im_end|>'),
+    )
+  )
+  (end,) = ids(tokenizer, '<|im_end|>')
+  assert tokenizer.stop_ids == (tokenizer.eos_id, end)
+  for stop in tokenizer.stop_ids:
+    chat = conversation.Conversation(tokenizer, [user('a')])
+    chat.add_drawn([*tokenizer.encode('so'), stop])
+    chat.add_messages([user('b')])
+    assert tokenizer.decode(chat.unread()).startswith('\n<|im_start|>user\nb')
+
+
+def test_thoughts_of_the_start_stay(loaded):
+  # The template takes them out once another question is asked.
+  tokenizer = loaded['thinking']
+  start = [user('a'), assistant('<think>b</think>c'), assistant('d')]
+  chat = conversation.Conversation(tokenizer, start)
+  read = chat.unread()
+  assert '<think>b</think>' in tokenizer.decode(read)
+  chat.add_drawn([tokenizer.eos_id])
+  chat.add_messages([user('e')])
+  assert chat.tokens[: len(read)] == read
+  assert tokenizer.decode(chat.unread()) == (
+    '\n<|im_start|>user\ne<|im_end|>\n<|im_start|>assistant\n'
+  )
+
+
 def test_thoughts_of_earlier_turns_stay(loaded):
   tokenizer = loaded['thinking']
   chat = conversation.Conversation(tokenizer, [user('a')])
