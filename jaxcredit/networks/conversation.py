@@ -5,7 +5,9 @@ them back: "ab" drawn as "a", "b" is read again as "ab", a template may strip
 what the policy thought, and the log-probabilities then belong to other tokens.
 So tokens drawn are kept as they are, and only what a turn adds (the end of the
 answer, the next message, the opening of the next answer) is tokenised, from the
-difference that it makes in the chat template.
+difference that it makes in the chat template. A template may rewrite earlier
+answers (Qwen3 takes out what was thought before the last question): they stay
+as they were drawn and read.
 """
 
 from collections.abc import Sequence
@@ -14,9 +16,9 @@ from typing import Any
 from jaxcredit.networks import pretrained_tokenizer
 
 Message = pretrained_tokenizer.Message
-# Stands for an answer when the template is asked what comes behind one. Of the
-# private use area, and of letters that no template trims.
-_ANSWER = '\ue0f0answer\ue0f0'
+# Around what stands for an answer when the template is asked what comes behind
+# one. Of the private use area, so that no template trims it.
+_EDGE = '\ue0f0'
 
 
 class Conversation:
@@ -50,6 +52,7 @@ class Conversation:
     self.tokens: list[int] = tokenizer.encode_chat(messages, **options)
     self.drawn: list[bool] = [False] * len(self.tokens)
     self._read = 0
+    self._stopped = False
 
   def unread(self) -> list[int]:
     """Tokens that stand behind the last one drawn: what a sampler reads."""
@@ -62,12 +65,12 @@ class Conversation:
         'an answer was added already: add_messages comes before the next'
       )
     tokens = [int(token) for token in tokens]
+    stopped = bool(tokens) and tokens[-1] in self._tokenizer.stop_ids
+    text = self._tokenizer.decode(tokens[:-1] if stopped else tokens)
+    self._stopped = stopped
     self.tokens += tokens
     self.drawn += [True] * len(tokens)
     self._read = len(self.tokens)
-    stopped = bool(tokens) and tokens[-1] in self._tokenizer.stop_ids
-    self._last_stop = tokens[-1] if stopped else None
-    text = self._tokenizer.decode(tokens[:-1] if stopped else tokens)
     self.messages.append({'role': 'assistant', 'content': text})
 
   def add_messages(self, messages: Sequence[Message]) -> None:
@@ -85,23 +88,54 @@ class Conversation:
 
   def _behind_answer(self, messages: Sequence[Message]) -> list[int]:
     # Behind the first answer the template writes what it writes behind any.
-    answer = {'role': 'assistant', 'content': _ANSWER}
+    edge = _EDGE
+    while any(
+      edge in text
+      for text in pretrained_tokenizer.texts_in([*self._start, *messages])
+    ):
+      edge += _EDGE
+    words = f'{edge}answer{edge}'
+    answer = {'role': 'assistant', 'content': words}
     text, mark = self._tokenizer.render(
       [*self._start, answer, *messages], **self._options
     )
-    _, found, behind = text.rpartition(_ANSWER)
+    front, found, behind = text.rpartition(words)
     if not found:
       raise ValueError(
         "the chat template does not write an assistant's message as it is, so "
-        'turns cannot be added behind one'
+        'turns cannot be added behind one: tokenise every turn anew with '
+        'encode_chat, each as a row of its own'
       )
-    if self._last_stop is not None:
-      # The policy drew the end of its answer itself.
-      stop = self._tokenizer.decode([self._last_stop])
-      before, found, after = behind.partition(stop)
-      if found and not before.strip():
-        behind = after
-    return self._tokenizer.encode_rendered(behind, mark)
+    self._check_start(front.replace(mark, ''))
+    if self._stopped:
+      behind = self._without_stop(behind)
+    return self._tokenizer.encode_rendered(
+      behind, mark, behind=self.tokens[-1] if self.tokens else None
+    )
+
+  def _check_start(self, front: str) -> None:
+    """Raises if the template rewrites what was read before the first answer."""
+    # A template may drop what an assistant thought; that is said above.
+    if any(message.get('role') == 'assistant' for message in self._start):
+      return
+    options = {**self._options, 'add_generation_prompt': False}
+    start, mark = self._tokenizer.render(self._start, **options)
+    if not front.startswith(start.replace(mark, '')):
+      raise ValueError(
+        'the chat template rewrites the messages before an answer when others '
+        'come behind it (as some do with tools or the system message), so '
+        'turns cannot be added: tokenise every turn anew with encode_chat, '
+        'each as a row of its own'
+      )
+
+  def _without_stop(self, behind: str) -> str:
+    """What the template writes behind an answer whose end was drawn."""
+    text = behind.lstrip()
+    for token in self._tokenizer.stop_ids:
+      stop = self._tokenizer.decode([token])
+      if stop and text.startswith(stop):
+        return text[len(stop) :]
+    return behind
 
 
 def retokenisation_drift(

@@ -25,8 +25,19 @@ _SPLITS = {
   'llama3': (_WORDS % 3,),
   'qwen2': (_WORDS % 1,),
 }
+# Those of which llama.cpp starts a text with a token unless told not to.
+_STARTED = ('llama-bpe', 'llama3')
 # Kinds of tokens (tokenizer.ggml.token_type).
-_CONTROL, _USER = 3, 4
+_NORMAL, _CONTROL, _USER = 1, 3, 4
+# Lists with one entry a token.
+_PER_TOKEN = {'scores': (int, float), 'token_type': int}
+_IDS = {
+  'bos_token': 'bos_token_id',
+  'eos_token': 'eos_token_id',
+  'unk_token': 'unknown_token_id',
+  'pad_token': 'padding_token_id',
+}
+_STOPS = ('eos_token_id', 'eot_token_id', 'eom_token_id')
 
 
 def read(
@@ -42,54 +53,104 @@ def read(
     key.removeprefix('tokenizer.ggml.'): value
     for key, value in file.metadata.items()
   }
-  needed = {'llama': 'scores', 'gpt2': 'merges'}
-  for key in ('model', 'tokens', needed.get(fields.get('model'), 'model')):
-    if key not in fields:
-      raise ValueError(f'{path} has no tokenizer (tokenizer.ggml.{key})')
-  tokens = fields['tokens']
   try:
-    backend = _backend(fields)
+    return _read(fields)
   except ValueError as error:
     raise ValueError(f'{path}: {error}') from None
-  kinds = fields.get('token_type', [])
+
+
+def _read(fields: dict[str, Any]):
+  _check(fields)
+  # As llama.cpp names those that are empty, of which there may be several.
+  fields['tokens'] = tokens = [
+    token or f'[EMPTY_{number}]'
+    for number, token in enumerate(fields['tokens'])
+  ]
+  backend = _backend(fields)
   backend.add_tokens(
     [
       tokenizers.AddedToken(token, special=kind == _CONTROL, normalized=False)
-      for token, kind in zip(tokens, kinds, strict=False)
+      for token, kind in zip(tokens, _kinds(fields), strict=True)
       if kind in (_CONTROL, _USER)
     ]
   )
   named = {
     name: tokens[fields[key]]
-    for name, key in (
-      ('bos_token', 'bos_token_id'),
-      ('eos_token', 'eos_token_id'),
-      ('unk_token', 'unknown_token_id'),
-      ('pad_token', 'padding_token_id'),
-    )
+    for name, key in _IDS.items()
     if fields.get(key) is not None
   }
-  # Llama 2's vocabulary starts a text with its first token unless told not to.
-  if fields.get('add_bos_token', fields['model'] == 'llama'):
+  starts = fields['model'] == 'llama' or (
+    fields['pre'] in _STARTED and 'bos_token' in named
+  )
+  if fields.get('add_bos_token', starts):
     bos = named.get('bos_token')
     if bos is None:
-      raise ValueError(f'{path}: tokenizer.ggml.bos_token_id is missing')
+      raise ValueError(
+        'tokenizer.ggml.bos_token_id is missing, but a text is to start with '
+        'that token'
+      )
     backend.post_processor = processors.TemplateProcessing(
-      single=f'{bos}:0 $A:0',
-      special_tokens=[(bos, fields['bos_token_id'])],
+      single=[bos, '$A'], special_tokens=[(bos, fields['bos_token_id'])]
     )
-  stops = tuple(
-    dict.fromkeys(
-      fields[key]
-      for key in ('eos_token_id', 'eot_token_id', 'eom_token_id')
-      if fields.get(key) is not None
-    )
-  )
+  stops = [fields[key] for key in _STOPS if fields.get(key) is not None]
   tokenizer = transformers.PreTrainedTokenizerFast(
     tokenizer_object=backend, **named
   )
   tokenizer.chat_template = fields.get('tokenizer.chat_template')
-  return tokenizer, stops
+  return tokenizer, tuple(dict.fromkeys(stops))
+
+
+def _check(fields: dict[str, Any]) -> None:
+  """Raises unless the entries are there and fit each other."""
+  needed = {'llama': 'scores', 'gpt2': 'merges'}
+  for key in ('model', 'tokens', needed.get(str(fields.get('model')), 'model')):
+    if key not in fields:
+      raise ValueError(
+        f'the file has no tokenizer (tokenizer.ggml.{key} is missing): give '
+        "the Hugging Face folder of the model's tokenizer"
+      )
+  for key in ('tokens', 'merges'):
+    if not _all_are(fields.get(key, []), str):
+      raise ValueError(f'tokenizer.ggml.{key} is no list of texts')
+  tokens = fields['tokens']
+  for key, kind in _PER_TOKEN.items():
+    values = fields.get(key)
+    if values is None:
+      continue
+    if not _all_are(values, kind):
+      raise ValueError(f'tokenizer.ggml.{key} is no list of numbers')
+    if len(values) != len(tokens):
+      raise ValueError(
+        f'tokenizer.ggml.{key} has {len(values)} entries, but there are '
+        f'{len(tokens)} tokens'
+      )
+  for key in (*_IDS.values(), *_STOPS):
+    number = fields.get(key)
+    if number is not None and not (
+      type(number) is int and 0 <= number < len(tokens)
+    ):
+      raise ValueError(
+        f'tokenizer.ggml.{key} is {number!r}, but there are {len(tokens)} '
+        'tokens'
+      )
+  template = fields.get('tokenizer.chat_template')
+  if not isinstance(template, str | None):
+    raise ValueError('tokenizer.chat_template is no text')
+  numbers: dict[str, int] = {}
+  for number, token in enumerate(tokens):
+    if token and numbers.setdefault(token, number) != number:
+      raise ValueError(
+        f'tokenizer.ggml.tokens: {numbers[token]} and {number} are both '
+        f'{token!r}'
+      )
+
+
+def _all_are(values: Any, kind) -> bool:
+  return isinstance(values, list) and all(isinstance(v, kind) for v in values)
+
+
+def _kinds(fields: dict[str, Any]) -> list[int]:
+  return fields.get('token_type', [_NORMAL] * len(fields['tokens']))
 
 
 def _backend(fields: dict[str, Any]) -> tokenizers.Tokenizer:
@@ -100,6 +161,10 @@ def _backend(fields: dict[str, Any]) -> tokenizers.Tokenizer:
       fields['scores'],
       unknown=fields['tokens'][fields.get('unknown_token_id', 0)],
       leading_space=fields.get('add_space_prefix', True),
+      reserved={
+        *(fields[key] for key in _IDS.values() if key in fields),
+        *(n for n, kind in enumerate(_kinds(fields)) if kind != _NORMAL),
+      },
     )
   if model != 'gpt2':
     raise ValueError(
@@ -112,12 +177,20 @@ def _backend(fields: dict[str, Any]) -> tokenizers.Tokenizer:
       f'{", ".join(_SPLITS)} are read. Give the Hugging Face folder of the '
       "model's tokenizer instead"
     )
+  vocabulary = {token: number for number, token in enumerate(fields['tokens'])}
+  merges = [tuple(merge.split(' ', 1)) for merge in fields['merges']]
+  for number, merge in enumerate(merges):
+    if len(merge) != 2 or not vocabulary.keys() >= {*merge, ''.join(merge)}:
+      raise ValueError(
+        f'tokenizer.ggml.merges: {fields["merges"][number]!r} (number '
+        f'{number}) is not two tokens that make one'
+      )
   backend = tokenizers.Tokenizer(
     models.BPE(
-      vocab={token: number for number, token in enumerate(fields['tokens'])},
-      merges=[tuple(merge.split(' ', 1)) for merge in fields['merges']],
+      vocab=vocabulary,
+      merges=merges,
       # Llama 3 takes a piece that is a token as it is, whatever the merges.
-      ignore_merges=fields['pre'] in ('llama-bpe', 'llama3'),
+      ignore_merges=fields['pre'] in _STARTED,
     )
   )
   if fields['pre'] == 'qwen2':

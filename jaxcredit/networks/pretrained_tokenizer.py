@@ -8,12 +8,12 @@ import json
 import os
 import pathlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import tokenizers
 
-from jaxcredit.networks import hub, sentencepiece_bpe
+from jaxcredit.networks import hub, plain_text, sentencepiece_bpe
 from jaxcredit.networks import tokenizer as tokenizer_lib
 
 # Put inside what spells a special token; of the private use area.
@@ -37,6 +37,9 @@ class PretrainedTokenizer(tokenizer_lib.Tokenizer):
         'the tokenizer names no eos_token: give the token that ends an answer '
         "(stop='<|im_end|>', for example)"
       )
+    # Some files ask for texts cut to a length, which would go unseen here.
+    fast.backend_tokenizer.no_truncation()
+    fast.backend_tokenizer.no_padding()
     # A copy: the base class has it read special tokens as text, but templates
     # are read by the original.
     copy = tokenizers.Tokenizer.from_str(fast.backend_tokenizer.to_str())
@@ -46,9 +49,11 @@ class PretrainedTokenizer(tokenizer_lib.Tokenizer):
     self.stop_ids: tuple[int, ...] = tuple(
       dict.fromkeys((self.eos_id, *stop_ids))
     )
-    added = copy.get_added_tokens_decoder().values()
-    self._added = _any_of(token.content for token in added)
-    self._special = _any_of(token.content for token in added if token.special)
+    added = copy.get_added_tokens_decoder()
+    self._added_text = {number: t.content for number, t in added.items()}
+    self._added = _any_of(token.content for token in added.values())
+    self._special = _any_of(t.content for t in added.values() if t.special)
+    self._plain = plain_text.PlainText(copy.to_str())
     # Tokens that the tokenizer puts in front of every text, such as <s>.
     self._opening = fast.backend_tokenizer.encode('').ids
     if self._opening and self._opening[-1] in self.stop_ids:
@@ -95,9 +100,9 @@ class PretrainedTokenizer(tokenizer_lib.Tokenizer):
         'none: use encode_prompt, or the tokenizer of the chat model'
       )
     mark = _BREAK
-    while any(mark in str(message.get('content')) for message in messages):
+    while any(mark in text for text in texts_in(messages)):
       mark += _BREAK
-    guarded = [self._guard(message, mark) for message in messages]
+    guarded = [self._guard_message(message, mark) for message in messages]
     try:
       text = self._fast.apply_chat_template(
         guarded,
@@ -111,11 +116,54 @@ class PretrainedTokenizer(tokenizer_lib.Tokenizer):
       ) from error
     return text, mark
 
-  def encode_rendered(self, text: str, mark: str) -> list[int]:
-    """Tokens of a text from `render`, in which special tokens are meant."""
-    return [
-      token for piece in text.split(mark) for token in self.encode_marked(piece)
-    ]
+  def encode_rendered(
+    self, text: str, mark: str, *, behind: int | None = None
+  ) -> list[int]:
+    """Tokens of a text from `render`, in which special tokens are meant.
+
+    Args:
+      text: a part of what `render` returned.
+      mark: what it put inside special tokens that are spelt out.
+      behind: the token that stands in front of the text; None: none does. Some
+        tokenizers put a space in front of a text that starts.
+    """
+    if not text:
+      return []
+    if behind in self._added_text:
+      front = self._added_text[behind]
+      tokens = self._encode_rendered(front + text, mark, False)
+      if tokens[:1] == [behind]:
+        return tokens[1:]
+    return self._encode_rendered(text, mark, behind is not None)
+
+  def _encode_rendered(self, text: str, mark: str, goes_on: bool) -> list[int]:
+    encoding = self._fast.backend_tokenizer.encode(
+      text, add_special_tokens=False
+    )
+    # Between two added tokens the tokenizer's own are taken, unless there is a
+    # mark to be taken out, or the first part goes on from another text.
+    tokens: list[int] = []
+    first, place = 0, 0
+    ends = [*zip(encoding.ids, encoding.offsets, strict=True), None]
+    for number, end in enumerate(ends):
+      if end is None:
+        start = stop = len(text)
+      else:
+        token, (start, stop) = end
+        # The unknown token is one of the added, too.
+        if text[start:stop].strip() != self._added_text.get(token):
+          continue
+      between = text[place:start]
+      if mark in between or (goes_on and place == 0):
+        inside = 'middle' if goes_on else 'start'
+        kind = 'behind special' if place else inside
+        tokens += self._plain.encode(between.replace(mark, ''), kind)
+      else:
+        tokens += encoding.ids[first:number]
+      if end is not None:
+        tokens.append(end[0])
+      first, place = number + 1, stop
+    return tokens
 
   def encode_marked(self, text: str) -> list[int]:
     """Tokens of a text in which every special token spelt out is meant."""
@@ -134,16 +182,37 @@ class PretrainedTokenizer(tokenizer_lib.Tokenizer):
         encoding='utf-8',
       )
 
-  def _guard(self, message: Message, mark: str) -> Message:
-    content = message.get('content')
-    if not isinstance(content, str):
-      return message
+  def _guard_message(self, message: Message, mark: str) -> Message:
     # An assistant's own words may hold <think> and the like.
     pattern = (
       self._special if message.get('role') == 'assistant' else self._added
     )
-    broken = pattern.sub(lambda m: m[0][0] + mark + m[0][1:], content)
-    return {**message, 'content': broken}
+
+    def guard(value):
+      if isinstance(value, str):
+        return pattern.sub(lambda m: m[0][0] + mark + m[0][1:], value)
+      if isinstance(value, Mapping):
+        return {key: guard(inner) for key, inner in value.items()}
+      if isinstance(value, list | tuple):
+        return [guard(inner) for inner in value]
+      return value
+
+    return {
+      key: value if key == 'role' else guard(value)
+      for key, value in message.items()
+    }
+
+
+def texts_in(value: Any) -> Iterator[str]:
+  """All texts in messages, however deep (parts, tool calls)."""
+  if isinstance(value, str):
+    yield value
+  elif isinstance(value, Mapping):
+    for inner in value.values():
+      yield from texts_in(inner)
+  elif isinstance(value, list | tuple):
+    for inner in value:
+      yield from texts_in(inner)
 
 
 def load(
@@ -167,7 +236,8 @@ def load(
     if len(files) != 1:
       raise FileNotFoundError(
         f'{path} holds no tokenizer ({", ".join(_FILES)}) and {len(files)} '
-        '.gguf files'
+        ".gguf files: copy the tokenizer's files into it, or give the path of "
+        'one file or of another folder'
       )
     path = files[0]
   transformers = _transformers()
@@ -194,7 +264,10 @@ def load(
     if fast.convert_tokens_to_ids(stop) in (None, fast.unk_token_id):
       raise ValueError(f'{path}: the tokenizer has no token {stop!r}')
     fast.eos_token = stop
-  return PretrainedTokenizer(fast, stops)
+  try:
+    return PretrainedTokenizer(fast, stops)
+  except ValueError as error:
+    raise ValueError(f'{path}: {error}') from None
 
 
 def _from_folder(folder: pathlib.Path, transformers):
@@ -216,14 +289,21 @@ def _from_folder(folder: pathlib.Path, transformers):
       f'{folder}: the tokenizer has no tokenizer.json and cannot be turned '
       'into one; save it with transformers where its own library is installed'
     )
-  stops: Any = ()
-  generation = folder / 'generation_config.json'
-  if generation.exists():
-    stops = json.loads(generation.read_text(encoding='utf-8')).get(
-      'eos_token_id', ()
-    )
-    stops = (stops,) if isinstance(stops, int) else tuple(stops or ())
-  return fast, stops
+  return fast, _generation_stops(folder / 'generation_config.json')
+
+
+def _generation_stops(path: pathlib.Path) -> tuple[int, ...]:
+  if not path.exists():
+    return ()
+  try:
+    stops = json.loads(path.read_text(encoding='utf-8')).get('eos_token_id')
+  except (ValueError, AttributeError) as error:
+    raise ValueError(f'{path} is no JSON object: {error}') from None
+  stops = [] if stops is None else stops
+  stops = stops if isinstance(stops, list) else [stops]
+  if not all(type(token) is int and token >= 0 for token in stops):
+    raise ValueError(f'{path}: eos_token_id is {stops}, not numbers of tokens')
+  return tuple(stops)
 
 
 def _transformers():
@@ -237,5 +317,8 @@ def _transformers():
 
 def _any_of(texts) -> re.Pattern[str]:
   """Matches any of the texts; nothing where there are none."""
-  words = sorted((t for t in texts if len(t) > 1), key=len, reverse=True)
+  # Runs of spaces are tokens of some vocabularies, and mean nothing else.
+  words = sorted(
+    (t for t in texts if len(t) > 1 and t.strip()), key=len, reverse=True
+  )
   return re.compile('|'.join(map(re.escape, words)) or r'(?!)')

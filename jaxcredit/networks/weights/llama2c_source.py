@@ -37,6 +37,12 @@ class Llama2cSource:
     width, hidden, layers, heads, kv_heads, vocabulary, positions = (
       int(number) for number in header
     )
+    # Before anything is built layer by layer: the number may be garbage.
+    if layers * width * 4 > size:
+      raise ValueError(
+        f'{path} is truncated, or no file of llama2.c: {size:,} bytes do not '
+        f'hold {layers:,} layers of width {width:,}'
+      )
     if width % heads:
       raise ValueError(
         f'{path} is no file of llama2.c: {heads} heads do not divide its '
