@@ -1,0 +1,256 @@
+"""The program of a limited process: judges texts with libraries of others.
+
+Run by path, so that it imports neither jaxcredit nor JAX:
+
+    python -P limited_program.py SERVICE MEMORY
+
+It reads a request a line as JSON and answers likewise. Libraries that judge
+mathematics and puzzles evaluate text: SymPy reads even a plain number by
+`eval`, some scorers of reasoning-gym `eval` the whole answer. So, from the
+operating system's side, the process has a bound on its memory, may write no
+file, and is killed by a timer, which ends a huge power too. From Python's
+side, an audit hook refuses, while an answer is judged, to execute text that
+names anything but arithmetic and the functions of school mathematics, to
+write files, to start processes and to use the network.
+"""
+
+import json
+import os
+import signal
+import sys
+import types
+
+# What compiled text may name: SymPy's way to write numbers and symbols, and
+# functions. Single letters are variables. No attribute is among them, without
+# which no text reaches anything else; strings given to these functions are
+# evaluated, if at all, under the same rule.
+ARITHMETIC = frozenset(
+  'Symbol Integer Float Rational Function Add Mul Pow '
+  'pi oo abs Abs sqrt cbrt exp log ln sign factorial binomial '
+  'sin cos tan cot sec csc asin acos atan acot asec acsc '
+  'sinh cosh tanh coth sech csch asinh acosh atanh acoth asech acsch '
+  'alpha beta gamma delta epsilon theta phi psi omega sigma tau rho mu nu xi '
+  'erf erfi erfc Si Ci Ei li'.split()
+)
+_REFUSED = (
+  'ctypes.',
+  'ftplib.',
+  'os.exec',
+  'os.fork',
+  'os.kill',
+  'os.posix_spawn',
+  'os.putenv',
+  'os.remove',
+  'os.rename',
+  'os.rmdir',
+  'os.spawn',
+  'os.startfile',
+  'os.symlink',
+  'os.system',
+  'os.truncate',
+  'pty.',
+  'shutil.',
+  'socket.',
+  'subprocess.',
+  'urllib.',
+)
+_WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+
+
+class Refused(Exception):
+  """What was asked for is not allowed while an answer is judged."""
+
+
+class Guard:
+  """An audit hook; once added it stays, and watches while it is `on`."""
+
+  def __init__(self):
+    self.on = False
+    self.refused: list[str] = []
+
+  def __call__(self, event, arguments):
+    if not self.on:
+      return
+    reason = None
+    if event == 'exec':
+      reason = _objection(arguments[0])
+    elif event == 'open':
+      if (arguments[2] or 0) & _WRITES:
+        reason = 'writing a file'
+    elif event.startswith(_REFUSED):
+      reason = event
+    if reason is not None:
+      self.refused.append(reason)
+      raise Refused(reason)
+
+
+def _objection(code) -> str | None:
+  """Why code is not executed; None for modules and for arithmetic."""
+  if not isinstance(code, types.CodeType):
+    return 'executing what is not code'
+  name = code.co_filename
+  if os.path.isabs(name) or name.startswith('<frozen '):
+    return None  # a module, imported late
+  strange = [n for n in code.co_names if len(n) > 1 and n not in ARITHMETIC]
+  if strange:
+    return f'executing text that names {strange[0][:40]!r}'
+  if any(isinstance(c, types.CodeType) for c in code.co_consts):
+    return 'executing text that defines functions'
+  return None
+
+
+def limit_resources(memory: int) -> None:
+  """Bounds memory and files; what a platform lacks is left out."""
+  try:
+    import resource
+  except ImportError:
+    return
+  for kind, amount in (
+    ('RLIMIT_AS', memory),
+    ('RLIMIT_CORE', 0),
+    ('RLIMIT_FSIZE', 0),
+  ):
+    try:
+      resource.setrlimit(getattr(resource, kind), (amount, amount))
+    except (AttributeError, OSError, ValueError):
+      continue
+  signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+
+
+class Mathematics:
+  """Compares formulas in LaTeX by math-verify."""
+
+  def __init__(self):
+    import logging
+
+    import math_verify
+
+    # It warns that its own timers are off: the process has one.
+    logging.getLogger('math_verify').setLevel(logging.CRITICAL)
+    self._library = math_verify
+    self._target = [math_verify.LatexExtractionConfig(boxed_match_priority=0)]
+    self.score({'reference': r'\frac{1}{2}+x^2', 'answer': '0.5+x^{2}'})
+
+  def _parse(self, formula: str):
+    # LaTeX alone: its reader of plain expressions hands them to `eval`.
+    return self._library.parse(
+      rf'$\boxed{{{formula}}}$',
+      extraction_config=self._target,
+      parsing_timeout=None,
+    )
+
+  def score(self, request):
+    reference = self._parse(request['reference'])
+    answer = self._parse(request['answer'])
+    equal = self._library.verify(reference, answer, timeout_seconds=None)
+    return {'score': float(equal)}
+
+
+class Procedural:
+  """Generates and scores the tasks of reasoning-gym."""
+
+  def __init__(self):
+    import warnings
+
+    warnings.simplefilter('ignore')
+    import reasoning_gym
+    from reasoning_gym import factory
+
+    self._library = reasoning_gym
+    self._known = sorted(factory.DATASETS)
+    self._datasets = {}
+    self._entries = {}
+
+  def names(self, request):
+    del request
+    return {'names': self._known}
+
+  def _dataset(self, request):
+    key = json.dumps([request['task'], request['config']], sort_keys=True)
+    if key not in self._datasets:
+      if len(self._datasets) >= 64:
+        self._datasets.pop(next(iter(self._datasets)))
+      self._datasets[key] = self._library.create_dataset(
+        request['task'], **request['config']
+      )
+    return key, self._datasets[key]
+
+  def _entry(self, request):
+    key, dataset = self._dataset(request)
+    place = key, request['index']
+    if place not in self._entries:
+      if len(self._entries) >= 256:
+        self._entries.pop(next(iter(self._entries)))
+      self._entries[place] = dataset[request['index']]
+    return dataset, self._entries[place]
+
+  def generate(self, request):
+    dataset, entry = self._entry(request)
+    answer = entry['answer']
+    if answer is not None and not isinstance(answer, str):
+      answer = str(answer)
+    return {'prompt': entry['question'], 'answer': answer}
+
+  def score(self, request):
+    dataset, entry = self._entry(request)
+    if request.get('prompt') not in (None, entry['question']):
+      raise ValueError('the question generated now is another one')
+    GUARD.on = True
+    return {'score': float(dataset.score_answer(request['answer'], entry))}
+
+
+SERVICES = {'mathematics': Mathematics, 'procedural': Procedural}
+GUARD = Guard()
+
+
+def serve(service, lines, write) -> None:
+  """Answers requests until there are no more."""
+  for line in lines:
+    request = json.loads(line)
+    signal.setitimer(signal.ITIMER_REAL, request['limit'])
+    GUARD.refused.clear()
+    GUARD.on = (
+      request['operation'] == 'score' and service.__class__ is Mathematics
+    )
+    try:
+      answer = getattr(service, request['operation'])(request)
+    except MemoryError:
+      answer = {'error': 'needs more memory than allowed', 'kind': 'memory'}
+    # Whatever a library raises is told, not suffered.
+    except BaseException as error:
+      answer = {'error': f'{type(error).__name__}: {error}', 'kind': 'error'}
+    GUARD.on = False
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    if GUARD.refused:
+      answer = {'error': f'refused {GUARD.refused[0]}', 'kind': 'refused'}
+    write(answer)
+
+
+def main() -> None:
+  name, memory = sys.argv[1], int(sys.argv[2])
+  # Libraries print; what they print must not mix with the answers.
+  answers = os.fdopen(os.dup(1), 'w', encoding='ascii')
+  sink = os.open(os.devnull, os.O_WRONLY)
+  os.dup2(sink, 1)
+  # The terminal's Ctrl-C is for the parent to handle.
+  signal.signal(signal.SIGINT, signal.SIG_IGN)
+  # The default action: the process ends, whatever it is in the middle of.
+  signal.signal(signal.SIGALRM, signal.SIG_DFL)
+
+  def write(answer):
+    answers.write(json.dumps(answer) + '\n')
+    answers.flush()
+
+  limit_resources(memory)
+  try:
+    service = SERVICES[name]()
+  except Exception as error:
+    write({'error': f'{type(error).__name__}: {error}', 'kind': 'start'})
+    return
+  sys.addaudithook(GUARD)
+  write({'ready': True})
+  serve(service, sys.stdin, write)
+
+
+if __name__ == '__main__':
+  main()
