@@ -32,6 +32,9 @@ ARITHMETIC = frozenset(
   'alpha beta gamma delta epsilon theta phi psi omega sigma tau rho mu nu xi '
   'erf erfi erfc Si Ci Ei li'.split()
 )
+# Modules that execute text which they made themselves, from nothing that was
+# read: the caller of `exec` is one of these.
+_TEMPLATES = frozenset({'collections', 'dataclasses', 'sympy.polys.monomials'})
 _REFUSED = (
   'ctypes.',
   'ftplib.',
@@ -73,7 +76,9 @@ class Guard:
       return
     reason = None
     if event == 'exec':
-      reason = _objection(arguments[0])
+      caller = sys._getframe(1).f_globals.get('__name__')
+      if caller not in _TEMPLATES:
+        reason = _objection(arguments[0])
     elif event == 'open':
       if (arguments[2] or 0) & _WRITES:
         reason = 'writing a file'
@@ -91,6 +96,8 @@ def _objection(code) -> str | None:
   name = code.co_filename
   if os.path.isabs(name) or name.startswith('<frozen '):
     return None  # a module, imported late
+  if code.co_names == ('sympy',):
+    return None  # SymPy's own 'from sympy import *', before it reads a number
   strange = [n for n in code.co_names if len(n) > 1 and n not in ARITHMETIC]
   if strange:
     return f'executing text that names {strange[0][:40]!r}'

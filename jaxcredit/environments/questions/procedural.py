@@ -6,8 +6,8 @@ scorers raise on what a model may write, and some evaluate it
 settings, seed and place; its checker generates it again where it is needed.
 
 Training and evaluation never meet: the seeds of the two splits are disjoint.
-The library seeds the question at place i by seed + i, and there are never more
-places than lie between two seeds of a split.
+The library seeds the question at place i by seed + i; seeds of ours lie
+further apart than there are places.
 """
 
 import dataclasses
@@ -21,9 +21,11 @@ from jaxcredit.environments.questions import limited_process, question
 INSTRUCTION = 'Give the answer between <answer> and </answer>.'
 SPLITS = ('train', 'eval')
 # Seeds of the library are the integers below 2**32; evaluation has those of
-# the upper half, and a block of places has this many.
+# the upper half, and a seed of ours has a block of them.
 _HALF = 2**31
 BLOCK = 2**20
+# Places of one data set of the library: some kinds make all of them at once.
+_CHUNK = 512
 _ANSWER = re.compile(r'<answer>((?:(?!</?answer>).)*)</answer>', re.DOTALL)
 # Generating may take longer than scoring: some kinds search for a puzzle.
 _GENERATION_LIMIT = 60.0
@@ -135,19 +137,24 @@ def generate(
       raise ValueError(
         f'{reserved!r} is no setting: it follows from split, seed and count'
       )
-  config = {**settings, 'seed': seed_of(split, seed), 'size': BLOCK}
+  first = seed_of(split, seed)
   known = names()
   if task not in known:
     raise ValueError(
       f'reasoning-gym has no task {task!r}; it has {", ".join(known)}'
     )
-  return [
-    _question(task, config, index, split, instruction, time_limit)
-    for index in range(count)
-  ]
+  questions = []
+  for place in range(count):
+    chunk, index = divmod(place, _CHUNK)
+    config = {**settings, 'seed': first + chunk * _CHUNK, 'size': _CHUNK}
+    name = f'{task} {split} {seed}:{place}'
+    questions.append(
+      _question(task, config, index, name, instruction, time_limit)
+    )
+  return questions
 
 
-def _question(task, config, index, split, instruction, time_limit):
+def _question(task, config, index, name, instruction, time_limit):
   try:
     made = limited_process.shared('procedural').ask(
       'generate', _GENERATION_LIMIT, task=task, config=config, index=index
@@ -165,7 +172,7 @@ def _question(task, config, index, split, instruction, time_limit):
       task, json.dumps(config, sort_keys=True), index, made['prompt']
     ),
     time_limit=time_limit,
-    name=f'{task} {split} {index}',
+    name=name,
   )
 
 
