@@ -192,18 +192,49 @@ class Procedural:
     return dataset, self._entries[place]
 
   def generate(self, request):
+    """Returns the question, its reference answer, and a fault or ''."""
     dataset, entry = self._entry(request)
-    answer = entry['answer']
-    if answer is not None and not isinstance(answer, str):
-      answer = str(answer)
-    return {'prompt': entry['question'], 'answer': answer}
+    known = entry['answer']
+    # Some kinds have many answers and name one elsewhere, or none.
+    examples = [known] if known is not None else _examples(entry)
+    reference = next(
+      (e for e in examples if dataset.score_answer(e, entry) > 1 - 1e-9), None
+    )
+    fault = ''
+    if known is not None and reference is None:
+      fault = 'its scorer refuses its own reference answer'
+    elif _accepts(dataset, entry, 'Neither is this an answer.'):
+      fault = 'its scorer accepts any answer'
+    return {
+      'prompt': entry['question'],
+      'reference': reference,
+      'fault': fault,
+    }
+
+  def load(self, request):
+    """Generates the question, so that scoring finds it."""
+    self._entry(request)
+    return {}
 
   def score(self, request):
     dataset, entry = self._entry(request)
-    if request.get('prompt') not in (None, entry['question']):
+    if request['prompt'] != entry['question']:
       raise ValueError('the question generated now is another one')
-    GUARD.on = True
     return {'score': float(dataset.score_answer(request['answer'], entry))}
+
+
+def _examples(entry) -> list[str]:
+  metadata = entry.get('metadata', {})
+  names = ('possible_answer', 'example_correct_answer', 'example_answer')
+  found = [metadata[name] for name in names if name in metadata]
+  return [e if isinstance(e, str) else json.dumps(e) for e in found]
+
+
+def _accepts(dataset, entry, text) -> bool:
+  try:
+    return dataset.score_answer(text, entry) > 1 - 1e-9
+  except Exception:  # as a scorer may, on what is no answer
+    return False
 
 
 SERVICES = {'mathematics': Mathematics, 'procedural': Procedural}
@@ -216,9 +247,7 @@ def serve(service, lines, write) -> None:
     request = json.loads(line)
     signal.setitimer(signal.ITIMER_REAL, request['limit'])
     GUARD.refused.clear()
-    GUARD.on = (
-      request['operation'] == 'score' and service.__class__ is Mathematics
-    )
+    GUARD.on = request['operation'] == 'score'
     try:
       answer = getattr(service, request['operation'])(request)
     except MemoryError:

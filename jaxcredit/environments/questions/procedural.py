@@ -90,14 +90,15 @@ class ProceduralChecker:
     answer = self.read(text)
     if not answer:
       return 0.0
-    reply = limited_process.shared('procedural').ask(
-      'score',
-      limit,
-      task=self.task,
-      config=json.loads(self.config),
-      index=self.index,
-      prompt=self.prompt,
-      answer=answer,
+    process = limited_process.shared('procedural')
+    place = {
+      'task': self.task,
+      'config': json.loads(self.config),
+      'index': self.index,
+    }
+    process.ask('load', _GENERATION_LIMIT, **place)
+    reply = process.ask(
+      'score', limit, prompt=self.prompt, answer=answer, **place
     )
     return reply['score']
 
@@ -124,10 +125,11 @@ def generate(
     time_limit: seconds that checking one answer may take.
 
   Returns:
-    The questions.
+    The questions; the reference is '' where the library names no answer.
 
   Raises:
-    ValueError: the kind or a setting is unknown, or generating failed.
+    ValueError: the kind or a setting is unknown, generating failed, or the
+      scorer takes any answer (as that of game_of_life_halting does).
   """
   if not 0 < count <= BLOCK:
     raise ValueError(f'count must lie between 1 and {BLOCK}, not {count}')
@@ -164,10 +166,17 @@ def _question(task, config, index, name, instruction, time_limit):
       f'reasoning-gym cannot generate question {index} of {task!r} with '
       f'{config}: {failure}'
     ) from None
+  if made['fault']:
+    raise ValueError(
+      f'question {index} of {task!r} with {config} cannot be used: '
+      f'{made["fault"]}'
+    )
   prompt = made['prompt'].strip()
+  reference = made['reference']
   return question.Question(
     prompt=f'{prompt}\n{instruction}' if instruction else prompt,
-    reference=f'<answer>{made["answer"]}</answer>',
+    # A few kinds have many answers and name none.
+    reference='' if reference is None else f'<answer>{reference}</answer>',
     checker=ProceduralChecker(
       task, json.dumps(config, sort_keys=True), index, made['prompt']
     ),
