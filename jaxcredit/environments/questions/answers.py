@@ -19,7 +19,7 @@ _NUMBER = re.compile(
   rf'(?<![0-9A-Za-z_.])(?P<sign>[-+\u2212])?[$\u20ac\u00a3]?(?P<number>{_DECIMAL})'
   rf'(?:/(?P<denominator>[0-9]+))?'
 )
-_MARK = re.compile(r'####|answer\s?(?:is|:|=)', re.IGNORECASE)
+_MARK = re.compile(r'####|answer\s?(?:is:?|:|=)', re.IGNORECASE)
 _MAX_DIGITS = 200
 _MAX_EXPONENT = 100
 
@@ -134,23 +134,25 @@ def first_number(text: str) -> str | None:
   return None if found is None else found.group()
 
 
-def choice(text: str, letters: str) -> str | None:
+def choice(text: str, letters: str, *, set_apart: bool) -> str | None:
   """The letter that a text begins with, among those to choose from.
 
   Args:
-    text: what follows a mark, such as ' **(B)**' or ' b'.
+    text: such as ' **(B)**', 'b' or 'B) because ...'.
     letters: upper-case letters, such as 'ABCD'.
+    set_apart: whether a sign or the text's end must follow, as in lower case
+      it must in any case: 'A man' and 'a man' begin with words.
 
   Returns:
     The letter, in upper case; None where the text begins with anything else.
   """
-  # In lower case it must not be a word ('a'), so that nothing may follow it.
+  follows = r'(?=[).:,\]*"\']|\s*\Z)'
+  upper = follows if set_apart else '(?![A-Za-z0-9_])'
   found = re.match(
-    rf'[\s:*("\'\[]*(?:(?P<upper>[{letters}])(?![A-Za-z0-9_])'
-    rf'|(?P<lower>[{letters.lower()}])(?=[).:,\]*"\']|\s*\Z))',
+    rf'[\s:*("\'\[]*(?:([{letters}]){upper}|([{letters.lower()}]){follows})',
     text,
   )
-  return None if found is None else (found['upper'] or found['lower']).upper()
+  return None if found is None else (found[1] or found[2]).upper()
 
 
 def last_choice(text: str, letters: str) -> str | None:

@@ -83,7 +83,7 @@ class ChoiceChecker:
       if part is not None:
         found = (
           self._option(part)
-          or answers.choice(part, self.letters)
+          or answers.choice(part, self.letters, set_apart=part is text)
           or answers.last_choice(part, self.letters)
         )
         if found:

@@ -14,8 +14,8 @@ class QuestionEnvironment:
   The task that `reset` takes is a `Question`, the first observation its
   prompt. An answer that scores `solved_at` or more ends the episode; another
   is answered with the verdict, until the tries are used up. The reward comes
-  late: it is the score of the last answer, in the step that ends the episode,
-  and 0 before. With one try the question is single-turn.
+  late: it is the score of the answer that was right, in the step that ends the
+  episode, and 0 before. With one try the question is single-turn.
 
   Equal anchors mean that the same question was asked and the same wrong
   answers were given, in that order; for checkers that do not tell what they
@@ -26,6 +26,9 @@ class QuestionEnvironment:
     solved_at: the score, from 0 (not included) to 1, that ends the episode.
     try_discount: what a right answer is worth is multiplied by this for every
       try before it; 1 for no discount.
+    partial_credit: whether a last answer that is wrong is worth its score, for
+      checkers that give scores between 0 and 1. Episodes that end so have a
+      return above 0, which elsewhere counts as success.
   """
 
   def __init__(
@@ -34,6 +37,7 @@ class QuestionEnvironment:
     tries: int = 1,
     solved_at: float = 1.0,
     try_discount: float = 1.0,
+    partial_credit: bool = False,
   ):
     if tries < 1:
       raise ValueError(f'tries must be positive, not {tries}')
@@ -48,6 +52,7 @@ class QuestionEnvironment:
     self._tries = tries
     self._solved_at = solved_at
     self._try_discount = try_discount
+    self._partial_credit = partial_credit
     self._question: question_lib.Question | None = None
 
   def reset(self, task: question_lib.Question) -> protocol.TextStep:
@@ -72,13 +77,13 @@ class QuestionEnvironment:
     score = self._question.score(action)
     answer = self._question.read(action)
     solved = score >= self._solved_at
-    reward = score * self._try_discount ** len(self._answers)
+    worth = score * self._try_discount ** len(self._answers)
     self._answers.append(answer)
     left = self._tries - len(self._answers)
     self._ended = solved or left == 0
+    paid = solved or (self._ended and self._partial_credit)
     return self._observe(
-      'Right.' if solved else _verdict(answer, left),
-      reward if self._ended else 0.0,
+      'Right.' if solved else _verdict(answer, left), worth if paid else 0.0
     )
 
   def _observe(self, text: str, reward: float) -> protocol.TextStep:

@@ -37,7 +37,10 @@ def read(
     ) from None
   try:
     source = tensorflow_datasets.data_source(
-      name, split=split, data_dir=data_dir
+      name,
+      split=split,
+      data_dir=data_dir,
+      builder_kwargs={'file_format': 'array_record'},
     )
   # What a download can raise is not listed anywhere.
   except Exception as error:
