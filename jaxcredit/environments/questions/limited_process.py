@@ -34,10 +34,6 @@ _LONGEST_ANSWER = 16 * 2**20
 _GRACE = 5.0
 
 
-class StartError(RuntimeError):
-  """The process cannot start; says what to install."""
-
-
 class LimitedProcess:
   """A process that answers requests.
 
@@ -78,7 +74,6 @@ class LimitedProcess:
         'OPENBLAS_NUM_THREADS': '1',
         # The same question from the same seed in every process.
         'PYTHONHASHSEED': '0',
-        'PYTHONDONTWRITEBYTECODE': '1',
       }
       self._process = subprocess.Popen(
         [sys.executable, '-P', '-W', 'ignore', str(_PROGRAM)]
@@ -92,12 +87,12 @@ class LimitedProcess:
       try:
         answer = self._receive(self._start_limit)
       except question.CheckFailure as failure:
-        raise StartError(
+        raise question.CheckerUnavailable(
           f'the process for {self._service} does not start: {failure}'
         ) from None
       if 'error' in answer:
         self.close()
-        raise StartError(
+        raise question.CheckerUnavailable(
           f'the process for {self._service} does not start '
           f'({answer["error"]}): {self._needs}'
         )
@@ -115,7 +110,7 @@ class LimitedProcess:
 
     Raises:
       question.CheckFailure: it took too long, died, or answered with an error.
-      StartError: it cannot start.
+      question.CheckerUnavailable: it cannot start.
     """
     message = json.dumps({'operation': operation, 'limit': limit, **request})
     with self._lock:

@@ -106,22 +106,14 @@ def _objection(code) -> str | None:
   return None
 
 
-def limit_resources(memory: int) -> None:
-  """Bounds memory and files; what a platform lacks is left out."""
+def limit_resource(kind: str, amount: int) -> None:
+  """Sets a limit of the operating system, where there is one."""
   try:
     import resource
-  except ImportError:
-    return
-  for kind, amount in (
-    ('RLIMIT_AS', memory),
-    ('RLIMIT_CORE', 0),
-    ('RLIMIT_FSIZE', 0),
-  ):
-    try:
-      resource.setrlimit(getattr(resource, kind), (amount, amount))
-    except (AttributeError, OSError, ValueError):
-      continue
-  signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+
+    resource.setrlimit(getattr(resource, kind), (amount, amount))
+  except (AttributeError, ImportError, OSError, ValueError):
+    pass
 
 
 class Mathematics:
@@ -254,7 +246,8 @@ def serve(service, lines, write) -> None:
       answer = {'error': 'needs more memory than allowed', 'kind': 'memory'}
     # Whatever a library raises is told, not suffered.
     except BaseException as error:
-      answer = {'error': f'{type(error).__name__}: {error}', 'kind': 'error'}
+      reason = f'{type(error).__name__}: {str(error)[:300]}'
+      answer = {'error': reason, 'kind': 'error'}
     GUARD.on = False
     signal.setitimer(signal.ITIMER_REAL, 0)
     if GUARD.refused:
@@ -277,12 +270,16 @@ def main() -> None:
     answers.write(json.dumps(answer) + '\n')
     answers.flush()
 
-  limit_resources(memory)
+  limit_resource('RLIMIT_AS', memory)
+  limit_resource('RLIMIT_CORE', 0)
   try:
     service = SERVICES[name]()
   except Exception as error:
     write({'error': f'{type(error).__name__}: {error}', 'kind': 'start'})
     return
+  # From here on: what was imported may have been compiled and kept.
+  signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+  limit_resource('RLIMIT_FSIZE', 0)
   sys.addaudithook(GUARD)
   write({'ready': True})
   serve(service, sys.stdin, write)

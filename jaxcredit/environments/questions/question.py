@@ -36,6 +36,10 @@ class CheckFailure(Exception):
     self.kind = kind
 
 
+class CheckerUnavailable(RuntimeError):
+  """What a checker needs is not there, whatever the text; says what to do."""
+
+
 @runtime_checkable
 class Checker(Protocol):
   """Judges texts; any callable text -> score will do.
@@ -93,6 +97,9 @@ class Question:
 
     Returns:
       A number in [0, 1]; 0 where the checker failed.
+
+    Raises:
+      CheckerUnavailable: a library that the checker needs is not installed.
     """
     if not isinstance(text, str):
       raise TypeError(
@@ -104,6 +111,8 @@ class Question:
       return self._failed('time', f'took longer than {self.time_limit:g} s')
     except CheckFailure as failure:
       return self._failed(failure.kind, str(failure))
+    except CheckerUnavailable:
+      raise
     except MemoryError:
       return self._failed('memory', 'needs more memory than there is')
     # Checkers meet text that nobody thought of.
