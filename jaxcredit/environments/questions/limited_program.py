@@ -277,7 +277,9 @@ def main() -> None:
   except Exception as error:
     write({'error': f'{type(error).__name__}: {error}', 'kind': 'start'})
     return
-  # From here on: what was imported may have been compiled and kept.
+  # From here on: what was imported may have been compiled and kept, what is
+  # imported late may not.
+  sys.dont_write_bytecode = True
   signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
   limit_resource('RLIMIT_FSIZE', 0)
   sys.addaudithook(GUARD)

@@ -1,13 +1,17 @@
 """Formulas are compared as mathematics, whatever was written."""
 
+import functools
 import json
 import logging
+import pathlib
+import time
 
 import hypothesis
 import pytest
 from hypothesis import strategies
 
 from jaxcredit.environments import questions
+from jaxcredit.rollouts import pool as pool_lib
 from tests.environments.questions.test_answers_fuzz import PIECES
 
 pytest.importorskip('math_verify', reason="needs the extra 'questions'")
@@ -153,3 +157,36 @@ def test_problems_of_a_file(tmp_path):
   assert half.reference == r'\boxed{\frac12}' and half.score(r'\boxed{.5}') == 1
   assert half.prompt.startswith('Half?\nThink')
   assert five.checker.reference == '5' and five.score(five.reference) == 1
+
+
+def test_in_the_workers_of_a_pool():
+  """Each has a limited process, which ends with it, even when it is killed."""
+  question = questions.Question('?', '5', questions.FormulaChecker('5'))
+  pool = pool_lib.EnvironmentPool(
+    functools.partial(questions.QuestionEnvironment, tries=2), 2, workers=2
+  )
+  with pool:
+    pool.reset({0: question, 1: question})
+    answers = pool.step({0: r'\boxed{2+3}', 1: r'\boxed{2+4}'})
+    assert answers[0].reward == 1 and answers[0].terminated
+    assert answers[1].reward == 0 and not answers[1].terminated
+    workers = {worker.process.pid for worker in pool._workers}
+    limited = {p for p, parent in limited_programs() if parent in workers}
+    assert len(limited) == 2 or not pathlib.Path('/proc/self/stat').exists()
+  deadline = time.monotonic() + 30
+  while limited & {p for p, _ in limited_programs()}:
+    assert time.monotonic() < deadline, 'limited processes outlive the pool'
+    time.sleep(0.05)
+
+
+def limited_programs() -> set[tuple[int, int]]:
+  """(Process, parent) of limited programs, where /proc lists processes."""
+  found = set()
+  for folder in pathlib.Path('/proc').glob('[0-9]*'):
+    try:
+      if b'limited_program.py' in (folder / 'cmdline').read_bytes():
+        fields = (folder / 'stat').read_text().rpartition(')')[2].split()
+        found.add((int(folder.name), int(fields[1])))
+    except OSError:
+      continue  # it ended
+  return found
