@@ -2,6 +2,7 @@
 
 import configparser
 import importlib.metadata
+import importlib.util
 import pathlib
 import shutil
 import subprocess
@@ -95,9 +96,20 @@ def extras() -> dict[str, list[requirements_lib.Requirement]]:
 
 
 def extra_names() -> set[str]:
-  """Distributions that are in some extra and not in the light install."""
+  """Distributions that are in some extra and not in the light install.
+
+  That of the extra 'procedural' needs a C compiler, and is left out where it
+  is not installed.
+  """
   wanted = {name_of(r) for listed in extras().values() for r in listed}
-  return wanted - {name_of(r) for r in light_requirements()}
+  wanted -= {name_of(r) for r in light_requirements()}
+  if not has_procedural():
+    wanted -= {name_of(r) for r in extras()['procedural']}
+  return wanted
+
+
+def has_procedural() -> bool:
+  return importlib.util.find_spec('reasoning_gym') is not None
 
 
 def modules_of(distributions: set[str]) -> set[str]:

@@ -13,7 +13,8 @@ import jaxcredit
 from tests import distribution
 
 PYTHONS = ('3.11', '3.12', '3.13')
-FILES = [f'python{version}.txt' for version in PYTHONS] + ['uv.txt']
+FILES = [f'python{version}.txt' for version in PYTHONS]
+FILES += ['procedural.txt', 'uv.txt']
 REQUIREMENTS = distribution.REPOSITORY / 'requirements'
 # A name, one version, and hashes; no marker, address, path or option else.
 PINNED = re.compile(
@@ -107,7 +108,9 @@ def test_python_versions(wheel):
 
 
 def test_extras(wheel):
-  extras = {'train', 'household', 'cuda', 'tpu', 'test'}
+  extras = {
+    'train', 'household', 'questions', 'procedural', 'cuda', 'tpu', 'test',
+  }  # fmt: skip
   assert set(metadata(wheel).get_all('Provides-Extra')) == extras
   light = required(wheel, '3.12')
   asked = {
@@ -137,6 +140,9 @@ def test_extras(wheel):
   # The tests need everything that runs on a CPU.
   assert asked['test'].items() >= train.items()
   assert asked['test'].items() >= asked['household'].items()
+  assert asked['test'].items() >= asked['questions'].items()
+  # It needs a C compiler: `make run` does without.
+  assert 'reasoning-gym' in asked['procedural'].keys() - asked['test'].keys()
 
 
 def pins(path: pathlib.Path) -> dict[str, str]:
@@ -163,8 +169,17 @@ def test_no_other_requirements():
 @pytest.mark.parametrize('python', PYTHONS)
 def test_requirements_satisfy_what_is_declared(wheel, python):
   versions = pins(REQUIREMENTS / f'python{python}.txt')
-  for extra in ('', 'train', 'household', 'test'):
+  for extra in ('', 'train', 'household', 'questions', 'test'):
     for name, specifier in required(wheel, python, extra).items():
       assert name in versions, f'{name} of [{extra}] is not pinned'
       assert specifier.contains(versions[name]), name
   assert not [n for n in versions if n.startswith(('nvidia', 'libtpu'))]
+
+
+@pytest.mark.parametrize('python', PYTHONS)
+def test_procedural_requirements_add_to_the_others(wheel, python):
+  others = pins(REQUIREMENTS / f'python{python}.txt')
+  versions = pins(REQUIREMENTS / 'procedural.txt')
+  assert not others.keys() & versions.keys()
+  for name, specifier in required(wheel, python, 'procedural').items():
+    assert specifier.contains((others | versions)[name]), name
