@@ -14,8 +14,8 @@ from safetensors import numpy as safetensors_numpy
 pytest.importorskip(
   'torch', reason='torch is in an environment of its own: make test-torch'
 )
-from jaxcredit.networks import decoder, sampler, weights
-from tests.networks import reference_models, test_decoder
+from jaxcredit.networks import decoder, weights
+from tests.networks import greedy, reference_models, test_decoder
 
 pytestmark = pytest.mark.torch
 
@@ -174,18 +174,8 @@ def test_greedy_tokens(models, agree, name):
       row.append(int(of_row[len(row) - 1].argmax()))
   assert [r[len(p) :] for r, p in zip(rows, prompts, strict=True)] == expected
 
-  # With a cache, token by token.
-  fast = sampler.decoding_params(params)
-  cache = sampler.init_cache(config, len(prompts), WIDTH)
-  tokens = lay(prompts, [0] * len(prompts))[0][:, :16]
-  count = np.array([len(prompt) for prompt in prompts], np.int32)
-  answers = []
-  for _ in range(new):
-    cache, scores = sampler.extend(fast, config, cache, tokens, count)
-    tokens = np.asarray(scores.argmax(axis=1), np.int32)[:, None]
-    count = np.ones_like(count)
-    answers.append(tokens[:, 0].tolist())
-  assert [list(answer) for answer in zip(*answers, strict=True)] == expected
+  answers, scores = greedy.decode(params, config, prompts, new)
+  assert answers == expected
   last = [row[:-1] for row in rows]
   alone = [x[-1] for x in reference_models.logits(model, last)]
   agree(name, 'cache', scores, np.array(alone))
