@@ -48,19 +48,19 @@ test-slow: $(STAMP) ## the tests marked slow or network
 test-newer: $(STAMP) ## algorithms and policies under Python 3.13 or 3.12, whose jax is newer
 	BIN=$(BIN) sh requirements/test_newer.sh $(WORKERS)
 
-# torch is installed by pip without what it declares: its dependencies are in
-# the two files, and uv would not see a folder of wheels that pip is told of.
+# torch comes without what it declares, which on Linux is gigabytes of CUDA; the
+# rest is in the two files. By pip, which may know of a folder of CPU wheels.
 $(TORCH_STAMP): requirements/torch.txt $(STAMP)
 	$(PYTHON) -m venv --clear $(TORCH_VENV)
 	$(BIN)/uv pip install --quiet --python $(TORCH_VENV)/bin/python --require-hashes -r requirements/python3.11.txt
 	$(TORCH_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/torch.txt \
 	  && $(TORCH_VENV)/bin/python -c 'import torch' \
-	  || { echo "error: no CPU build of torch (Linux x86-64 or macOS arm64): that of PyPI needs CUDA on Linux. Name the index of CPU wheels that pytorch.org gives, PIP_EXTRA_INDEX_URL=... make test-torch, or a folder that holds the wheel, PIP_FIND_LINKS=..."; exit 1; }
+	  || { echo "error: no CPU build of torch was found; that of PyPI needs CUDA on Linux. Name the index of CPU wheels that pytorch.org gives (PIP_EXTRA_INDEX_URL=... make test-torch), or a folder with the wheel (PIP_FIND_LINKS=...)"; exit 1; }
 	$(BIN)/uv pip install --quiet --python $(TORCH_VENV)/bin/python --no-deps --no-build-isolation -e .
 	touch $(TORCH_STAMP)
 
 test-torch: $(TORCH_STAMP) ## policies against transformers on torch, the slow tests included
-	$(TORCH_VENV)/bin/python -m pytest -m torch $(TESTS)
+	$(TORCH_VENV)/bin/python -m pytest -m torch $(or $(TESTS),tests/networks)
 
 lint: $(STAMP) ## formatter and linter
 	$(BIN)/ruff format --check .

@@ -165,11 +165,18 @@ def test_torch_is_needed_by_tests_alone():
   for name in FILES:
     if name != 'torch.txt':
       assert not added.keys() & pins(REQUIREMENTS / name).keys(), name
-  # What it declares, with `added`; pip installs it without a look at that.
+  # What these declare beside one another; pip installs them without a look at
+  # that.
   assert pins(REQUIREMENTS / 'python3.11.txt').keys() >= {
     'filelock',
     'fsspec',
+    'huggingface-hub',
     'jinja2',
+    'numpy',
+    'packaging',
+    'psutil',
+    'pyyaml',
+    'safetensors',
     'setuptools',
     'typing-extensions',
   }

@@ -14,9 +14,10 @@ from tests.networks import tiny_models
 _SIZES = {
   'vocab_size': 96, 'hidden_size': 48, 'intermediate_size': 80,
   'num_hidden_layers': 3, 'num_attention_heads': 6, 'num_key_value_heads': 2,
-  'max_position_embeddings': 128,
+  # Large enough to be seen.
+  'max_position_embeddings': 128, 'rms_norm_eps': 0.02,
 }  # fmt: skip
-_LLAMA = {**_SIZES, 'model_type': 'llama', 'rms_norm_eps': 1e-5}
+_LLAMA = {**_SIZES, 'model_type': 'llama'}
 _QWEN2 = {**_SIZES, 'model_type': 'qwen2', 'rope_theta': 1e6}
 _QWEN3 = {**_SIZES, 'model_type': 'qwen3', 'rope_theta': 1e6, 'head_dim': 16}
 # Rows are longer than those first trained on: all of the scaling is at work.

@@ -23,7 +23,7 @@ TEXTS = (
   'The capital of France is',
   'Gravity is a force that pulls things towards each other. On the Moon it is '
   'weaker than on Earth, because',
-  'def fibonacci(n):\n  """Returns the n-th number."""\n  if n < 2:\n    return',
+  'def fibonacci(n):\n  """Returns a number."""\n  if n < 2:\n    return',
 )
 QUESTIONS = (
   'What is the capital of France?',
@@ -101,9 +101,16 @@ def ours(model, prompts):
   return [found[place] for place in places]
 
 
+@pytest.fixture(scope='module')
+def answers(model, tokenizer, prompts):
+  """What we answer to each prompt, as text."""
+  found, _ = greedy.decode(*model, prompts, 24, tokenizer.stop_ids)
+  return [tokenizer.decode(answer) for answer in found]
+
+
 @pytest.mark.parametrize('source', ['folder', 'GGUF'])
 def test_logits_and_greedy_text(
-  request, agree, model, tokenizer, prompts, ours, source
+  request, agree, tokenizer, prompts, ours, answers, source
 ):
   if source == 'folder':
     theirs = reference_models.load(request.getfixturevalue('folder'))
@@ -113,12 +120,10 @@ def test_logits_and_greedy_text(
   assert np.concatenate(expected).std() > 2
   for mine, other in zip(ours, expected, strict=True):
     agree(f'SmolLM2-135M, {source}', 'packed', mine, other, atol=TOLERANCE)
-  answers, _ = greedy.decode(*model, prompts, 24, tokenizer.stop_ids)
-  assert [tokenizer.decode(answer) for answer in answers] == [
+  stops = list(tokenizer.stop_ids)
+  assert answers == [
     tokenizer.decode(
-      reference_models.greedy(
-        theirs, prompt, 24, eos_token_id=list(tokenizer.stop_ids)
-      )
+      reference_models.greedy(theirs, prompt, 24, eos_token_id=stops)
     )
     for prompt in prompts
   ]
