@@ -80,14 +80,10 @@ def build(name: str):
   return model
 
 
-def load(folder: pathlib.Path, **options):
+def load(folder: pathlib.Path, dtype=torch.float32):
   """A model that transformers reads; every tensor must find its place."""
   model, info = transformers.AutoModelForCausalLM.from_pretrained(
-    folder,
-    dtype=torch.float32,
-    attn_implementation='eager',
-    output_loading_info=True,
-    **options,
+    folder, dtype=dtype, attn_implementation='eager', output_loading_info=True
   )
   for problem, found in info.items():
     assert not found, f'{problem}: {found}'
@@ -97,7 +93,9 @@ def load(folder: pathlib.Path, **options):
 def logits(model, rows) -> list[np.ndarray]:
   """Logits [L, V] of each row, run alone."""
   with torch.no_grad():
-    return [model(torch.tensor([row])).logits[0].numpy() for row in rows]
+    return [
+      model(torch.tensor([row])).logits[0].float().numpy() for row in rows
+    ]
 
 
 def padded_logits(model, tokens: np.ndarray, valid: np.ndarray) -> np.ndarray:

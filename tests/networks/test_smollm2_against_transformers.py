@@ -1,8 +1,9 @@
 """A real model computes what transformers computes from the same file."""
 
-import functools
+import dataclasses
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -74,10 +75,8 @@ def prompts(tokenizer):
   ]
 
 
-@pytest.fixture(scope='module')
-def ours(model, prompts):
-  """Our logits of each prompt, all of which share two rows."""
-  params, config = model
+def logits(params, config, prompts):
+  """Our logits of each prompt; all of them share two rows."""
   half = len(prompts) // 2
   width = max(sum(map(len, prompts[:half])), sum(map(len, prompts[half:])))
   tokens = np.zeros((2, width), np.int32)
@@ -90,14 +89,14 @@ def ours(model, prompts):
       tokens[places[-1]], segment_ids[places[-1]] = prompt, number
       start += len(prompt)
 
-  @functools.partial(jax.jit, static_argnums=1)
-  def logits(params, config, tokens, segment_ids):
+  @jax.jit
+  def compute(params, tokens, segment_ids):
     hidden = decoder.hidden_states(
       params, config, tokens, segment_ids=segment_ids
     )
     return decoder.logits(params, config, hidden)
 
-  found = np.asarray(logits(params, config, tokens, segment_ids))
+  found = np.asarray(compute(params, tokens, segment_ids))
   return [found[place] for place in places]
 
 
@@ -110,7 +109,7 @@ def answers(model, tokenizer, prompts):
 
 @pytest.mark.parametrize('source', ['folder', 'GGUF'])
 def test_logits_and_greedy_text(
-  request, agree, tokenizer, prompts, ours, answers, source
+  request, agree, model, tokenizer, prompts, answers, source
 ):
   if source == 'folder':
     theirs = reference_models.load(request.getfixturevalue('folder'))
@@ -118,6 +117,7 @@ def test_logits_and_greedy_text(
     theirs = request.getfixturevalue('their_gguf')
   expected = reference_models.logits(theirs, prompts)
   assert np.concatenate(expected).std() > 2
+  ours = logits(*model, prompts)
   for mine, other in zip(ours, expected, strict=True):
     agree(f'SmolLM2-135M, {source}', 'packed', mine, other, atol=TOLERANCE)
   stops = list(tokenizer.stop_ids)
@@ -127,6 +127,30 @@ def test_logits_and_greedy_text(
     )
     for prompt in prompts
   ]
+
+
+def test_bfloat16_rounds_no_more_than_there(agree, model, folder, prompts):
+  params, config = model
+  params = jax.tree.map(lambda x: x.astype(jnp.bfloat16), params)
+  config = dataclasses.replace(config, compute_dtype='bfloat16')
+  exact = np.concatenate(
+    reference_models.logits(reference_models.load(folder), prompts)
+  )
+  theirs = np.concatenate(
+    reference_models.logits(
+      reference_models.load(folder, torch.bfloat16), prompts
+    )
+  )
+  ours = np.concatenate(logits(params, config, prompts))
+
+  def spread(values):
+    return np.sqrt(np.mean((values - exact) ** 2))
+
+  assert spread(ours) < 1.3 * spread(theirs)
+  most = np.abs(theirs - exact).max()
+  name = 'SmolLM2-135M, bfloat16'
+  agree(name, 'packed', ours, exact, atol=2 * most)
+  agree(f'{name} there', 'packed', theirs, exact, atol=most)
 
 
 def test_dequantised_weights_are_the_same(folder, their_gguf):
