@@ -16,8 +16,10 @@ export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
 PROCEDURAL = $(VENV)/.procedural
+TORCH_VENV = .venv-torch
+TORCH_STAMP = $(TORCH_VENV)/.installed
 
-.PHONY: help run test test-slow test-newer lint format lock clean report
+.PHONY: help run test test-slow test-newer test-torch lint format lock clean report
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -54,6 +56,20 @@ test-slow: $(PROCEDURAL) ## the tests marked slow or network
 test-newer: $(STAMP) ## algorithms and policies under Python 3.13 or 3.12, whose jax is newer
 	BIN=$(BIN) sh requirements/test_newer.sh $(WORKERS)
 
+# torch comes without what it declares, which on Linux is gigabytes of CUDA; the
+# rest is in the two files. By pip, which may know of a folder of CPU wheels.
+$(TORCH_STAMP): requirements/torch.txt $(STAMP)
+	$(PYTHON) -m venv --clear $(TORCH_VENV)
+	$(BIN)/uv pip install --quiet --python $(TORCH_VENV)/bin/python --require-hashes -r requirements/python3.11.txt
+	$(TORCH_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/torch.txt \
+	  && $(TORCH_VENV)/bin/python -c 'import torch' \
+	  || { echo "error: no CPU build of torch was found; that of PyPI needs CUDA on Linux. Name the index of CPU wheels that pytorch.org gives (PIP_EXTRA_INDEX_URL=... make test-torch), or a folder with the wheel (PIP_FIND_LINKS=...)"; exit 1; }
+	$(BIN)/uv pip install --quiet --python $(TORCH_VENV)/bin/python --no-deps --no-build-isolation -e .
+	touch $(TORCH_STAMP)
+
+test-torch: $(TORCH_STAMP) ## policies against transformers on torch, the slow tests included
+	$(TORCH_VENV)/bin/python -m pytest -m torch $(or $(TESTS),tests/networks)
+
 lint: $(STAMP) ## formatter and linter
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -74,5 +90,5 @@ lock: $(STAMP) ## pins the newest versions that fit, with hashes
 	echo uv | $(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-header --no-annotate \
 	  --python-version 3.11 - -o requirements/uv.txt
 
-clean: ## removes the environment
-	rm -rf $(VENV) .venv-newer
+clean: ## removes the environments
+	rm -rf $(VENV) .venv-newer $(TORCH_VENV)

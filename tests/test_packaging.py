@@ -14,7 +14,7 @@ from tests import distribution
 
 PYTHONS = ('3.11', '3.12', '3.13')
 FILES = [f'python{version}.txt' for version in PYTHONS]
-FILES += ['procedural.txt', 'uv.txt']
+FILES += ['procedural.txt', 'torch.txt', 'uv.txt']
 REQUIREMENTS = distribution.REPOSITORY / 'requirements'
 # A name, one version, and hashes; no marker, address, path or option else.
 PINNED = re.compile(
@@ -160,6 +160,29 @@ def pins(path: pathlib.Path) -> dict[str, str]:
 @pytest.mark.parametrize('name', FILES)
 def test_requirements_are_pinned_and_hashed(name):
   assert pins(REQUIREMENTS / name)
+
+
+def test_torch_is_needed_by_tests_alone():
+  added = pins(REQUIREMENTS / 'torch.txt')
+  assert 'torch' in added
+  for name in FILES:
+    if name != 'torch.txt':
+      assert not added.keys() & pins(REQUIREMENTS / name).keys(), name
+  # What these declare beside one another; pip installs them without a look at
+  # that.
+  assert pins(REQUIREMENTS / 'python3.11.txt').keys() >= {
+    'filelock',
+    'fsspec',
+    'huggingface-hub',
+    'jinja2',
+    'numpy',
+    'packaging',
+    'psutil',
+    'pyyaml',
+    'safetensors',
+    'setuptools',
+    'typing-extensions',
+  }
 
 
 def test_no_other_requirements():
