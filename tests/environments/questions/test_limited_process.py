@@ -4,8 +4,10 @@ The rule that says which text may be executed is tested in a process of its
 own: an audit hook, once added, stays.
 """
 
+import json
 import pathlib
 import re
+import signal
 import subprocess
 import sys
 
@@ -108,6 +110,17 @@ def test_a_process_that_is_stuck_is_ended_and_started_again(process):
   assert caught.value.kind == 'time'
   assert compare(process, '2', '1+1') == 1
   assert process._process.pid != first
+
+
+def test_a_process_ends_by_itself_when_its_time_is_up():
+  """Even where nobody is left to end it."""
+  pytest.importorskip('math_verify')
+  process = make()
+  process.start()
+  request = {'reference': '5', 'answer': '9^{9^{9^{9}}}'}
+  process._send(json.dumps({'operation': 'score', 'limit': 0.3, **request}))
+  assert process._process.wait(timeout=60) == -signal.SIGALRM
+  process.close()
 
 
 def test_a_process_that_died_is_started_again(process):
