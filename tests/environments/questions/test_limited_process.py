@@ -147,6 +147,26 @@ def test_an_interrupted_request_leaves_no_answer_behind(process, monkeypatch):
   assert compare(process, '2', '3') == 0
 
 
+def test_an_interrupted_start_leaves_no_answer_behind(process, monkeypatch):
+  def interrupted(*arguments):
+    raise KeyboardInterrupt
+
+  process.close()
+  with monkeypatch.context() as patch:
+    patch.setattr(process, '_receive', interrupted)
+    with pytest.raises(KeyboardInterrupt):
+      process.start()
+  assert compare(process, '2', '1+1') == 1
+
+
+def test_a_start_that_takes_too_long_is_told():
+  slow = limited_process.LimitedProcess(
+    'mathematics', 'install it', start_limit=1e-3
+  )
+  with pytest.raises(question.CheckerUnavailable, match='longer than 0.001 s'):
+    slow.start()
+
+
 def test_an_error_inside_is_told(process):
   with pytest.raises(question.CheckFailure, match='KeyError') as caught:
     process.ask('score', 5.0, reference='1')
