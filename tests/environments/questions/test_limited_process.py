@@ -10,6 +10,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 
 import pytest
 
@@ -34,12 +35,14 @@ def outcome(source: str) -> str:
     f'try:\n  {source}\n  guard.on = False\n  print("done")\n'
     'except Refused as error:\n  guard.on = False\n  print(error)\n'
   )
-  result = subprocess.run(
-    [sys.executable, '-c', program],
-    capture_output=True,
-    text=True,
-    timeout=60,
-  )
+  with tempfile.TemporaryDirectory() as folder:
+    result = subprocess.run(
+      [sys.executable, '-c', program],
+      cwd=folder,
+      capture_output=True,
+      text=True,
+      timeout=60,
+    )
   return result.stdout.strip() or result.stderr
 
 
