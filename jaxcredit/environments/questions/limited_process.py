@@ -5,10 +5,11 @@ and again after it was lost; one is shared by all questions of a process.
 """
 
 import atexit
+import contextlib
 import json
 import os
 import pathlib
-import select
+import selectors
 import subprocess
 import sys
 import threading
@@ -90,6 +91,9 @@ class LimitedProcess:
         raise question.CheckerUnavailable(
           f'the process for {self._service} does not start: {failure}'
         ) from None
+      except BaseException:
+        self.close()
+        raise
       if 'error' in answer:
         self.close()
         raise question.CheckerUnavailable(
@@ -136,8 +140,10 @@ class LimitedProcess:
         return
       process.kill()
       process.wait()
-      process.stdin.close()
       process.stdout.close()
+      # What it did not read cannot be written any more.
+      with contextlib.suppress(OSError):
+        process.stdin.close()
 
   def _send(self, message: str) -> None:
     try:
@@ -153,16 +159,25 @@ class LimitedProcess:
     line = b''
     while not line.endswith(b'\n'):
       left = patience - (time.monotonic() - start)
-      ready = left > 0 and select.select([output], [], [], left)[0]
+      ready = left > 0 and _readable(output, left)
       piece = os.read(output, 2**16) if ready else b''
       if not piece or len(line) > _LONGEST_ANSWER:
         self.close()
         # Its own timer ends it without a word.
         if not ready or (limit and time.monotonic() - start >= limit * 0.9):
-          raise question.CheckFailure('time', f'took longer than {limit:g} s')
+          reason = f'took longer than {limit or patience:g} s'
+          raise question.CheckFailure('time', reason)
         raise question.CheckFailure('error', 'its process died')
       line += piece
     return json.loads(line)
+
+
+def _readable(output: int, patience: float) -> bool:
+  """Waits until there is something to read, or an end."""
+  # Not select.select, which fails where many files are open.
+  with selectors.DefaultSelector() as selector:
+    selector.register(output, selectors.EVENT_READ)
+    return bool(selector.select(patience))
 
 
 _shared: dict[str, LimitedProcess] = {}

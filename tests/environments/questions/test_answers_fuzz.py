@@ -102,3 +102,15 @@ def test_what_is_written_is_read(value, before):
 def test_braces_nest(content, after):
   text = f'\\boxed{{1}} \\boxed{{{content}}}{after}'
   assert answers.boxed(text) == content.strip()
+
+
+@pytest.mark.parametrize('name', CHECKERS)
+@pytest.mark.parametrize('piece', ['\\boxed{', '\\boxed{1', '1,', '1e', '####'])
+def test_time_grows_with_the_text_alone(name, piece):
+  """Of quadratic time, a text of this length would need minutes."""
+  questions.failures.clear()
+  question = questions.Question(
+    '?', '', CHECKERS[name], time_limit=20.0, max_length=10**6
+  )
+  assert question.score(piece * (200_000 // len(piece))) == 0
+  assert not questions.failures

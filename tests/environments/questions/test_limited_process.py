@@ -4,10 +4,13 @@ The rule that says which text may be executed is tested in a process of its
 own: an audit hook, once added, stays.
 """
 
+import json
 import pathlib
 import re
+import signal
 import subprocess
 import sys
+import tempfile
 
 import pytest
 
@@ -32,12 +35,14 @@ def outcome(source: str) -> str:
     f'try:\n  {source}\n  guard.on = False\n  print("done")\n'
     'except Refused as error:\n  guard.on = False\n  print(error)\n'
   )
-  result = subprocess.run(
-    [sys.executable, '-c', program],
-    capture_output=True,
-    text=True,
-    timeout=60,
-  )
+  with tempfile.TemporaryDirectory() as folder:
+    result = subprocess.run(
+      [sys.executable, '-c', program],
+      cwd=folder,
+      capture_output=True,
+      text=True,
+      timeout=60,
+    )
   return result.stdout.strip() or result.stderr
 
 
@@ -110,6 +115,17 @@ def test_a_process_that_is_stuck_is_ended_and_started_again(process):
   assert process._process.pid != first
 
 
+def test_a_process_ends_by_itself_when_its_time_is_up():
+  """Even where nobody is left to end it."""
+  pytest.importorskip('math_verify')
+  process = make()
+  process.start()
+  request = {'reference': '5', 'answer': '9^{9^{9^{9}}}'}
+  process._send(json.dumps({'operation': 'score', 'limit': 0.3, **request}))
+  assert process._process.wait(timeout=60) == -signal.SIGALRM
+  process.close()
+
+
 def test_a_process_that_died_is_started_again(process):
   process.start()
   process._process.kill()
@@ -132,6 +148,26 @@ def test_an_interrupted_request_leaves_no_answer_behind(process, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
       compare(process, '2', '1+1')
   assert compare(process, '2', '3') == 0
+
+
+def test_an_interrupted_start_leaves_no_answer_behind(process, monkeypatch):
+  def interrupted(*arguments):
+    raise KeyboardInterrupt
+
+  process.close()
+  with monkeypatch.context() as patch:
+    patch.setattr(process, '_receive', interrupted)
+    with pytest.raises(KeyboardInterrupt):
+      process.start()
+  assert compare(process, '2', '1+1') == 1
+
+
+def test_a_start_that_takes_too_long_is_told():
+  slow = limited_process.LimitedProcess(
+    'mathematics', 'install it', start_limit=1e-3
+  )
+  with pytest.raises(question.CheckerUnavailable, match='longer than 0.001 s'):
+    slow.start()
 
 
 def test_an_error_inside_is_told(process):

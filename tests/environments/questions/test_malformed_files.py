@@ -42,6 +42,13 @@ def test_good_files(name, tmp_path):
   assert asked[0].score(asked[0].reference) == 1
 
 
+def test_the_last_mark_counts(tmp_path):
+  answer = 'He writes #### 3, then more.\n#### 5'
+  path = write(tmp_path / 'two.jsonl', {'question': 'What?', 'answer': answer})
+  (asked,) = questions.gsm8k.load(path)
+  assert asked.checker.reference == '5' and asked.score(answer) == 1
+
+
 @pytest.mark.parametrize('name', GOOD)
 @pytest.mark.parametrize(
   ('line', 'message'),

@@ -110,10 +110,12 @@ def test_seeds_and_splits():
 
 
 @installed
-def test_the_same_in_another_process():
-  asked = procedural.generate('letter_jumble', 3, seed=5)
+@pytest.mark.parametrize('kind', ['letter_jumble', 'ransom_note'])
+def test_the_same_in_another_process(kind):
+  """Ransom notes depend on the order of a set, as a few other kinds do."""
+  asked = procedural.generate(kind, 3, seed=5)
   limited_process.shared('procedural').close()
-  again = procedural.generate('letter_jumble', 3, seed=5)
+  again = procedural.generate(kind, 3, seed=5)
   assert asked == again == pickle.loads(pickle.dumps(asked))  # noqa: S301
   limited_process.shared('procedural').close()
   assert [q.score(q.reference) for q in asked] == [1, 1, 1]
