@@ -137,20 +137,40 @@ def shared_lengths(words, valid, starts=None) -> jax.Array:
   return jnp.where(both, shared, -1)
 
 
-def node_ends(shared: jax.Array) -> jax.Array:
-  """The lengths of each row in falling order: the n-th is where n are left."""
-  return -jnp.sort(-shared, axis=-1)
-
-
 def _parts(size):
   return [slice(k, k + _BLOCK) for k in range(0, size, _BLOCK)]
+
+
+def nodes(shared: jax.Array, values: jax.Array) -> tuple[jax.Array, jax.Array]:
+  """The nodes of each row with fewer and fewer members.
+
+  Args:
+    shared: int32 [..., G, G], of `shared_lengths`.
+    values: float [..., G]; 0 for rows without a token.
+
+  Returns:
+    ends: int32 [..., G, G], the lengths of each row in falling order: n members
+      are left in its prefixes up to the n-th.
+    means: float [..., G, G], the mean of the members' values. All rows of a
+      node sum in the same order, and get the same mean to the bit.
+  """
+  total, members = 0, 0
+  for part in _parts(shared.shape[-1]):
+    member = shared[..., :, None, part] >= shared[..., :, :, None]
+    total += jnp.where(member, values[..., None, None, part], 0).sum(axis=-1)
+    members += member.sum(axis=-1)
+  means = total / members.astype(values.dtype)
+  # Sorted along, means are stored; they would be computed for each token that
+  # looks them up if the compiler could make one loop of both.
+  ends, means = jax.lax.sort((-shared, means), num_keys=1)
+  return -ends, means
 
 
 def member_counts(ends: jax.Array, positions: jax.Array) -> jax.Array:
   """How many rows share each row's prefixes.
 
   Args:
-    ends: int32 [..., G, G], of `node_ends`.
+    ends: int32 [..., G, G], of `nodes`.
     positions: int32 [T] or [..., G, T], lengths of prefixes.
 
   Returns:
@@ -164,29 +184,18 @@ def member_counts(ends: jax.Array, positions: jax.Array) -> jax.Array:
   )
 
 
-def node_means(shared, ends, counts, values) -> jax.Array:
+def prefix_means(means: jax.Array, counts: jax.Array) -> jax.Array:
   """Mean of the values of the members of each row's prefixes.
 
-  All rows of a node sum in the same order, and get the same mean to the bit.
-
   Args:
-    shared: int32 [..., G, G], of `shared_lengths`.
-    ends: int32 [..., G, G], of `node_ends`.
+    means: float [..., G, G], of `nodes`.
     counts: int32 [..., G, T], of `member_counts`.
-    values: float [..., G]; 0 for rows without a token.
 
   Returns:
-    float [..., G, T]; 0 where a node has no member.
+    float [..., G, T]; 0 where a prefix has no member.
   """
-  total, members = 0, 0
-  for part in _parts(shared.shape[-1]):
-    member = shared[..., :, None, part] >= ends[..., :, :, None]
-    term = jnp.where(member, values[..., None, None, part], 0)
-    total += term.sum(axis=-1)
-    members += member.sum(axis=-1)
-  mean = total / members.astype(values.dtype)
-  edge = [(0, 0)] * (mean.ndim - 1)
-  return jnp.take_along_axis(jnp.pad(mean, (*edge, (1, 0))), counts, axis=-1)
+  edge = [(0, 0)] * (means.ndim - 1)
+  return jnp.take_along_axis(jnp.pad(means, (*edge, (1, 0))), counts, axis=-1)
 
 
 @explicit_axes.under_any_mesh

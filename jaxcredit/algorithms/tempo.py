@@ -152,9 +152,9 @@ def _advantages(
   )
   equal = group_statistics.alike(deviation, count, reference)[..., None]
 
-  ends = prefix_trees.node_ends(shared)
+  ends, means = prefix_trees.nodes(shared, difference)
   members = prefix_trees.member_counts(ends, positions)
-  values = prefix_trees.node_means(shared, ends, members, difference)
+  values = prefix_trees.prefix_means(means, members)
   if steps is None:
     members_before, values_before = members[..., :-1], values[..., :-1]
   else:
