@@ -14,6 +14,9 @@ console = rich_console.Console(
   highlight=False,
 )
 
+# Shares that methods measure -> what a line calls them.
+_SHARES = {'singleton_share': 'singletons', 'branch_share': 'branch tokens'}
+
 
 @contextlib.contextmanager
 def bar(label: str, total: int, done: int = 0) -> Iterator[Any]:
@@ -53,13 +56,18 @@ def percent(value: float | None) -> str:
 def iteration_line(iteration: int, total: int, metrics: dict[str, Any]) -> str:
   """One line that tells how an iteration went and where its time went."""
   seconds = metrics['seconds_total']
+  shares = ''.join(
+    f'{label} {percent(metrics[name]):>6}  '
+    for name, label in _SHARES.items()
+    if name in metrics
+  )
   return (
     f'iteration {iteration:>4}/{total}  '
     f'success {percent(metrics["success_rate"]):>7}  '
     f'return {metrics["mean_return"]:.2f}  '
     f'steps {metrics["episode_length"]:5.1f}  '
     f'invalid {percent(metrics["invalid_share"]):>6}  '
-    f'singletons {percent(metrics["singleton_share"]):>6}  '
-    f'{seconds:5.1f} s (rollout {metrics["seconds_rollout"]:.1f}, credit '
+    f'{shares}{seconds:5.1f} s '
+    f'(rollout {metrics["seconds_rollout"]:.1f}, credit '
     f'{metrics["seconds_credit"]:.4f}, update {metrics["seconds_update"]:.1f})'
   )

@@ -34,6 +34,10 @@ def test_an_iteration_in_one_line():
     'iteration 7/40 success 25.0 % return 2.50 steps 12.5 invalid 12.5 % '
     'singletons 50.0 % 4.0 s (rollout 2.5, credit 0.0123, update 1.5)'
   )
+  of_tokens = {**METRICS, 'branch_share': 0.25}
+  del of_tokens['singleton_share']
+  words = ' '.join(console.iteration_line(7, 40, of_tokens).split())
+  assert 'invalid 12.5 % branch tokens 25.0 % 4.0 s' in words
   # Where all episodes were lost there is nothing to take the mean of.
   lost = {**METRICS, 'success_rate': float('nan')}
   words = ' '.join(console.iteration_line(7, 40, lost).split())
