@@ -1,102 +1,13 @@
-"""TEMPO: hand-computed cases, properties, and a dictionary of prefixes."""
+"""TEMPO: hand-computed cases and properties."""
 
 import functools
-import json
-import pathlib
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from experiments.benchmarks import plain_python_credit as slow_reference
-from jaxcredit import grpo, prefix_trees, tempo
-
-G, L = 4, 6
-
-# Who wrote a token: the policy, the environment, or nobody (a gap).
-tokens = st.tuples(st.sampled_from('pppeg'), st.integers(0, 1))
-rows = st.lists(tokens, max_size=L)
-rewards = st.sampled_from([0.0, 1.0, 1.0, -0.5, 0.7])
-groups = st.lists(st.tuples(rows, rewards), min_size=1, max_size=G)
-
-
-def pack(group):
-  """Rows as (tokens, mask, environment, rewards), garbage where masked."""
-  ids = np.random.default_rng(0).integers(-9, 9, (G, L))
-  mask, environment = np.zeros((2, G, L), bool)
-  scores = np.full(G, np.nan, np.float32)
-  for g, (row, reward) in enumerate(group):
-    for t, (writer, token) in enumerate(row):
-      mask[g, t] = writer == 'p'
-      environment[g, t] = writer == 'e'
-      ids[g, t] = token if writer != 'g' else ids[g, t]
-    scores[g] = reward if mask[g].any() else np.nan
-  return ids, mask, environment, scores
-
-
-def entries(row):
-  """A row as the slow reference takes it: trailing gaps are not there."""
-  written = [t for t, (writer, _) in enumerate(row) if writer != 'g']
-  end = written[-1] + 1 if written else 0
-  return [
-    (None if writer == 'g' else token, writer == 'p')
-    for writer, token in row[:end]
-  ]
-
-
-def against_reference(group, result, tolerance, **options):
-  expected = slow_reference.tempo(
-    [entries(row) for row, _ in group],
-    [reward for _, reward in group],
-    **options,
-  )
-  out = [np.zeros((G, L)), np.zeros((G, L)), np.zeros((G, L), bool)]
-  values = np.zeros((G, L + 1))
-  for g, (credit, prefix_values) in enumerate(expected):
-    values[g, : len(prefix_values)] = prefix_values
-    for t, parts in enumerate(credit):
-      for array, part in zip(out, parts, strict=True):
-        array[g, t] = part
-  close = functools.partial(
-    np.testing.assert_allclose, rtol=tolerance, atol=tolerance
-  )
-  close(result.values, values)
-  close(result.td, out[1])
-  close(result.total, out[0])
-  np.testing.assert_array_equal(result.branch, out[2])
-
-
-@pytest.mark.parametrize('ended', tempo.ENDED)
-@pytest.mark.parametrize('after', tempo.AFTER_ENVIRONMENT)
-@given(groups)
-def test_slow_reference(ended, after, group):
-  ids, mask, environment, scores = pack(group)
-  options = {'td_weight': 0.7, 'ended': ended, 'after_environment': after}
-  result = tempo.advantages(
-    ids, mask, scores, environment=environment, **options
-  )
-  against_reference(group, result, 1e-4, **options)
-
-
-@pytest.mark.parametrize('ddof', [0, 1])
-@given(groups)
-def test_slow_reference_in_float64(ddof, group):
-  ids, mask, environment, scores = pack(group)
-  exact = np.array([reward for _, reward in group] + [0.0] * (G - len(group)))
-  with jax.enable_x64(True):
-    result = tempo.advantages(
-      ids,
-      mask,
-      np.where(np.isnan(scores), np.nan, exact),
-      environment=environment,
-      ddof=ddof,
-    )
-    result = jax.tree.map(np.asarray, result)
-  assert result.total.dtype == np.float64
-  against_reference(group, result, 1e-12, ddof=ddof)
+from jaxcredit import grpo, tempo
 
 
 def test_by_hand():
@@ -136,28 +47,6 @@ def test_by_hand():
   np.testing.assert_allclose(
     scaled.total, result.total * np.sqrt(3), rtol=1e-5, atol=1e-6
   )
-
-
-def test_released_code():
-  # Computed with fatebreaker/tempo at 0a1c273; a token of -1 is padding, and
-  # what is neither padding nor the policy's has a mask of 0 there.
-  path = pathlib.Path(__file__).with_name('released_tempo.json')
-  cases = json.loads(path.read_text(encoding='utf-8'))
-  ids, policy, scores = (
-    np.array([case[key] for case in cases])
-    for key in ('tokens', 'policy', 'rewards')
-  )
-  for scale in grpo.SCALES:
-    result = tempo.advantages(
-      ids,
-      policy,
-      scores,
-      environment=(ids >= 0) & (policy == 0),
-      after_environment='stop',
-      scale=scale,
-    )
-    released = [case[scale] for case in cases]
-    np.testing.assert_allclose(result.total, released, atol=3e-6)
 
 
 def batch(seed, shape=(3, 5, 12), vocabulary=2):
@@ -425,44 +314,6 @@ def test_a_step_that_another_continues_is_not_shared():
   assert cut.values[:, 1].tolist() == [0.5, 0.5]
 
 
-@pytest.mark.parametrize('ended', tempo.ENDED)
-@given(
-  st.lists(
-    st.tuples(
-      st.lists(st.lists(st.integers(0, 1), min_size=1, max_size=2), max_size=3),
-      rewards,
-    ),
-    min_size=1,
-    max_size=G,
-  )
-)
-def test_steps_slow_reference(ended, group):
-  ids = np.full((G, L), 7)
-  steps = np.full((G, L), -1)
-  scores = np.full(G, np.nan, np.float32)
-  for g, (response, reward) in enumerate(group):
-    flat = [(s, token) for s, step in enumerate(response) for token in step]
-    for t, (s, token) in enumerate(flat):
-      ids[g, t], steps[g, t], scores[g] = token, s, reward
-  result = tempo.advantages(
-    ids, steps >= 0, scores, step_of_token=steps, ended=ended
-  )
-  expected = slow_reference.tempo(
-    [[(tuple(step), True) for step in response] for response, _ in group],
-    [reward for _, reward in group],
-    ended=ended,
-  )
-  for g, (credit, values) in enumerate(expected):
-    for t in np.flatnonzero(steps[g] >= 0):
-      total, td, branch = credit[steps[g, t]]
-      np.testing.assert_allclose(result.total[g, t], total, atol=1e-4)
-      np.testing.assert_allclose(result.td[g, t], td, atol=1e-5)
-      assert bool(result.branch[g, t]) == branch
-      # From its first token on a step's value is that of its end.
-      value = values[steps[g, t] + 1]
-      np.testing.assert_allclose(result.values[g, t + 1], value, atol=1e-5)
-
-
 def test_fingerprints_of_steps_in_place_of_tokens():
   names = np.random.default_rng(0).integers(0, 1 << 32, (9, 2), np.uint32)
   ids, mask, scores = batch(11, vocabulary=9)
@@ -475,49 +326,6 @@ def test_64_bit_names_are_taken_whole():
   ids = np.array([[1 << 40 | 5, 1], [2 << 40 | 5, 1]])
   result = tempo.advantages(ids, None, np.array([1.0, 0.0]))
   assert result.branch.tolist() == [[True, False], [True, False]]
-
-
-@pytest.mark.parametrize('size', [1, 31, 32, 33, 700])
-def test_common_prefixes(size):
-  rng = np.random.default_rng(size)
-  ids = np.zeros((2, 40, size), int)
-  length = rng.integers(0, size + 1, (2, 40))
-  mask = np.arange(size) < length[..., None]
-  # Each row leaves the row of zeros at one place, some do not at all.
-  place = rng.integers(0, size + size // 4 + 1, (2, 40, 1))
-  ids[np.arange(size) == place] = 1
-  ids[~mask] = rng.integers(0, 9, (~mask).sum())
-  result = np.asarray(prefix_trees.common_prefixes(ids, mask))
-  for p, i, k in np.ndindex(result.shape):
-    shared = 0
-    for a, b in zip(
-      ids[p, i, : length[p, i]], ids[p, k, : length[p, k]], strict=False
-    ):
-      if a != b:
-        break
-      shared += 1
-    absent = not (length[p, i] and length[p, k])
-    assert result[p, i, k] == (-1 if absent else shared)
-
-
-def test_groups_of_more_rows_than_a_block():
-  ids, mask, scores = batch(12, (1, 70, 9))
-  result = tempo.advantages(ids, mask, scores)
-  expected = slow_reference.tempo(
-    [
-      [(int(token), True) for token in row[valid]]
-      for row, valid in zip(ids[0], mask[0], strict=True)
-    ],
-    scores[0].tolist(),
-  )
-  for g, (credit, values) in enumerate(expected):
-    total = [part[0] for part in credit]
-    np.testing.assert_allclose(
-      result.total[0, g, : len(total)], total, atol=1e-4
-    )
-    np.testing.assert_allclose(
-      result.values[0, g, : len(values)], values, atol=1e-5
-    )
 
 
 def test_no_tokens_at_all():
@@ -556,40 +364,6 @@ def test_gradient_of_the_rewards():
       np.testing.assert_allclose(gradient[0, g], slope, rtol=1e-5, atol=1e-8)
 
 
-def sizes(jaxpr):
-  """(dtype, number of entries) of all arrays of a program."""
-  for equation in jaxpr.eqns:
-    for variable in equation.outvars:
-      yield variable.aval.dtype, variable.aval.size
-    for parameter in jax.tree.leaves(
-      equation.params, is_leaf=lambda p: hasattr(p, 'eqns')
-    ):
-      if hasattr(parameter, 'eqns'):
-        yield from sizes(parameter)
-
-
-def test_pairs_of_rows_are_never_held_token_by_token():
-  g, length = 32, 8192
-  arguments = (
-    jax.ShapeDtypeStruct((g, length), jnp.int32),
-    jax.ShapeDtypeStruct((g, length), bool),
-    jax.ShapeDtypeStruct((g,), jnp.float32),
-  )
-  program = jax.make_jaxpr(tempo.advantages)(*arguments)
-  floats = [
-    size
-    for dtype, size in sizes(program.jaxpr)
-    if jnp.issubdtype(dtype, jnp.floating)
-  ]
-  assert g * length < max(floats) <= g * (length + 1)
-  # What is compiled holds neither floats nor comparisons of that size.
-  memory = (
-    jax.jit(tempo.advantages).lower(*arguments).compile().memory_analysis()
-  )
-  rows = 4 * g * (length + 1)
-  assert memory.temp_size_in_bytes < 4 * rows + g * g * length / 8
-
-
 @pytest.mark.parametrize(
   ('change', 'message'),
   [
@@ -621,8 +395,6 @@ def test_words_need_a_mask():
   # [P, G, L] and rewards [P], say: the last axis would be taken for words.
   with pytest.raises(ValueError, match='with a mask'):
     tempo.advantages(np.zeros((3, 5, 12), int), None, np.zeros(3))
-  with pytest.raises(ValueError, match=r'tokens must be \[..., G, L\]'):
-    prefix_trees.common_prefixes(np.zeros(3, int))
 
 
 def test_the_weight_may_be_traced():
