@@ -31,8 +31,15 @@ class Node:
   ended: tuple[int, ...]
 
 
-def _codes(rows):
-  """Rows side by side, with a number from 0 on for each different token."""
+def codes(rows: Sequence[Sequence[Hashable]]) -> np.ndarray:
+  """Rows side by side, with a number from 0 on for each different token.
+
+  Args:
+    rows: tokens of each row.
+
+  Returns:
+    int64 [G, L]; -1 behind the end of a row.
+  """
   known = {}
   table = np.full((len(rows), max(map(len, rows), default=0)), -1, np.int64)
   for i, row in enumerate(rows):
@@ -50,7 +57,7 @@ def build(rows: Sequence[Sequence[Hashable] | None]) -> list[Node]:
     Nodes from the root on, children after their parent: those with more rows
     first. No node where no row takes part.
   """
-  table = _codes([() if row is None else row for row in rows])
+  table = codes([() if row is None else row for row in rows])
   lengths = np.array([0 if row is None else len(row) for row in rows], int)
   everyone = [i for i, row in enumerate(rows) if row is not None]
   nodes = []

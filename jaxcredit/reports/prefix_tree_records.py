@@ -130,20 +130,23 @@ def with_tempo(
   count = len(group.answers)
   if not count:
     raise ValueError('the group has no answers')
-  longest = max(len(a.token_ids) for a in group.answers)
-  # Groups of much the same length are compiled for once.
-  size = max(64, -(-longest // 64) * 64)
-  ids = np.zeros((count, size), np.int64)
-  mask, environment = np.zeros((2, count, size), bool)
   for g, answer in enumerate(group.answers):
-    length = len(answer.token_ids)
-    if len(answer.mask) != length:
+    if len(answer.mask) != len(answer.token_ids):
       raise ValueError(
-        f'answer {g} has {length} token_ids and a mask of {len(answer.mask)}'
+        f'answer {g} has {len(answer.token_ids)} token_ids and a mask of '
+        f'{len(answer.mask)}'
       )
-    ids[g, :length] = answer.token_ids
-    mask[g, :length] = answer.mask
-    environment[g, :length] = np.logical_not(answer.mask)
+  # Tokens by their codes, as ids may be integers of any size.
+  ids = compressed_trie.codes([a.token_ids for a in group.answers])
+  # Groups of much the same length are compiled for once.
+  size = max(64, -(-ids.shape[1] // 64) * 64)
+  ids = np.pad(
+    ids, [(0, 0), (0, size - ids.shape[1])], constant_values=-1
+  ).astype(np.int32)
+  mask = np.zeros(ids.shape, bool)
+  for g, answer in enumerate(group.answers):
+    mask[g, : len(answer.mask)] = answer.mask
+  environment = (ids >= 0) & ~mask
   rewards = np.array([a.reward for a in group.answers], np.float32)
   standard = {'scale': scale, 'ddof': ddof, 'eps': eps}
   credit = tempo.advantages(
@@ -155,11 +158,12 @@ def with_tempo(
 
 def _is_number(value) -> bool:
   # A boolean is an integer to Python, but no reward.
-  return (
-    isinstance(value, int | float)
-    and not isinstance(value, bool)
-    and math.isfinite(value)
-  )
+  if isinstance(value, bool) or not isinstance(value, int | float):
+    return False
+  try:
+    return math.isfinite(value)
+  except OverflowError:  # An integer that no float can hold.
+    return False
 
 
 # Name: (test of an entry, the words for it, entries more than tokens).
@@ -179,7 +183,7 @@ _LISTS = {
 
 
 def _shown(value) -> str:
-  text = json.dumps(value)
+  text = json.dumps(value, default=repr)
   return text if len(text) <= 40 else f'{text[:37]}...'
 
 
@@ -271,6 +275,14 @@ def parse(record: Any) -> Group:
   return group
 
 
+def _is_json(row: bytes) -> bool:
+  try:
+    json.loads(row)
+  except (ValueError, RecursionError):
+    return False
+  return True
+
+
 def read(path: str | pathlib.Path) -> list[Group]:
   """Groups of a file, in order.
 
@@ -282,9 +294,11 @@ def read(path: str | pathlib.Path) -> list[Group]:
   if not path.is_file():
     raise FileNotFoundError(f'{path} is no file; {NAME} is what is needed')
   groups = []
-  # Not lines of text: inside a record may stand other line separators. After
-  # the last newline stands nothing, or the line that a run is writing.
-  *rows, _ = path.read_bytes().split(b'\n')
+  # Not lines of text: inside a record may stand other line separators.
+  rows = path.read_bytes().split(b'\n')
+  # Behind the last newline stands nothing, or what a run is writing.
+  if not _is_json(rows[-1]):
+    rows.pop()
   for number, row in enumerate(rows, start=1):
     try:
       groups.append(parse(json.loads(row)))

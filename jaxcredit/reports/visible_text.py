@@ -30,9 +30,9 @@ def one_line(text: str) -> str:
   return ''.join(map(_character, text))
 
 
-def lines(text: str) -> str:
-  """Text on as many lines as it has, with an arrow at the end of each."""
-  return '\n'.join(one_line(line + '\n') for line in text.split('\n'))[:-1]
+def lines(text: str, *, mark: str = '↵') -> str:
+  """Text on as many lines as it has, with a mark at the end of each."""
+  return f'{mark}\n'.join(map(one_line, text.split('\n')))
 
 
 def token(text: str, token_id: int) -> str:
