@@ -23,7 +23,7 @@ from jaxcredit.reports import (
 )
 
 # A node shows its first and its last characters.
-_HEAD, _TAIL = 96, 40
+_HEAD, _TAIL = 80, 40
 # Pages with more tokens show runs of tokens with one credit.
 _TOKENS_ONE_BY_ONE = 6000
 # Groups with more tokens show their answers folded.

@@ -19,10 +19,7 @@ def _character(character: str) -> str:
     return '⇥'
   if character in _JOINERS or unicodedata.category(character) not in _HIDDEN:
     return character
-  code = ord(character)
-  if code < 0x20:
-    return chr(0x2400 + code)  # Pictures of control characters.
-  return '␡' if code == 0x7F else f'⟨U+{code:04X}⟩'
+  return f'⟨U+{ord(character):04X}⟩'
 
 
 def one_line(text: str) -> str:
