@@ -2,12 +2,12 @@
 
 import collections
 
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from jaxcredit.reports import compressed_trie
 
-rows = st.lists(st.integers(0, 2), max_size=6)
+rows = st.lists(st.integers(0, 1), max_size=6)
 groups = st.lists(st.none() | rows, max_size=7)
 
 
@@ -31,7 +31,11 @@ def reference(group):
   }
 
 
+@settings(max_examples=200)
 @given(groups)
+# Branches below branches, at which no row ends.
+@example([[0, 1, 0], [0, 1, 1], [0, 0], [1]])
+@example([[0, 0, 1, 1, 0], [0, 0, 1, 1, 1], [0, 1, 0, 1], [0, 1, 0, 0]])
 def test_against_all_prefixes(group):
   nodes = compressed_trie.build(group)
   assert {n.members: (n.start, n.end, n.ended) for n in nodes} == reference(
