@@ -1,0 +1,73 @@
+"""Colours of credit and of values, for pages on light and dark ground.
+
+Credit diverges from the ground to blue (gain) and orange (loss), which people
+with any of the usual colour deficiencies tell apart; values run from the ground
+to green. All are pale enough for text to be read on them.
+"""
+
+STEPS = 10
+
+# Ground, text, loss, gain and high value of each theme.
+THEMES = {
+  'light': {
+    'ground': '#ffffff',
+    'text': '#1c1e21',
+    'loss': '#f2953d',
+    'gain': '#63a9ee',
+    'value': '#5fb592',
+  },
+  'dark': {
+    'ground': '#16191d',
+    'text': '#e9ecef',
+    'loss': '#9c560f',
+    'gain': '#1f62ab',
+    'value': '#1f6f55',
+  },
+}
+
+
+def mix(start: str, end: str, share: float) -> str:
+  """The colour that lies at a share of the way between two, as '#rrggbb'."""
+  pairs = [
+    (int(start[i : i + 2], 16), int(end[i : i + 2], 16)) for i in (1, 3, 5)
+  ]
+  return '#' + ''.join(f'{round(a + share * (b - a)):02x}' for a, b in pairs)
+
+
+def credit_scale(theme: str) -> list[str]:
+  """2 STEPS + 1 colours, from the largest loss to the largest gain."""
+  colours = THEMES[theme]
+  return [
+    mix(
+      colours['ground'],
+      colours['loss' if step < 0 else 'gain'],
+      abs(step) / STEPS,
+    )
+    for step in range(-STEPS, STEPS + 1)
+  ]
+
+
+def value_scale(theme: str) -> list[str]:
+  """STEPS + 1 colours, from the lowest value to the highest."""
+  colours = THEMES[theme]
+  # The lowest is to be seen as a shape, too.
+  return [
+    mix(colours['ground'], colours['value'], 0.1 + 0.9 * step / STEPS)
+    for step in range(STEPS + 1)
+  ]
+
+
+def credit_index(credit: float, largest: float) -> int:
+  """Which colour of `credit_scale`; what is not 0 has a colour."""
+  if not credit or not largest:
+    return STEPS
+  step = min(STEPS, max(1, round(STEPS * abs(credit) / largest)))
+  return STEPS + step if credit > 0 else STEPS - step
+
+
+def value_index(value: float, lowest: float, highest: float) -> int:
+  """Which colour of `value_scale`; the middle where all values are alike."""
+  if highest <= lowest:
+    return STEPS // 2
+  share = (value - lowest) / (highest - lowest)
+  return min(STEPS, max(0, round(STEPS * share)))
