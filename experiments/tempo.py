@@ -11,6 +11,7 @@ the credit of every token.
 """
 
 import dataclasses
+import pathlib
 from typing import Any
 
 from absl import app, flags
@@ -172,8 +173,17 @@ def build():
   return run.training, domain, method
 
 
+def draw_trees(folder: pathlib.Path) -> None:
+  """Writes the page of the prefix trees that a run kept."""
+  from jaxcredit.reports import prefix_tree, prefix_tree_records
+
+  path = folder / prefix_tree_records.NAME
+  if path.exists():
+    prefix_tree.main([str(path)])
+
+
 def main(argv):
-  return training_script.main(argv, build)
+  return training_script.main(argv, build, draw_trees)
 
 
 if __name__ == '__main__':

@@ -1,6 +1,7 @@
 """Methods that give credit to tokens, as values for the training."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -8,10 +9,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxcredit import grpo, ppo, tempo, types
+from jaxcredit.networks import tokenizer as tokenizer_lib
+from jaxcredit.reports import prefix_tree_records
 from jaxcredit.rollouts import episodes as episodes_lib
 from jaxcredit.training import loop as loop_lib
 
 METHODS = ('tempo', 'grpo', 'ppo')
+# Groups of an iteration whose trees are kept.
+_GROUPS_KEPT = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,18 +96,15 @@ def tempo_parts(
   )
 
 
-def grpo_parts(
+def response_credit(
   trajectories: types.Trajectories,
   rows: types.Rows,
   options: TokenCreditOptions,
 ) -> jax.Array:
-  """GRPO's credit of tokens, float [P, G, L]."""
+  """GRPO's credit of responses, float [P, G]."""
   shape = np.shape(trajectories.mask)[:2]
-  drawn = drawn_and_read(rows)[0].reshape(*shape, -1)
-  credit = grpo.advantages(
-    scores_of(trajectories), drawn.any(axis=-1), scale=options.scale
-  )
-  return jnp.where(drawn, credit[..., None], 0)
+  taken = drawn_and_read(rows)[0].any(axis=-1).reshape(shape)
+  return grpo.advantages(scores_of(trajectories), taken, scale=options.scale)
 
 
 def make_token_credit(options: TokenCreditOptions) -> loop_lib.TokenCredit:
@@ -118,9 +120,9 @@ def make_token_credit(options: TokenCreditOptions) -> loop_lib.TokenCredit:
 
   def grpo_credit(trajectories, rows, values):
     del values
-    return loop_lib.TokenAdvantages(
-      flat(grpo_parts(trajectories, rows, options))
-    )
+    drawn, _ = drawn_and_read(rows)
+    credit = response_credit(trajectories, rows, options).reshape(-1, 1)
+    return loop_lib.TokenAdvantages(jnp.where(drawn, credit, 0))
 
   def ppo_credit(trajectories, rows, values):
     drawn, _ = drawn_and_read(rows)
@@ -160,7 +162,7 @@ class TokenMethod:
 
   credit_of = 'tokens'
   credit = None
-  record_files = ()
+  record_files = (prefix_tree_records.NAME,)
 
   def __init__(self, options: TokenCreditOptions):
     self._options = options
@@ -197,8 +199,75 @@ class TokenMethod:
     }  # fmt: skip
 
   def records(self, iteration, batch, tokenizer, group_size):
-    del iteration, batch, tokenizer, group_size
-    return {}
+    rows = rows_of(batch)
+    parts = jax.device_get(tempo_parts(batch.trajectories, rows, self._options))
+    scores = np.asarray(scores_of(batch.trajectories))
+    baseline = np.asarray(
+      response_credit(batch.trajectories, rows, self._options)
+    )
+    records = []
+    for number in range(min(_GROUPS_KEPT, len(scores))):
+      first = number * group_size
+      found = group_of_answers(
+        batch.episodes[first : first + group_size],
+        scores[number],
+        tokenizer,
+        f'iteration {iteration}',
+      )
+      if found is None:
+        continue
+      group, begin = found
+      # Answers begin behind the prompt, which all have in common.
+      credit = tempo.Advantages(
+        *(
+          getattr(parts, field.name)[number, :, begin:]
+          for field in dataclasses.fields(parts)
+        )
+      )
+      group = prefix_tree_records.with_credit(group, credit, baseline[number])
+      record = prefix_tree_records.to_record(group)
+      records.append({'iteration': iteration, **record})
+    return {prefix_tree_records.NAME: records}
+
+
+def group_of_answers(
+  episodes: Sequence[episodes_lib.Episode],
+  scores: np.ndarray,
+  tokenizer: tokenizer_lib.Tokenizer,
+  title: str,
+) -> tuple[prefix_tree_records.Group, int] | None:
+  """A group as its page shows it, without credit.
+
+  Args:
+    episodes: G of one task.
+    scores: float [G].
+    tokenizer: of the policy.
+    title: of the group.
+
+  Returns:
+    The group, and the position at which answers begin; None where no episode
+    has an answer.
+  """
+  taken = [not e.failure and bool(e.rows) for e in episodes]
+  if not any(taken):
+    return None
+  first = episodes[taken.index(True)]
+  begin = next(i for i, s in enumerate(first.rows[0].step_of_token) if s >= 0)
+  answers = []
+  for episode, score, there in zip(episodes, scores, taken, strict=True):
+    row = episode.rows[0] if there else episodes_lib.TokenRow()
+    ids = [int(token) for token in row.tokens[begin:]]
+    answers.append(
+      prefix_tree_records.Answer(
+        tokens=[tokenizer.decode([token]) for token in ids],
+        token_ids=ids,
+        mask=[step >= 0 for step in row.step_of_token[begin:]],
+        reward=float(score),
+        ended=bool(ids) and ids[-1] == tokenizer.eos_id,
+      )
+    )
+  group = prefix_tree_records.Group(first.initial_observation, answers, title)
+  return group, begin
 
 
 def _mean(scores: np.ndarray, taken: np.ndarray) -> np.ndarray:

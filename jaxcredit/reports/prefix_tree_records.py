@@ -4,6 +4,7 @@ One group a line, a JSON object:
 
   question   text
   title      text, optional: what is written above the group
+  iteration  integer, optional: of the run; not shown
   answers    list of objects, each with
     tokens     list of L texts; one may be empty
     token_ids  list of L integers: equal ones are the same token
@@ -34,6 +35,8 @@ from jaxcredit.algorithms import grpo, tempo
 from jaxcredit.reports import compressed_trie
 
 NAME = 'prefix_trees.jsonl'
+
+_OPTIONAL = ('title', 'iteration')
 
 # Values pass through float32 on their way into a record.
 _TOLERANCE = 1e-4
@@ -258,7 +261,7 @@ def parse(record: Any) -> Group:
   Raises:
     ValueError: says what is wrong with the record.
   """
-  _fields(record, 'the group', ('question', 'answers'), ('title',))
+  _fields(record, 'the group', ('question', 'answers'), _OPTIONAL)
   for name in ('question', 'title'):
     if not isinstance(record.get(name, ''), str):
       raise ValueError(f'{name} is {_shown(record[name])}, not a text')

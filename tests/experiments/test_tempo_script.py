@@ -8,6 +8,7 @@ import pytest
 from absl import flags
 from absl.testing import flagsaver
 
+from jaxcredit.reports import prefix_tree_records
 from jaxcredit.training import checkpoints
 from tests.experiments import imported_script, script, test_gigpo_script
 
@@ -173,6 +174,11 @@ def test_a_run(tmp_path, files, start, method):
     assert ('value_error' in record) == (method == 'ppo')
     assert record['failed_episodes'] == 0
   assert (folder / 'report.html').exists()
+  groups = prefix_tree_records.read(folder / 'prefix_trees.jsonl')
+  assert [group.title for group in groups] == (
+    ['iteration 1'] * 2 + ['iteration 2'] * 2
+  )
+  assert 'iteration 2' in (folder / 'prefix_trees.html').read_text()
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,13 @@
 """Methods that give credit to tokens, as the training takes them."""
 
+import json
+
 import numpy as np
 import pytest
 
 from experiments import token_credit
 from jaxcredit import types
+from jaxcredit.reports import prefix_tree_records
 from jaxcredit.rollouts import episodes as episodes_lib
 from jaxcredit.training import loop as loop_lib
 
@@ -119,6 +122,53 @@ def test_figures():
   td = [1 / 6, 1 / 2, 1 / 6, 1 / 2, 1 / 3]
   relative = [2 / 3, 1 / 3, 1 / 3]
   assert figures['td_share'] == pytest.approx(np.mean(td) / np.mean(relative))
+
+
+class Letters:
+  """Tokens are letters; 4 ends an answer."""
+
+  eos_id = 4
+
+  def decode(self, tokens):
+    return ''.join('.abcdefghi'[t] for t in tokens)
+
+
+def test_trees_that_are_kept(tmp_path):
+  method = token_credit.TokenMethod(
+    token_credit.TokenCreditOptions(method='ppo', scale='none')
+  )
+  files = method.records(7, make_batch(), Letters(), 4)
+  (name,) = method.record_files
+  assert files.keys() == {name} == {'prefix_trees.jsonl'}
+  (record,) = files[name]
+  assert record['iteration'] == 7
+  path = tmp_path / name
+  path.write_text(json.dumps(record) + '\n')
+  (group,) = prefix_tree_records.read(path)
+  assert group.title == 'iteration 7'
+  first, second, third, lost = group.answers
+  assert (''.join(first.tokens), ''.join(third.tokens)) == ('abc', 'ac')
+  assert [a.ended for a in group.answers] == [False, True, False, False]
+  assert [a.reward for a in group.answers] == [1, 0, 0, 0]
+  assert lost.tokens == []
+  # Whatever the method, TEMPO's credit is shown, beside GRPO's.
+  third_of = 1 / 3
+  np.testing.assert_allclose(first.values, [third_of, third_of, 0.5, 1])
+  np.testing.assert_allclose(first.td, [0, 1 / 6, 0.5], atol=1e-6)
+  assert first.branch == [False, True, True]
+  np.testing.assert_allclose(
+    [a.grpo for a in group.answers],
+    [1 - third_of, -third_of, -third_of, 0],
+    atol=1e-6,
+  )
+
+
+def test_a_group_that_was_lost_has_no_tree():
+  batch = make_batch()
+  for episode in batch.episodes:
+    episode.failure = 'it died'
+  method = token_credit.TokenMethod(token_credit.TokenCreditOptions())
+  assert method.records(1, batch, Letters(), 4) == {'prefix_trees.jsonl': []}
 
 
 def test_branch_points_against_a_count_of_prefixes():
