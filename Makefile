@@ -19,7 +19,7 @@ PROCEDURAL = $(VENV)/.procedural
 TORCH_VENV = .venv-torch
 TORCH_STAMP = $(TORCH_VENV)/.installed
 
-.PHONY: help run test test-slow test-newer test-torch lint format lock clean report
+.PHONY: help run test test-slow test-newer test-torch lint format lock clean report procedural
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -40,6 +40,8 @@ $(PROCEDURAL): $(STAMP) requirements/procedural.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --require-hashes -r requirements/procedural.txt \
 	  || echo "note: reasoning-gym could not be installed (it needs a C compiler); its tests are skipped"
 	touch $(PROCEDURAL)
+
+procedural: $(PROCEDURAL) ## reasoning-gym, for experiments.tempo (needs a C compiler)
 
 run: $(STAMP) ## train and evaluate; RUN=folder, FLAGS="--iterations=5 ..."
 	$(BIN)/python -m experiments.gigpo --flagfile=experiments/flagfiles/gigpo_quick.cfg --run=$(RUN) $(FLAGS)

@@ -200,14 +200,17 @@ class QuestionDomain:
     for number, task in enumerate(tasks):
       share = count // len(tasks) + (number < count % len(tasks))
       if share:
-        part = questions.procedural.generate(
-          task,
-          share,
-          split=split,
-          seed=seed,
-          settings=self._options.settings_of(task),
-          **words,
-        )
+        try:
+          part = questions.procedural.generate(
+            task,
+            share,
+            split=split,
+            seed=seed,
+            settings=self._options.settings_of(task),
+            **words,
+          )
+        except questions.CheckerUnavailable as error:
+          raise ValueError(f'{error} (here: make procedural)') from None
         self._kinds.update({question.name: task for question in part})
         parts.append(part)
     return questions.procedural.mix(*parts)

@@ -140,6 +140,15 @@ def test_what_does_not_go_together(changes, message):
     load(**changes)
 
 
+def test_a_library_that_is_not_there(monkeypatch):
+  def generate(*unused, **options):
+    raise questions.CheckerUnavailable("install jaxcredit with 'procedural'")
+
+  monkeypatch.setattr(questions.procedural, 'generate', generate)
+  with pytest.raises(ValueError, match="with 'procedural' .here: make proced"):
+    load()
+
+
 def test_rows_of_worked_solutions():
   question = questions.Question(
     'What?', '4', questions.ExactChecker('4'), name='q'

@@ -17,6 +17,7 @@ from jaxcredit.environments.questions.environment import QuestionEnvironment
 from jaxcredit.environments.questions.procedural import ProceduralChecker
 from jaxcredit.environments.questions.question import (
   Checker,
+  CheckerUnavailable,
   Question,
   failures,
 )
@@ -24,6 +25,7 @@ from jaxcredit.environments.questions.records import RecordError
 
 __all__ = [
   'Checker',
+  'CheckerUnavailable',
   'ChoiceChecker',
   'ExactChecker',
   'FormulaChecker',
