@@ -83,8 +83,11 @@ def test_functions_in_the_text_exist():
   modules = '|'.join(jaxcredit.__all__)
   functions = re.findall(rf'`({modules})\.(\w+)`', readme.text())
   assert functions
+  files = {'html', 'jsonl'}
   for module, function in functions:
-    assert callable(getattr(getattr(jaxcredit, module), function))
+    assert function in files or callable(
+      getattr(getattr(jaxcredit, module), function)
+    )
 
 
 def test_links_and_paths_exist():

@@ -168,6 +168,9 @@ class ToyTokenizer:
   eos_id = 0
 
   def encode_prompt(self, text):
+    return self.encode(text)
+
+  def encode(self, text):
     return [1 + ord(c) % (len(PIECES) - 1) for c in text]
 
   def decode(self, tokens):
