@@ -92,7 +92,13 @@ EFFECTS = {
 
 
 @pytest.mark.parametrize(
-  'name', [f.name for f in dataclasses.fields(policy_gradient.LossOptions)]
+  'name',
+  [
+    f.name
+    for f in dataclasses.fields(policy_gradient.LossOptions)
+    # It takes advantages of another form, and has a test of its own.
+    if f.name != 'credit_of'
+  ],
 )
 def test_every_option_has_an_effect_on_the_loss(name, bigram):
   others, value = EFFECTS[name]
@@ -100,6 +106,32 @@ def test_every_option_has_an_effect_on_the_loss(name, bigram):
   changed, _, _ = evaluate({**others, name: value}, reference=bigram_params(1))
   assert np.isfinite(plain) and np.isfinite(changed)
   assert abs(plain - changed) > 1e-4
+
+
+def test_credit_of_tokens(bigram):
+  rows, advantages = test_learner.make_rows()
+  params = bigram_params()
+
+  def loss(credit_of, credit):
+    options = policy_gradient.LossOptions(credit_of=credit_of)
+    return float(
+      policy_gradient.make_loss(None, options)(params, None, rows, credit, 1.0)[
+        0
+      ]
+    )
+
+  # As many columns as rows can have, or more.
+  spread = np.asarray(policy_gradient.token_advantages(advantages, rows))
+  spread = np.pad(spread, ((0, 0), (0, 3)), constant_values=np.nan)
+  assert loss('tokens', spread) == pytest.approx(loss('steps', advantages))
+  # Tokens of one step need not be worth the same.
+  uneven = spread.copy()
+  uneven[:, 1::2] *= 2
+  assert abs(loss('tokens', uneven) - loss('tokens', spread)) > 1e-4
+  with pytest.raises(ValueError, match='L at least 16, the length'):
+    loss('tokens', spread[:, :15])
+  with pytest.raises(ValueError, match="credit_of must be one of .* not 'x'"):
+    policy_gradient.LossOptions(credit_of='x')
 
 
 def test_the_terms_of_the_loss_add_up(bigram):
