@@ -4,8 +4,9 @@
 
 Each prompt gets one budget of drawn tokens. It is spent on independent answers,
 and on trees whose answers branch off where the policy was least certain, drawn
-again or without the parent's token, and with no node near the end. No answer is cut short for the budget: one
-begins only where the budget holds all that it might draw.
+again or without the parent's token, and with no node near the end. No answer is
+cut short for the budget: one begins only where the budget holds all that it
+might draw.
 
 A branch point is a node of the prefix tree of a group (a prefix of its answers)
 at which answers go on differently: there credit compares what followed.

@@ -209,10 +209,11 @@ def test_prompts_and_prefixes_are_read_once():
   # Shorter heads than 8 tokens are read rather than copied.
   prompts = [list(range(8, 28)), list(range(30, 9, -1)), [9, 35] * 6]
   keys = jax.random.split(jax.random.key(3), 3)
-  plan = Plan(8, branches=2)
+  # One by one, so that answers are branched off long after they ended.
+  plan = Plan(8)
 
   def work(slots, trees=None, **options):
-    engine = make_engine(slots=slots, **options)
+    engine = make_engine(slots=slots, stop_tokens=(), **options)
     groups = grow(engine, prompts, keys, plan, trees=trees)
     heads = sum(
       len(prompt) - 1 + answer.position
@@ -224,14 +225,13 @@ def test_prompts_and_prefixes_are_read_once():
     return engine.work
 
   once = sum(len(prompt) - 1 for prompt in prompts)
-  for slots, trees in ((8, None), (24, None), (24, 3), (32, 3)):
+  for slots, trees in ((8, None), (24, 3)):
     assert work(slots, trees).read == once
   alone = work(24, share_prefixes=False)
   assert alone.shared == 0
   assert alone.read > 8 * once
   # Where slots are short some is read again, but not all.
   assert once < work(3, 3).read < alone.read / 2
-  assert once < work(2).read < alone.read / 2
 
 
 def learner_scores(prompts, groups, temperature=1.0):
