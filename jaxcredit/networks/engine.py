@@ -42,6 +42,7 @@ class Answer:
     tokens: that were drawn, those that end the answer included.
     log_probs: of the tokens under the sampling distribution.
     policy_log_probs: of the tokens under the policy itself, at temperature 1.
+    entropies: of the policy itself where it drew each token, in nats.
     end: 'stop token', 'stop string', or 'length'.
   """
 
@@ -49,6 +50,7 @@ class Answer:
   tokens: list[int]
   log_probs: list[float]
   policy_log_probs: list[float]
+  entropies: list[float]
   end: str
 
 
@@ -154,7 +156,13 @@ class Engine:
     self._table = slots_lib.Slots(row_tokens, share_prefixes)
     self._cache: cache_lib.Cache | None = None
     self._impl = None
+    self._excludes = False
     self.work = Work()
+
+  @property
+  def slots(self) -> int:
+    """Rows that have a slot at the same time, at most."""
+    return self._slots
 
   @property
   def waiting(self) -> int:
@@ -173,6 +181,8 @@ class Engine:
     keys: jax.Array,
     *,
     new_tokens: int | None = None,
+    begun: Sequence[int] | None = None,
+    excluded: Sequence[int] | None = None,
   ) -> None:
     """Asks for answers.
 
@@ -184,6 +194,10 @@ class Engine:
       rows: all tokens of each, earlier answers included.
       keys: random keys [N], one for each answer.
       new_tokens: tokens of these answers at most.
+      begun: how many tokens at the end of each row belong to its answer
+        already, so that a stop string may have begun in them; 0 by default.
+      excluded: a token for each row that cannot be its answer's first; -1: any
+        can. The first call that gives them compiles the drawing anew.
 
     Raises:
       ValueError: a row that is answering already, has no token or one outside
@@ -194,6 +208,14 @@ class Engine:
         f'{len(names)} names, {len(rows)} rows and {len(keys)} keys are not '
         'one of each a row'
       )
+    for what, numbers in (('begun', begun), ('excluded', excluded)):
+      if numbers is not None and len(numbers) != len(rows):
+        raise ValueError(
+          f'{what} has {len(numbers)} numbers for {len(rows)} rows'
+        )
+    begun = [0] * len(rows) if begun is None else begun
+    self._excludes |= excluded is not None
+    excluded = [-1] * len(rows) if excluded is None else excluded
     budget = self._new_tokens if new_tokens is None else new_tokens
     if budget < 1:
       raise ValueError(f'new_tokens must be positive, not {budget}')
@@ -201,10 +223,13 @@ class Engine:
       keys = jax.random.wrap_key_data(keys)
     self._impl = jax.random.key_impl(keys)
     data = np.asarray(jax.random.key_data(keys))
-    for name, row, key in zip(names, rows, data, strict=True):
-      self._submit(name, np.asarray(row, np.int32), key, budget)
+    for name, row, key, count, token in zip(
+      names, rows, data, begun, excluded, strict=True
+    ):
+      tokens = np.asarray(row, np.int32)
+      self._submit(name, tokens, key, budget, count, token)
 
-  def _submit(self, name, tokens, key, budget):
+  def _submit(self, name, tokens, key, budget, begun, excluded):
     if name in self._names and self._names[name].answering:
       raise ValueError(f'row {name!r} is answering already')
     if tokens.ndim != 1 or not tokens.size:
@@ -222,7 +247,17 @@ class Engine:
         f'row {name!r} has {len(tokens)} tokens: with {budget} for the answer '
         f'it does not fit a row of {self._row_tokens}'
       )
-    row = slots_lib.Row(name, tokens, key, budget)
+    if not 0 <= begun <= len(tokens):
+      raise ValueError(
+        f'row {name!r} has {len(tokens)} tokens: begun={begun} of them cannot '
+        'belong to its answer'
+      )
+    state = 0
+    if self._stops is not None and begun:
+      state = self._stops.behind(tokens[-begun:])
+    row = slots_lib.Row(
+      name, tokens, key, budget, stop_state=state, excluded=excluded
+    )
     if name in self._names:
       self._table.replace(self._names[name], row)
     else:
@@ -357,6 +392,7 @@ class Engine:
   def _draw(self) -> list[Answer]:
     size = len(self._table)
     unread, drawn, budget, state = np.zeros((4, size), np.int32)
+    excluded = np.full((size,), -1, np.int32)
     keys = None
     for slot, row in enumerate(self._table.rows):
       if row is None or not row.answering:
@@ -368,6 +404,7 @@ class Engine:
       drawn[slot] = len(row.drawn)
       budget[slot] = row.budget - len(row.drawn)
       state[slot] = row.stop_state
+      excluded[slot] = row.excluded
     turn = sampler.decode(
       self._params,
       self._config,
@@ -377,6 +414,7 @@ class Engine:
       drawn,
       budget,
       state,
+      excluded if self._excludes else None,
       steps=self._burst,
       stop_tokens=self._stop_tokens,
       stops=self._stops,
@@ -398,6 +436,7 @@ class Engine:
     for kept, new in (
       (row.log_probs, results.log_probs),
       (row.policy_log_probs, results.policy_log_probs),
+      (row.entropies, results.entropies),
     ):
       if not np.isfinite(new[slot, :count]).all():
         raise ValueError(
@@ -422,5 +461,12 @@ class Engine:
       return []
     row.answering = False
     return [
-      Answer(row.name, row.drawn, row.log_probs, row.policy_log_probs, end)
+      Answer(
+        row.name,
+        row.drawn,
+        row.log_probs,
+        row.policy_log_probs,
+        row.entropies,
+        end,
+      )
     ]

@@ -32,6 +32,55 @@ class Completion:
   text: str | None
 
 
+def make_engine(
+  params: dict[str, Any],
+  config: config_lib.DecoderConfig,
+  prompt_tokens: int,
+  *,
+  new_tokens: int,
+  strings: Sequence[str] = (),
+  tokenizer: Any = None,
+  slots: int = 32,
+  **options,
+) -> engine_lib.Engine:
+  """An engine for prompts of some length.
+
+  Args:
+    params: of the decoder, as `decoder.init` makes them.
+    config: of the decoder.
+    prompt_tokens: of the longest prompt.
+    new_tokens: tokens of an answer at most.
+    strings: texts that end an answer, wherever they lie among tokens.
+    tokenizer: knows the texts of tokens; stop strings need it.
+    slots: prompts that are answered at the same time.
+    **options: further ones of `engine.Engine`.
+
+  Raises:
+    ValueError: stop strings without a tokenizer, or an option that makes no
+      sense.
+  """
+  if strings and tokenizer is None:
+    raise ValueError(
+      f'stop strings ({list(strings)}) need the tokenizer: give tokenizer='
+    )
+  stops = None
+  if strings:
+    pieces = stop_strings.token_bytes(tokenizer, config.vocab_size)
+    stops = stop_strings.compile_table(strings, pieces, config.vocab_size)
+  longest = prompt_tokens + new_tokens
+  # Prompts of other lengths shall not need another size of the cache.
+  sizes = slots_lib.capacities_for(2 * longest + 64)
+  return engine_lib.Engine(
+    sampler.decoding_params(params),
+    config,
+    slots=slots,
+    row_tokens=slots_lib.bucket(longest, sizes),
+    new_tokens=new_tokens,
+    stops=stops,
+    **options,
+  )
+
+
 def generate(
   params: dict[str, Any],
   config: config_lib.DecoderConfig,
@@ -74,28 +123,18 @@ def generate(
     ValueError: stop strings without a tokenizer, an empty prompt, a token
       outside the vocabulary, or a value of `how` that makes no sense.
   """
-  if strings and tokenizer is None:
-    raise ValueError(
-      f'stop strings ({list(strings)}) need the tokenizer: give tokenizer='
-    )
   if not len(prompts):
     return []
-  stops = None
-  if strings:
-    pieces = stop_strings.token_bytes(tokenizer, config.vocab_size)
-    stops = stop_strings.compile_table(strings, pieces, config.vocab_size)
-  longest = max(len(prompt) for prompt in prompts) + new_tokens
-  # Prompts of other lengths shall not need another size of the cache.
-  sizes = slots_lib.capacities_for(2 * longest + 64)
-  engine = engine_lib.Engine(
-    sampler.decoding_params(params),
+  engine = make_engine(
+    params,
     config,
-    slots=slots,
-    row_tokens=slots_lib.bucket(longest, sizes),
+    max(len(prompt) for prompt in prompts),
     new_tokens=new_tokens,
+    strings=strings,
+    tokenizer=tokenizer,
+    slots=slots,
     how=how,
     stop_tokens=stop_tokens,
-    stops=stops,
     **options,
   )
   engine.submit(range(len(prompts)), prompts, keys)

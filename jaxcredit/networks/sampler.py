@@ -43,6 +43,8 @@ class Turn:
       (at temperature 0: under that of temperature 1); 0 beyond.
     policy_log_probs: float32 [B, M], of the tokens under the policy itself:
       at temperature 1, with no token left out.
+    entropies: float32 [B, M], of the policy itself where it drew each token, in
+      nats; 0 beyond.
     count: int32 [B], tokens drawn.
     stopped: bool [B], whether a stop token or a stop string ended the answer.
     stop_state: int32 [B], where each row is in the stop strings' automaton.
@@ -52,6 +54,7 @@ class Turn:
   tokens: jax.Array
   log_probs: jax.Array
   policy_log_probs: jax.Array
+  entropies: jax.Array
   count: jax.Array
   stopped: jax.Array
   stop_state: jax.Array
@@ -140,6 +143,7 @@ def _answer(
   stops,
   how,
   read_last,
+  excluded=None,
 ):
   """Draws up to `steps` tokens for each row; see `decode`.
 
@@ -160,7 +164,11 @@ def _answer(
     recent, scores = reading.read_one(
       params, config, cache, carry['recent'], carry['unread'], step
     )
-    token, *scored = sampling.draw(scores, keys, drawn + step, how)
+    index = drawn + step
+    banned = excluded
+    if excluded is not None:
+      banned = jnp.where(index == 0, excluded, -1)
+    token, *scored = sampling.draw(scores, keys, index, how, banned)
     # At the last step of `read_last` no column is left, and nothing is drawn.
     column = jnp.minimum(step, steps - 1)
 
@@ -188,6 +196,7 @@ def _answer(
       'tokens': put(carry['tokens'], token),
       'log_probs': put(carry['log_probs'], scored[0]),
       'policy_log_probs': put(carry['policy_log_probs'], scored[1]),
+      'entropies': put(carry['entropies'], sampling.entropy(scores)),
     }
 
   wide = jnp.promote_types(params['embedder']['embedding'].dtype, jnp.float32)
@@ -206,6 +215,7 @@ def _answer(
     'tokens': jnp.zeros((batch, steps), jnp.int32),
     'log_probs': jnp.zeros((batch, steps), wide),
     'policy_log_probs': jnp.zeros((batch, steps), wide),
+    'entropies': jnp.zeros((batch, steps), wide),
   }
   carry = jax.lax.while_loop(go_on, next_token, carry)
   return Turn(
@@ -213,6 +223,7 @@ def _answer(
     carry['tokens'],
     carry['log_probs'],
     carry['policy_log_probs'],
+    carry['entropies'],
     carry['count'],
     carry['stopped'],
     carry['stop_state'],
@@ -233,6 +244,7 @@ def decode(
   drawn: jax.Array,
   budget: jax.Array,
   stop_state: jax.Array,
+  excluded: jax.Array | None = None,
   *,
   steps: int,
   stop_tokens: tuple[int, ...] = (),
@@ -254,6 +266,8 @@ def decode(
       calls.
     budget: int32 [B], tokens that a row may still draw; 0 for rows that idle.
     stop_state: int32 [B], from the call before; 0 where an answer begins.
+    excluded: int32 [B], a token that cannot be the first of a row's answer; -1:
+      any can. None, with which nothing is computed for it: for no row.
     steps: M, tokens that a row draws in this call at most.
     stop_tokens: tokens that end an answer.
     stops: strings that end an answer.
@@ -277,6 +291,7 @@ def decode(
     stops=stops,
     how=how,
     read_last=False,
+    excluded=excluded,
   )
 
 

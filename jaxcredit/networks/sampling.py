@@ -151,6 +151,37 @@ def restrict(scores: jax.Array, sampling: Sampling) -> jax.Array:
   return scores
 
 
+def exclude(scores: jax.Array, tokens: jax.Array) -> jax.Array:
+  """Leaves one token out of each row, or none.
+
+  Args:
+    scores: [B, V], logits.
+    tokens: int32 [B], the token; -1 (or any outside of the vocabulary): none.
+
+  Returns:
+    [B, V]: -inf for the tokens that are left out.
+  """
+  index = jnp.arange(scores.shape[-1], dtype=jnp.int32)
+  return jnp.where(index == tokens[:, None], -jnp.inf, scores)
+
+
+def entropy(scores: jax.Array) -> jax.Array:
+  """Entropies of the policy in nats, at temperature 1 with nothing left out.
+
+  Args:
+    scores: float32 or float64 [B, V], logits; -inf for tokens that cannot be.
+
+  Returns:
+    [B].
+  """
+  low = scores - jnp.max(scores, axis=-1, keepdims=True)
+  weights = jnp.exp(low)
+  total = jnp.sum(weights, axis=-1)
+  # 0 times infinity is 0 here.
+  parts = jnp.where(weights > 0, weights * low, 0)
+  return jnp.log(total) - jnp.sum(parts, axis=-1) / total
+
+
 def _argmax(x: jax.Array) -> jax.Array:
   """The first index of the largest entry of each row.
 
@@ -164,7 +195,11 @@ def _argmax(x: jax.Array) -> jax.Array:
 
 
 def draw(
-  scores: jax.Array, keys: jax.Array, index: jax.Array, sampling: Sampling
+  scores: jax.Array,
+  keys: jax.Array,
+  index: jax.Array,
+  sampling: Sampling,
+  excluded: jax.Array | None = None,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
   """Draws a token for each row, by the Gumbel-max trick.
 
@@ -175,6 +210,8 @@ def draw(
     keys: random keys [B], one for each answer.
     index: int32 [B], how many tokens of its answer a row has drawn before.
     sampling: the distribution.
+    excluded: int32 [B], a token that cannot be drawn, see `exclude`: the others
+      are restricted, and their probabilities add up to 1, without it.
 
   Returns:
     int32 [B], the tokens; [B], their log-probabilities under the sampling
@@ -182,7 +219,8 @@ def draw(
     likewise); and [B], their log-probabilities under the policy itself:
     temperature 1, nothing left out.
   """
-  restricted = restrict(scores, sampling)
+  allowed = scores if excluded is None else exclude(scores, excluded)
+  restricted = restrict(allowed, sampling)
   greedy = _for_each_row(sampling.temperature, scores.dtype) < GREEDY_BELOW
   noise = jax.vmap(
     lambda key, i: jax.random.gumbel(

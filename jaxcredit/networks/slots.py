@@ -40,9 +40,11 @@ class Row:
     budget: tokens of the answer at most.
     answering: whether the answer is still to be ended.
     stop_state: where the answer is in the stop strings' automaton.
+    excluded: a token that cannot be the answer's first; -1: any can.
     drawn: tokens of the answer so far.
     log_probs: theirs under the sampling distribution.
     policy_log_probs: theirs under the policy itself.
+    entropies: of the policy itself where it drew them.
   """
 
   name: Hashable
@@ -51,9 +53,11 @@ class Row:
   budget: int
   answering: bool = True
   stop_state: int = 0
+  excluded: int = -1
   drawn: list[int] = dataclasses.field(default_factory=list)
   log_probs: list[float] = dataclasses.field(default_factory=list)
   policy_log_probs: list[float] = dataclasses.field(default_factory=list)
+  entropies: list[float] = dataclasses.field(default_factory=list)
 
   @property
   def length(self) -> int:

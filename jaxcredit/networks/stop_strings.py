@@ -41,6 +41,14 @@ class StopTable:
     """Whether a string has been found, bool [B]."""
     return state == self.transitions.shape[0] - 1
 
+  def behind(self, tokens: Sequence[int]) -> int:
+    """The state behind the first tokens of an answer."""
+    kinds, transitions = np.asarray(self.kinds), np.asarray(self.transitions)
+    state = 0
+    for token in tokens:
+      state = int(transitions[state, kinds[token]])
+    return state
+
 
 def _check(strings: Sequence[str]) -> list[bytes]:
   if isinstance(strings, str):

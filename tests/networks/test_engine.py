@@ -418,6 +418,16 @@ def test_rows_that_cannot_be(rows, message):
     make_engine().submit(['a'], rows, keys)
 
 
+def test_starts_of_answers_that_cannot_be():
+  engine = make_engine()
+  keys = jax.random.split(jax.random.key(0), 1)
+  with pytest.raises(ValueError, match='begun=3 of them cannot belong'):
+    engine.submit(['a'], [[8, 9]], keys, begun=[3])
+  for name in ('begun', 'excluded'):
+    with pytest.raises(ValueError, match=f'{name} has 2 numbers for 1 rows'):
+      engine.submit(['a'], [[8, 9]], keys, **{name: [0, 0]})
+
+
 def test_names_that_cannot_be():
   engine = make_engine()
   keys = jax.random.split(jax.random.key(0), 1)

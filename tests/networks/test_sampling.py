@@ -158,6 +158,59 @@ def test_tokens_are_drawn_as_often_as_they_should(options):
   np.testing.assert_allclose(policy, np.log(plain[tokens]), atol=1e-5)
 
 
+def test_a_token_that_is_excluded_is_not_drawn():
+  # The likeliest for half of the rows, none for the others.
+  count = 8192
+  scores = jnp.broadcast_to(jnp.asarray(EIGHTHS, jnp.float32), (count, 8))
+  keys = jax.random.split(jax.random.key(2), count)
+  excluded = jnp.where(jnp.arange(count) % 2, 4, -1)
+  zero = jnp.zeros((count,), jnp.int32)
+  for how in (sampling.Sampling(), sampling.Sampling(0.0, top_k=1)):
+    tokens, log_probs, policy = map(
+      np.asarray, sampling.draw(scores, keys, zero, how, excluded)
+    )
+    free = sampling.draw(scores, keys, zero, how)
+    np.testing.assert_array_equal(tokens[::2], free[0][::2])
+    np.testing.assert_array_equal(log_probs[::2], free[1][::2])
+    others = np.delete(np.exp(EIGHTHS), 4)
+    options = {'top_k': how.top_k}
+    expected = slow_restrict(np.log(others), **options)
+    observed = np.bincount(tokens[1::2], minlength=8)
+    assert not observed[4]
+    # Four standard deviations of a share of at most one half.
+    np.testing.assert_allclose(
+      np.delete(observed, 4) / (count / 2),
+      expected,
+      atol=2 * (count / 2) ** -0.5,
+    )
+    np.testing.assert_allclose(
+      log_probs[1::2],
+      np.log(np.insert(expected, 4, 1)[tokens[1::2]]),
+      atol=1e-5,
+    )
+    np.testing.assert_allclose(policy, EIGHTHS[tokens], atol=1e-5)
+
+
+@pytest.mark.parametrize('dtype', ['float32', 'float64'])
+def test_entropies(dtype):
+  rng = np.random.default_rng(0)
+  scores = rng.normal(size=(16, 50)) * rng.uniform(0, 30, (16, 1))
+  # Tokens that cannot be, and a distribution that has one token alone.
+  scores[3, :40] = -np.inf
+  scores[4, 1:] = -np.inf
+  scores[5] = 0.0
+  with jax.enable_x64(dtype == 'float64'):
+    found = sampling.entropy(jnp.asarray(scores, dtype))
+    assert found.dtype == dtype
+  expected = []
+  for row in scores:
+    p = slow_restrict(row)
+    expected.append(-(p[p > 0] * np.log(p[p > 0])).sum())
+  np.testing.assert_allclose(found, expected, atol=1e-5)
+  assert found[4] == 0
+  np.testing.assert_allclose(found[5], np.log(50), rtol=1e-6)
+
+
 def test_keys_and_indices_decide():
   scores = jnp.zeros((4, 1000))
   keys = jax.random.split(jax.random.key(0), 2)[jnp.array([0, 0, 1, 0])]
