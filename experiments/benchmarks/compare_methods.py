@@ -12,18 +12,15 @@ several episodes a game: on these games, and on as many generated ones as
 --held_out says, which are of the kind that the policies were trained on.
 """
 
-import concurrent.futures
 import json
-import os
 import pathlib
-import queue
-import subprocess
 import sys
 
 import numpy as np
 from absl import app, flags
 
 from experiments import group_relative_credit
+from experiments.benchmarks import side_by_side
 from jaxcredit.environments.household import games as games_lib
 from jaxcredit.reports import run_data
 
@@ -59,13 +56,6 @@ _JOBS = flags.DEFINE_integer(
 WARM_START = 'warm_start'
 
 
-def take_cores(numbers: queue.SimpleQueue, jobs: int) -> None:
-  """Gives the calling thread, and what it starts, its share of the cores."""
-  job = numbers.get()
-  cores = sorted(os.sched_getaffinity(0))
-  os.sched_setaffinity(0, cores[job % len(cores) :: jobs])
-
-
 def run(name: str, *arguments: str) -> pathlib.Path:
   """Starts or resumes a run and waits for it.
 
@@ -80,45 +70,13 @@ def run(name: str, *arguments: str) -> pathlib.Path:
   command += [f'--run={folder}', *arguments]
   if _EVALUATE_ON.value:
     command.append(f'--evaluate_on={_EVALUATE_ON.value}')
-  execute(name, command)
+  side_by_side.execute(pathlib.Path(_OUTPUT.value), name, command)
   return folder
-
-
-def execute(name: str, command: list[str]) -> None:
-  """Runs a module of experiments; its words go to a log in OUTPUT.
-
-  Raises:
-    RuntimeError: it failed; names the log.
-  """
-  output = pathlib.Path(_OUTPUT.value)
-  (output / name).parent.mkdir(parents=True, exist_ok=True)
-  log_path = output / f'{name.replace("/", "_")}.log'
-  print(f'{name}: started, see {log_path}', flush=True)
-  with open(log_path, 'a', encoding='utf-8') as log:
-    status = subprocess.run(
-      [sys.executable, '-m', *command],
-      stdout=log,
-      stderr=subprocess.STDOUT,
-      check=False,
-    ).returncode
-  if status:
-    raise RuntimeError(f'{name} ended with status {status}: see {log_path}')
-  print(f'{name}: done', flush=True)
-
-
-def workers() -> concurrent.futures.ThreadPoolExecutor:
-  """A pool of --jobs threads, each with its share of the cores."""
-  numbers: queue.SimpleQueue = queue.SimpleQueue()
-  for job in range(_JOBS.value):
-    numbers.put(job)
-  return concurrent.futures.ThreadPoolExecutor(
-    _JOBS.value, initializer=take_cores, initargs=(numbers, _JOBS.value)
-  )
 
 
 def run_all() -> dict[int, dict[str, pathlib.Path]]:
   """All warm starts, then all methods; returns seed -> name -> folder."""
-  with workers() as pool:
+  with side_by_side.workers(_JOBS.value) as pool:
 
     def start(seed):
       return run(f'seed{seed}/{WARM_START}', f'--seed={seed}', '--iterations=0')
@@ -164,11 +122,15 @@ def evaluate_again(
       command = ['experiments.evaluate_household', *games]
       command += [f'--run={folders[seed][name]}', f'--stage={stage}']
       command += [f'--seed={seed}', f'--rollouts={_ROLLOUTS.value}']
-      execute(f'seed{seed}/{name}_{label}', [*command, f'--output={path}'])
+      side_by_side.execute(
+        pathlib.Path(_OUTPUT.value),
+        f'seed{seed}/{name}_{label}',
+        [*command, f'--output={path}'],
+      )
     return json.loads(path.read_text(encoding='utf-8'))[0]
 
   pairs = [(seed, name) for seed in folders for name in folders[seed]]
-  with workers() as pool:
+  with side_by_side.workers(_JOBS.value) as pool:
     results = dict(zip(pairs, pool.map(evaluate, pairs), strict=True))
   return {s: {n: results[s, n] for n in folders[s]} for s in folders}
 

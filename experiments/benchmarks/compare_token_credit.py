@@ -9,17 +9,14 @@ seeds), and writes it to OUTPUT/comparison.md; OUTPUT/curves.csv has the
 evaluations of every run against samples and seconds of training.
 """
 
-import concurrent.futures
 import csv
-import os
 import pathlib
-import queue
-import subprocess
 import sys
 
 import numpy as np
 from absl import app, flags
 
+from experiments.benchmarks import side_by_side
 from jaxcredit.reports import run_data
 
 _OUTPUT = flags.DEFINE_string('output', 'runs/tokens', 'Folder of the runs.')
@@ -46,39 +43,16 @@ def run(name: str, *arguments: str) -> pathlib.Path:
     RuntimeError: it failed; names the log.
   """
   output = pathlib.Path(_OUTPUT.value)
-  folder = output / name
-  folder.parent.mkdir(parents=True, exist_ok=True)
-  log_path = output / f'{name.replace("/", "_")}.log'
-  print(f'{name}: started, see {log_path}', flush=True)
-  with open(log_path, 'a', encoding='utf-8') as log:
-    status = subprocess.run(
-      [
-        sys.executable, '-m', 'experiments.tempo',
-        f'--flagfile={_SETTINGS.value}', f'--run={folder}', *arguments,
-      ],
-      stdout=log, stderr=subprocess.STDOUT, check=False,
-    ).returncode  # fmt: skip
-  if status:
-    raise RuntimeError(f'{name} ended with status {status}: see {log_path}')
-  print(f'{name}: done', flush=True)
-  return folder
+  flags_of_run = [f'--flagfile={_SETTINGS.value}', f'--run={output / name}']
+  side_by_side.execute(
+    output, name, ['experiments.tempo', *flags_of_run, *arguments]
+  )
+  return output / name
 
 
 def run_all() -> dict[tuple[int, str], pathlib.Path]:
   """All warm starts, then all methods; returns (seed, name) -> folder."""
-  numbers: queue.SimpleQueue = queue.SimpleQueue()
-  for job in range(_JOBS.value):
-    numbers.put(job)
-
-  def take_cores():
-    # What a thread starts runs on the thread's share of the cores.
-    cores = sorted(os.sched_getaffinity(0))
-    job = numbers.get()
-    os.sched_setaffinity(0, cores[job % len(cores) :: _JOBS.value])
-
-  with concurrent.futures.ThreadPoolExecutor(
-    _JOBS.value, initializer=take_cores
-  ) as pool:
+  with side_by_side.workers(_JOBS.value) as pool:
 
     def start(seed):
       return run(f'seed{seed}/{WARM_START}', f'--seed={seed}', '--iterations=0')

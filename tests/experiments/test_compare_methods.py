@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from absl.testing import flagsaver
 
+from experiments.benchmarks import side_by_side
 from jaxcredit.environments import household
 from tests.experiments import imported_script
 from tests.reports import run_files
@@ -157,7 +158,7 @@ def test_jobs_have_cores_of_their_own(compare, monkeypatch, cores, jobs):
   for job in range(jobs):
     numbers.put(job)
   for _ in range(jobs):
-    compare.take_cores(numbers, jobs)
+    side_by_side.take_cores(numbers, jobs)
   assert len(taken) == jobs
   assert sum(map(len, taken)) == cores
   assert set.union(*taken) == set(range(cores))
@@ -173,7 +174,7 @@ def test_more_jobs_than_cores_share(compare, monkeypatch):
   numbers = queue.SimpleQueue()
   for job in range(5):
     numbers.put(job)
-    compare.take_cores(numbers, 5)
+    side_by_side.take_cores(numbers, 5)
   assert taken == [{4}, {6}, {4}, {6}, {4}]
 
 
@@ -182,7 +183,7 @@ def test_a_job_keeps_its_cores_to_itself(compare):
   numbers = queue.SimpleQueue()
   numbers.put(0)
   with concurrent.futures.ThreadPoolExecutor(
-    1, initializer=compare.take_cores, initargs=(numbers, 2)
+    1, initializer=side_by_side.take_cores, initargs=(numbers, 2)
   ) as pool:
     inside = pool.submit(os.sched_getaffinity, 0).result()
   assert inside == set(sorted(before)[::2])
@@ -206,7 +207,7 @@ def started(compare, monkeypatch, tmp_path):
     return subprocess.CompletedProcess(command, Script.status)
 
   monkeypatch.setattr(subprocess, 'run', run)
-  monkeypatch.setattr(compare, 'take_cores', lambda numbers, jobs: None)
+  monkeypatch.setattr(side_by_side, 'take_cores', lambda numbers, jobs: None)
   Script.commands = commands
   with flagsaver.as_parsed(
     output=str(tmp_path / 'out'),
