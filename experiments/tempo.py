@@ -22,7 +22,10 @@ from experiments import training_flags, training_script
 flags.adopt_module_key_flags(training_flags)
 
 _METHOD = flags.DEFINE_enum(
-  'method', 'tempo', ['tempo', 'grpo', 'ppo'], 'How credit is assigned.'
+  'method',
+  'tempo',
+  ['tempo', 'grpo', 'hepo', 'ppo'],
+  'How credit is assigned.',
 )
 
 # Questions.
@@ -73,7 +76,14 @@ _SCALE = flags.DEFINE_enum(
   'scale',
   'std',
   ['std', 'none'],
-  'Divide by the standard deviation or not (TEMPO, GRPO).',
+  'Divide by the standard deviation or not (TEMPO, GRPO, HEPO).',
+)
+_RHO = flags.DEFINE_float(
+  'rho',
+  0.2,
+  'Share of the tokens, those of highest entropy, that get credit (HEPO).',
+  0.0,
+  1.0,
 )
 _TD_WEIGHT = flags.DEFINE_float('td_weight', 1.0, "Of TEMPO's TD term.")
 _ENDED = flags.DEFINE_enum(
@@ -99,6 +109,36 @@ _WHITEN = flags.DEFINE_bool(
   'whiten', True, "Whiten PPO's advantages over the batch."
 )
 
+# How a group's answers are drawn.
+_SAMPLER = flags.DEFINE_enum(
+  'sampler',
+  'independent',
+  ['independent', 'tree'],
+  'Independent answers, or a tree: answers branch off each other where the '
+  'policy is least certain, and share what lies before.',
+)
+_TREE_FIRST = flags.DEFINE_integer(
+  'tree_first', 1, 'Answers of a tree that are drawn from the question.', 1
+)
+_TREE_BRANCHES = flags.DEFINE_integer(
+  'tree_branches', 1, 'Answers that branch off side by side.', 1
+)
+_TREE_EXCLUDE_PARENT = flags.DEFINE_bool(
+  'tree_exclude_parent',
+  False,
+  'A branch cannot begin with the token that its parent went on with.',
+)
+_TREE_SKIP_LAST = flags.DEFINE_integer(
+  'tree_skip_last', 1, 'Last tokens of an answer where none branches off.', 0
+)
+_TREE_TOKENS = flags.DEFINE_enum(
+  'tree_tokens',
+  'drawn',
+  ['drawn', 'all'],
+  'A token that several answers share is learned in the one that drew it, or '
+  'in each of them.',
+)
+
 # The critic (PPO).
 _CRITIC_LEARNING_RATE = flags.DEFINE_float(
   'critic_learning_rate', 1e-3, "Of the critic's AdamW.", 0.0
@@ -106,6 +146,24 @@ _CRITIC_LEARNING_RATE = flags.DEFINE_float(
 _VALUE_CLIP = flags.DEFINE_float(
   'value_clip', 0.2, 'How far a value may move in an update; 0: any.', 0.0
 )
+
+
+@flags.multi_flags_validator(
+  ['sampler', 'max_steps'],
+  message='a tree grows from one question: --sampler=tree needs --max_steps=1',
+)
+def _trees_have_one_prompt(values: dict[str, Any]) -> bool:
+  return values['sampler'] != 'tree' or values['max_steps'] == 1
+
+
+@flags.multi_flags_validator(
+  ['sampler', 'tree_first', 'group_size'],
+  message='--tree_first must not be more than --group_size',
+)
+def _trees_fit_their_group(values: dict[str, Any]) -> bool:
+  return (
+    values['sampler'] != 'tree' or values['tree_first'] <= values['group_size']
+  )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,14 +184,25 @@ class Run:
 def read_flags() -> Run:
   """Flags as settings; imports what needs the extras."""
   from experiments import question_tasks, token_credit
+  from jaxcredit.networks import tree_sampling
   from jaxcredit.training import critic
 
+  tree = None
+  if _SAMPLER.value == 'tree':
+    tree = tree_sampling.Plan(
+      first=_TREE_FIRST.value,
+      branches=_TREE_BRANCHES.value,
+      exclude_parent=_TREE_EXCLUDE_PARENT.value,
+      skip_last=_TREE_SKIP_LAST.value,
+    )
   return Run(
     training_flags.settings(
       critic=critic.CriticOptions(
         learning_rate=_CRITIC_LEARNING_RATE.value,
         clip=_VALUE_CLIP.value or None,
-      )
+      ),
+      tree=tree,
+      learn_taken_over=_TREE_TOKENS.value == 'all',
     ),
     question_tasks.QuestionOptions(
       tasks=tuple(_TASKS.value),
@@ -153,6 +222,7 @@ def read_flags() -> Run:
     token_credit.TokenCreditOptions(
       method=_METHOD.value,
       scale=_SCALE.value,
+      rho=_RHO.value,
       td_weight=_TD_WEIGHT.value,
       ended=_ENDED.value,
       after_environment=_AFTER_ENVIRONMENT.value,

@@ -8,13 +8,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxcredit import grpo, ppo, tempo, types
+from jaxcredit import grpo, hepo, ppo, tempo, types
 from jaxcredit.networks import tokenizer as tokenizer_lib
 from jaxcredit.reports import prefix_tree_records
 from jaxcredit.rollouts import episodes as episodes_lib
 from jaxcredit.training import loop as loop_lib
 
-METHODS = ('tempo', 'grpo', 'ppo')
+METHODS = ('tempo', 'grpo', 'hepo', 'ppo')
 # Groups of an iteration whose trees are kept.
 _GROUPS_KEPT = 2
 
@@ -25,7 +25,8 @@ class TokenCreditOptions:
 
   Attributes:
     method: one of METHODS.
-    scale: 'std' or 'none' (TEMPO, GRPO).
+    scale: 'std' or 'none' (TEMPO, GRPO, HEPO).
+    rho: share of the tokens that HEPO gives credit to.
     td_weight: weight of TEMPO's TD term.
     ended: what becomes of responses that ended; see `tempo.advantages`.
     after_environment: likewise.
@@ -36,6 +37,7 @@ class TokenCreditOptions:
 
   method: str = 'tempo'
   scale: str = 'std'
+  rho: float = 0.2
   td_weight: float = 1.0
   ended: str = 'leaves'
   after_environment: str = 'resume'
@@ -124,6 +126,19 @@ def make_token_credit(options: TokenCreditOptions) -> loop_lib.TokenCredit:
     credit = response_credit(trajectories, rows, options).reshape(-1, 1)
     return loop_lib.TokenAdvantages(jnp.where(drawn, credit, 0))
 
+  def hepo_credit(trajectories, rows, values):
+    del values
+    shape = np.shape(trajectories.mask)[:2]
+    drawn, _ = drawn_and_read(rows)
+    total = hepo.advantages(
+      scores_of(trajectories),
+      np.asarray(rows.entropies).reshape(*shape, -1),
+      drawn.reshape(*shape, -1),
+      rho=options.rho,
+      scale=options.scale,
+    )
+    return loop_lib.TokenAdvantages(flat(total))
+
   def ppo_credit(trajectories, rows, values):
     drawn, _ = drawn_and_read(rows)
     # The reward comes with the last token that was drawn.
@@ -139,9 +154,12 @@ def make_token_credit(options: TokenCreditOptions) -> loop_lib.TokenCredit:
     )
     return loop_lib.TokenAdvantages(credit.total, credit.returns)
 
-  return {'tempo': tempo_credit, 'grpo': grpo_credit, 'ppo': ppo_credit}[
-    options.method
-  ]
+  return {
+    'tempo': tempo_credit,
+    'grpo': grpo_credit,
+    'hepo': hepo_credit,
+    'ppo': ppo_credit,
+  }[options.method]
 
 
 def rows_of(batch: loop_lib.Batch) -> types.Rows:

@@ -304,11 +304,12 @@ def max_steps() -> int:
   return _MAX_STEPS.value
 
 
-def settings(critic=None):
+def settings(critic=None, **loop_options):
   """Flags as settings; imports what needs the extras.
 
   Args:
     critic: options of a critic, for methods that have one.
+    **loop_options: further ones of `loop.LoopOptions`.
   """
   from experiments import policy_options, text_training
   from jaxcredit.rollouts import collector, formats
@@ -363,6 +364,7 @@ def settings(critic=None):
       invalid_penalty=_INVALID_PENALTY.value,
       penalise=_PENALISE.value,
       filter_groups=_FILTER_GROUPS.value,
+      **loop_options,
     ),
     loss=policy_gradient.LossOptions(
       clip=_CLIP.value,

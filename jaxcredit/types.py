@@ -40,7 +40,8 @@ class Trajectories:
   truncated: jax.Array
 
 
-# Of `Rows.step_of_token`: a demonstrator's slip, which no loss may teach.
+# Of `Rows.step_of_token`: an action that is not learned here, such as a
+# demonstrator's slip.
 NOT_LEARNED = -2
 
 
@@ -56,12 +57,14 @@ class Rows:
     tokens: int32 [N, L], right-padded.
     step_of_token: int32 [N, L], index of the step whose action the token
       belongs to; -1 for prompt, observation and padding; NOT_LEARNED for an
-      action that is only there to be answered.
+      action that is only there to be gone on from.
     trajectory: int32 [N], index of the episode in the flattened [P * G]; -1
       for a row that only fills the batch.
     length: int32 [N], number of tokens that are not padding.
     log_probs: float [N, L], the sampler's log-probability of each token that
       it drew; 0 elsewhere.
+    entropies: float [N, L], the policy's entropy where it drew each token, in
+      nats; 0 elsewhere. None where nobody asked for it.
   """
 
   tokens: jax.Array
@@ -69,3 +72,4 @@ class Rows:
   trajectory: jax.Array
   length: jax.Array
   log_probs: jax.Array
+  entropies: jax.Array | None = None

@@ -29,10 +29,11 @@ from jaxcredit.networks import (
   sampling,
   sharding,
   stop_strings,
+  tree_sampling,
 )
 from jaxcredit.networks import tokenizer as tokenizer_lib
 from jaxcredit.rollouts import episodes as episodes_lib
-from jaxcredit.rollouts import formats
+from jaxcredit.rollouts import formats, tree_engine
 from jaxcredit.rollouts import pool as pool_lib
 from jaxcredit.rollouts import turns as turns_lib
 
@@ -149,6 +150,7 @@ class Collector:
     top_k: int | None = None,
     top_p: float | None = None,
     min_p: float | None = None,
+    tree: tree_sampling.Plan | None = None,
     on_episode: Callable[[int], None] | None = None,
   ) -> list[episodes_lib.Episode]:
     """Plays `group_size` episodes of each task.
@@ -162,6 +164,8 @@ class Collector:
       top_k: see `sampling.Sampling`; likewise the next two.
       top_p: mass of the likeliest tokens that are left.
       min_p: least share of the likeliest token's probability.
+      tree: how the answers to a task grow as a tree, `group_size` of them;
+        None: they are independent. For episodes of one step.
       on_episode: called with the number of episodes that just ended.
 
     Returns:
@@ -170,6 +174,11 @@ class Collector:
     """
     if group_size < 1:
       raise ValueError(f'group_size must be positive, not {group_size}')
+    if tree is not None and self._limits.steps > 1:
+      raise ValueError(
+        'a tree grows from one prompt: it needs episodes of one step, not of '
+        f'up to {self._limits.steps}'
+      )
     if not len(tasks):
       return []
     with sharding.on(self._mesh):
@@ -188,6 +197,17 @@ class Collector:
         chunks=self._limits.chunks,
         capacities=_capacities(self._limits.row_tokens),
       )
+      if tree is not None:
+        groups = np.arange(len(tasks))
+        engine = tree_engine.TreeEngine(
+          engine,
+          dataclasses.replace(tree, group_size=group_size),
+          _turn_keys(key, groups, *np.zeros((2, len(tasks)), np.int32)),
+          lambda i: divmod(i, group_size),
+          new_tokens=self._limits.new_tokens,
+          strings=self._strings,
+          tokenizer=self._tokenizer,
+        )
       on_episode = on_episode or (lambda count: None)
       play = _Play(self, tasks, group_size, key, engine, on_episode)
       return play.play()
@@ -356,7 +376,11 @@ class _Play:
     row = episode.rows[-1]
     self.turns[i].draw(answer.tokens)
     row.read(self.prompts[i])
-    row.draw(answer.tokens, answer.log_probs, len(episode.steps))
+    row.draw(
+      answer.tokens, answer.log_probs, len(episode.steps), answer.entropies
+    )
+    if isinstance(self.engine, tree_engine.TreeEngine):
+      episode.taken_over = self.engine.taken_over(i)
     text = generation.text_of(
       answer, self.tokenizer, self.collector._strings, keep=True
     )

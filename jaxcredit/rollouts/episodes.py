@@ -40,26 +40,38 @@ class TokenRow:
   tokens: list[int] = dataclasses.field(default_factory=list)
   step_of_token: list[int] = dataclasses.field(default_factory=list)
   log_probs: list[float] = dataclasses.field(default_factory=list)
+  entropies: list[float] = dataclasses.field(default_factory=list)
 
   def read(self, tokens: Sequence[int]) -> None:
     """Appends tokens that the policy read."""
     self.tokens.extend(tokens)
     self.step_of_token.extend([-1] * len(tokens))
-    self.log_probs.extend([0.0] * len(tokens))
+    self._unscored(len(tokens))
 
   def skip(self, tokens: Sequence[int]) -> None:
     """Appends tokens of an action that nobody should learn from."""
     self.tokens.extend(tokens)
     self.step_of_token.extend([types.NOT_LEARNED] * len(tokens))
-    self.log_probs.extend([0.0] * len(tokens))
+    self._unscored(len(tokens))
 
   def draw(
-    self, tokens: Sequence[int], log_probs: Sequence[float], step: int
+    self,
+    tokens: Sequence[int],
+    log_probs: Sequence[float],
+    step: int,
+    entropies: Sequence[float] | None = None,
   ) -> None:
     """Appends tokens that the policy drew in a step."""
     self.tokens.extend(tokens)
     self.step_of_token.extend([step] * len(tokens))
     self.log_probs.extend(log_probs)
+    self.entropies.extend(
+      [0.0] * len(tokens) if entropies is None else entropies
+    )
+
+  def _unscored(self, count: int) -> None:
+    self.log_probs.extend([0.0] * count)
+    self.entropies.extend([0.0] * count)
 
 
 @dataclasses.dataclass
@@ -73,6 +85,8 @@ class Episode:
     initial_observation: the environment's first words.
     steps: what happened.
     rows: its token sequences, one an episode or one a step.
+    taken_over: tokens at the head of its first answer that another answer of
+      the group drew, from which it branched off (tree sampling).
     terminated: whether the environment ended it.
     truncated: whether a limit of steps or tokens ended it.
     failure: what went wrong with the environment; empty if nothing did.
@@ -84,6 +98,7 @@ class Episode:
   initial_observation: str = ''
   steps: list[Step] = dataclasses.field(default_factory=list)
   rows: list[TokenRow] = dataclasses.field(default_factory=list)
+  taken_over: int = 0
   terminated: bool = False
   truncated: bool = False
   failure: str = ''
@@ -206,6 +221,7 @@ def pack_rows(
   tokens = np.zeros((count, length), np.int32)
   step_of_token = np.full((count, length), -1, np.int32)
   log_probs = np.zeros((count, length), np.float32)
+  entropies = np.zeros((count, length), np.float32)
   lengths = np.zeros((count,), np.int32)
   trajectory = np.full((count,), -1, np.int32)
   for index, row in enumerate(rows):
@@ -215,6 +231,7 @@ def pack_rows(
     tokens[index, :size] = row.tokens
     step_of_token[index, :size] = row.step_of_token
     log_probs[index, :size] = row.log_probs
+    entropies[index, :size] = row.entropies
     lengths[index] = size
   trajectory[: len(rows)] = trajectories
   return types.Rows(
@@ -223,4 +240,5 @@ def pack_rows(
     trajectory=trajectory,
     length=lengths,
     log_probs=log_probs,
+    entropies=entropies,
   )

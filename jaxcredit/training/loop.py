@@ -15,6 +15,7 @@ import numpy as np
 
 from jaxcredit import types
 from jaxcredit.algorithms import dapo
+from jaxcredit.networks import tree_sampling
 from jaxcredit.rollouts import collector as collector_lib
 from jaxcredit.rollouts import episodes as episodes_lib
 from jaxcredit.training import critic as critic_lib
@@ -75,6 +76,10 @@ class LoopOptions:
     filter_groups: leave out groups whose episodes all have the same return
       (DAPO), and play further tasks in their place.
     generation_batches: how many batches may be played to fill the groups.
+    tree: how the answers to a task grow as a tree; None: they are independent.
+    learn_taken_over: whether a token that answers of a tree have in common is
+      learned in each of them, as it is in independent answers that begin alike;
+      if not, in the one that drew it.
   """
 
   seed: int = 0
@@ -90,6 +95,8 @@ class LoopOptions:
   penalise: str = 'format'
   filter_groups: bool = False
   generation_batches: int = 10
+  tree: tree_sampling.Plan | None = None
+  learn_taken_over: bool = False
 
 
 def sample_tasks(
@@ -181,6 +188,8 @@ class Loop:
       raise ValueError('give either credit or token_credit, and not both')
     if critic is not None and token_credit is None:
       raise ValueError('a critic needs token_credit, which takes its values')
+    if options.tree is not None and token_credit is None:
+      raise ValueError('answers of a tree need token_credit')
     if options.group_size < 2:
       raise ValueError(
         f'a group needs at least two rollouts to be compared, not '
@@ -219,6 +228,7 @@ class Loop:
         options.group_size,
         key,
         temperature=options.temperature,
+        tree=options.tree,
         on_episode=on_episode,
       )
       generated += len(played)
@@ -290,6 +300,7 @@ class Loop:
       credit = self._token_credit(batch.trajectories, packed, values)
       flat = advantages = jax.block_until_ready(credit.total)
       returns = credit.returns
+      packed = self._learned(packed, batch.episodes)
     credit_end = time.perf_counter()
     metrics: dict[str, Any] = {}
     if packed is not None and (packed.trajectory >= 0).any():
@@ -343,6 +354,18 @@ class Loop:
       rows.append(episode.rows[0] if taken else episodes_lib.TokenRow())
       trajectories.append(index if taken else -1)
     return episodes_lib.pack_rows(rows, trajectories, self._row_tokens)
+
+  def _learned(self, rows: types.Rows, episodes) -> types.Rows:
+    """Rows without the tokens that are learned in another answer."""
+    taken = np.array([episode.taken_over for episode in episodes])
+    if self._options.learn_taken_over or not taken.any():
+      return rows
+    drawn = rows.step_of_token >= 0
+    others = drawn & (np.cumsum(drawn, axis=1) <= taken[:, None])
+    return dataclasses.replace(
+      rows,
+      step_of_token=np.where(others, types.NOT_LEARNED, rows.step_of_token),
+    )
 
   def _orders(self, rows: types.Rows, iteration: int):
     """How many mini-batches there are, and the order of each epoch."""
@@ -424,6 +447,11 @@ class Loop:
       'truncated_share': _mean([e.truncated for e in episodes]),
       'failed_episodes': len(batch.episodes) - len(episodes),
       'generated_episodes': batch.generated,
+      'drawn_tokens': sum(
+        sum(step >= 0 for r in e.rows for step in r.step_of_token)
+        - e.taken_over
+        for e in episodes
+      ),
       'steps': len(steps),
       'tokens': tokens,
     }

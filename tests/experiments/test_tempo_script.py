@@ -40,6 +40,11 @@ FIELDS = {
   'evaluate_on': {'questions.evaluate_on', 'questions.evaluation_count'},
   'critic_learning_rate': {'training.critic.learning_rate'},
   'value_clip': {'training.critic.clip'},
+  'tree_first': {'training.loop.tree.first'},
+  'tree_branches': {'training.loop.tree.branches'},
+  'tree_exclude_parent': {'training.loop.tree.exclude_parent'},
+  'tree_skip_last': {'training.loop.tree.skip_last'},
+  'tree_tokens': {'training.loop.learn_taken_over'},
 }
 
 
@@ -47,9 +52,13 @@ def test_every_flag_sets_its_fields_and_no_other(tempo):
   module = flags.FLAGS.flags_by_module_dict()[MODULE]
   assert len(module) > 15
   for flag in module:
-    before = settings_of(tempo)
-    with flagsaver.as_parsed(**{flag.name: test_gigpo_script.another(flag)}):
-      after = settings_of(tempo)
+    if flag.name == 'sampler':
+      continue
+    # Some flags matter for trees alone.
+    with flagsaver.as_parsed(sampler='tree', max_steps='1'):
+      before = settings_of(tempo)
+      with flagsaver.as_parsed(**{flag.name: test_gigpo_script.another(flag)}):
+        after = settings_of(tempo)
     changed = {name for name in before if before[name] != after[name]}
     expected = FIELDS.get(flag.name) or {
       name
@@ -60,6 +69,12 @@ def test_every_flag_sets_its_fields_and_no_other(tempo):
     assert expected, f'--{flag.name} is ignored'
     assert changed == expected, flag.name
     assert len(flag.help) >= 9
+
+
+def test_trees_are_asked_for(tempo):
+  assert tempo.read_flags().training.loop.tree is None
+  with flagsaver.as_parsed(sampler='tree', max_steps='1'):
+    assert tempo.read_flags().training.loop.tree.first == 1
 
 
 @pytest.mark.parametrize('path', FLAGFILES, ids=lambda path: path.name)
@@ -143,12 +158,14 @@ def start(tmp_path_factory, files):
   return folder
 
 
-@pytest.mark.parametrize('method', ['tempo', 'ppo'])
-def test_a_run(tmp_path, files, start, method):
+@pytest.mark.parametrize(
+  ('method', 'sampler'), [('tempo', 'tree'), ('ppo', 'independent')]
+)
+def test_a_run(tmp_path, files, start, method, sampler):
   folder = tmp_path / 'run'
   arguments = (
     *TINY, *files, f'--run={folder}', f'--start_from={start}',
-    f'--method={method}',
+    f'--method={method}', f'--sampler={sampler}',
   )  # fmt: skip
   # Interrupted after an iteration, it goes on.
   first = script.run(*arguments, '--iterations=1', module=MODULE)
@@ -173,6 +190,7 @@ def test_a_run(tmp_path, files, start, method):
     assert 0 <= record['branch_share'] <= 1
     assert ('value_error' in record) == (method == 'ppo')
     assert record['failed_episodes'] == 0
+    assert 0 < record['drawn_tokens'] <= 3 * 4 * 10
   assert (folder / 'report.html').exists()
   groups = prefix_tree_records.read(folder / 'prefix_trees.jsonl')
   assert [group.title for group in groups] == (
@@ -186,6 +204,7 @@ def test_a_run(tmp_path, files, start, method):
   [
     ('--tasks=gsm8k', 'needs a file: give --questions=PATH'),
     ('--task_settings={', '--task_settings is not JSON'),
+    ('--sampler=tree', '--sampler=tree needs --max_steps=1'),
     ('--methd=ppo', "Unknown command line flag 'methd'"),
   ],
 )

@@ -23,7 +23,9 @@ def make_batch() -> loop_lib.Batch:
   for answer, reward in zip(ANSWERS, REWARDS, strict=True):
     row = episodes_lib.TokenRow()
     row.read(PROMPT)
-    row.draw(answer or [9], [-1.0] * len(answer or [9]), 0)
+    size = len(answer or [9])
+    entropies = [0.5, 2.0, 1.0][:size]
+    row.draw(answer or [9], [-1.0] * size, 0, entropies)
     step = episodes_lib.Step('q', 'a', 'r', reward, True, True, 'x')
     episodes.append(
       episodes_lib.Episode(
@@ -67,6 +69,16 @@ def test_without_the_td_term_it_is_grpo():
   given = credit('tempo', td_weight=0.0)
   np.testing.assert_allclose(given.total, credit('grpo').total, atol=1e-6)
   assert np.abs(given.total).max() > 0.5
+
+
+def test_hepo_keeps_the_tokens_of_highest_entropy():
+  # Of eight tokens the three in second place are the least certain.
+  given = credit('hepo', rho=3 / 8)
+  expected = np.array(credit('grpo').total)
+  expected[:, [3, 5]] = 0
+  np.testing.assert_array_equal(given.total, expected)
+  assert np.count_nonzero(given.total) == 3
+  assert np.count_nonzero(credit('hepo', rho=1.0).total) == 8
 
 
 def test_ppo_by_hand():
@@ -186,6 +198,6 @@ def test_branch_points_against_a_count_of_prefixes():
 
 def test_a_method_that_is_not_there():
   with pytest.raises(
-    ValueError, match='method must be one of tempo, grpo, ppo'
+    ValueError, match='method must be one of tempo, grpo, hepo, ppo'
   ):
     token_credit.TokenCreditOptions(method='magic')

@@ -42,8 +42,17 @@ class ScriptedCollector:
     self.calls = []
 
   def collect(
-    self, params, tasks, group_size, key, *, temperature, on_episode=None
+    self,
+    params,
+    tasks,
+    group_size,
+    key,
+    *,
+    temperature,
+    tree=None,
+    on_episode=None,
   ):
+    self.tree = tree
     seed = np.asarray(jax.random.key_data(key)).tolist()
     self.calls.append((list(tasks), temperature, seed))
     self.params = jax.device_get(params)
@@ -73,6 +82,7 @@ class ScriptedCollector:
       rollout=rollout,
       steps=steps,
       rows=[row],
+      taken_over=int('branching' in task and rollout > 0),
       terminated=won and not dead,
       truncated=not won and not dead,
       failure='it died' if dead else '',
@@ -186,8 +196,17 @@ EFFECTS = {
 }
 
 
+# Those of trees are tested in test_loop_of_trees.
+OF_TREES = {'tree', 'learn_taken_over'}
+
+
 @pytest.mark.parametrize(
-  'name', [f.name for f in dataclasses.fields(loop_lib.LoopOptions)]
+  'name',
+  [
+    field.name
+    for field in dataclasses.fields(loop_lib.LoopOptions)
+    if field.name not in OF_TREES
+  ],
 )
 def test_every_option_has_an_effect_on_an_iteration(name):
   others, value = EFFECTS[name]
