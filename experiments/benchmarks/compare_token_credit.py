@@ -1,4 +1,4 @@
-"""Compares TEMPO, GRPO and PPO from one warm start and budget, over seeds.
+"""Compares TEMPO and others from one warm start and budget, over seeds.
 
   python -m experiments.benchmarks.compare_token_credit --output=runs/tokens
 
@@ -26,8 +26,19 @@ _SETTINGS = flags.DEFINE_string(
   'Flagfile that all runs share.',
 )
 _SEEDS = flags.DEFINE_multi_integer('seed', [0, 1, 2], 'Seeds.')
+# Flags by the name of the method: credit, and how answers are drawn.
+METHODS = {
+  'grpo': ('--method=grpo',),
+  'hepo': ('--method=hepo',),
+  'ppo': ('--method=ppo',),
+  'tempo': ('--method=tempo',),
+  'tempo_tree': ('--method=tempo', '--sampler=tree'),
+}
 _METHODS = flags.DEFINE_multi_enum(
-  'method', ['grpo', 'ppo', 'tempo'], ['grpo', 'ppo', 'tempo'], 'Methods.'
+  'method',
+  list(METHODS),
+  list(METHODS),
+  'Methods; tempo_tree grows answers as a tree.',
 )
 _JOBS = flags.DEFINE_integer(
   'jobs', 2, 'Runs side by side; the cores are shared out among them.', 1
@@ -65,7 +76,7 @@ def run_all() -> dict[tuple[int, str], pathlib.Path]:
       return run(
         f'seed{seed}/{method}',
         f'--seed={seed}',
-        f'--method={method}',
+        *METHODS[method],
         f'--start_from={starts[seed]}',
       )
 
@@ -161,6 +172,16 @@ def table(runs: dict[tuple[int, str], run_data.RunData]) -> str:
       ),
     )
 
+  def mean_of(name, factor=1.0, digits=2):
+    return lambda pairs: spread(
+      [factor * np.mean([r[name] for r in runs[p].training]) for p in pairs],
+      digits,
+    )
+
+  line('tokens drawn for a sample', tokens_of_a_sample(runs))
+  line('branch tokens, %', mean_of('branch_share', 100.0, 1))
+  line('branch points of a group', mean_of('branch_points', digits=1))
+
   def part(name):
     # The first iteration compiles.
     return lambda pairs: spread(
@@ -185,6 +206,20 @@ def table(runs: dict[tuple[int, str], run_data.RunData]) -> str:
   line("credit's share of the time, %", part('seconds_credit'))
   line("the critic's values' share, %", part('seconds_values'))
   return '\n'.join(lines) + '\n'
+
+
+def tokens_of_a_sample(runs):
+  """Makes the cell of tokens that were drawn for each sample."""
+
+  def cell(pairs):
+    counts = []
+    for pair in pairs:
+      records = runs[pair].training
+      samples = sum(r['generated_episodes'] for r in records)
+      counts.append(sum(r['drawn_tokens'] for r in records) / samples)
+    return spread(counts)
+
+  return cell
 
 
 def write_curves(path: pathlib.Path, runs) -> None:

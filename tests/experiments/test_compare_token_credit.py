@@ -4,6 +4,8 @@ import csv
 import subprocess
 
 import pytest
+from absl import flags
+from absl.testing import flagsaver
 
 from experiments.benchmarks import side_by_side
 from jaxcredit.reports import run_data
@@ -11,7 +13,7 @@ from tests.experiments import imported_script
 from tests.reports import run_files
 
 
-@pytest.fixture(scope='module')
+@pytest.fixture
 def compare():
   with imported_script.imported(
     'experiments.benchmarks.compare_token_credit'
@@ -29,6 +31,9 @@ def write(folder, successes, seconds):
       'seconds_credit': 0.5,
       'seconds_values': 0.25,
       'generated_episodes': 16,
+      'drawn_tokens': 16 * (6 + number),
+      'branch_share': 0.25,
+      'branch_points': 3.0 * number,
     }
     for number in (1, 2)
   ]
@@ -80,7 +85,9 @@ def test_a_curve_counts_samples_and_seconds(compare, runs):
   assert [share for *_, share in curve] == shares
 
 
+@flagsaver.flagsaver
 def test_the_table(compare, runs):
+  flags.FLAGS.method = ['grpo', 'ppo', 'tempo']
   found = cells(compare.table(runs))
   count = runs[0, 'grpo'].evaluations[0]['episodes']
 
@@ -100,6 +107,9 @@ def test_the_table(compare, runs):
   assert found['seconds of an iteration'] == [
     '10.00 ± 0.00', '20.00 ± 0.00', '10.00 ± 0.00',
   ]  # fmt: skip
+  assert found['tokens drawn for a sample'] == ['7.5 ± 0.0'] * 3
+  assert found['branch tokens, %'] == ['25.0 ± 0.0'] * 3
+  assert found['branch points of a group'] == ['4.5 ± 0.0'] * 3
   assert found["credit's share of the time, %"][0] == '5.00 ± 0.00'
   assert found["the critic's values' share, %"][1] == '1.25 ± 0.00'
 
@@ -110,6 +120,23 @@ def test_curves_as_a_file(compare, runs, tmp_path):
     lines = list(csv.DictReader(file))
   assert len(lines) == 27
   assert lines[1]['method'] == 'grpo' and lines[1]['samples'] == '16'
+
+
+def test_methods_are_those_of_the_script():
+  name = 'experiments.benchmarks.compare_token_credit'
+  with imported_script.imported(name) as compare:
+    methods = dict(compare.METHODS)
+    path = flags.FLAGS.settings
+  with (
+    imported_script.imported('experiments.tempo') as tempo,
+    flagsaver.flagsaver(),
+  ):
+    for name, arguments in methods.items():
+      flags.FLAGS(['tempo', f'--flagfile={path}', *arguments])
+      run = tempo.read_flags()
+      assert run.credit.method == name.removesuffix('_tree')
+      assert (run.training.loop.tree is None) == ('tree' not in name)
+      flags.FLAGS.sampler = 'independent'
 
 
 def test_a_run_that_fails_ends_it_with_a_word(
