@@ -15,7 +15,10 @@ class DifferentRunError(ValueError):
 
 
 def open_run(
-  folder: pathlib.Path, config: dict[str, Any], may_change: set[str]
+  folder: pathlib.Path,
+  config: dict[str, Any],
+  may_change: set[str],
+  defaults: dict[str, Any] | None = None,
 ) -> bool:
   """Makes the folder, or checks that it holds a run with the same flags.
 
@@ -23,6 +26,8 @@ def open_run(
     folder: of the run.
     config: names of flags -> values; they determine the run's numbers.
     may_change: flags that do not, such as how often to save.
+    defaults: what flags were that the run did not know yet, as one of an
+      earlier version.
 
   Returns:
     Whether there was a run, which goes on.
@@ -40,6 +45,7 @@ def open_run(
       old = read_config(folder)
     except ValueError as error:
       raise FileExistsError(f'{error}: choose another --run') from None
+    old = {**(defaults or {}), **old}
     different = [
       f'  --{name}: {old.get(name)!r} then, {config[name]!r} now'
       for name in config

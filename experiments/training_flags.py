@@ -267,16 +267,23 @@ def _one_start(values: dict[str, str | None]) -> bool:
   return not (values['start_from'] and values['pretrained'])
 
 
-def own() -> dict[str, object]:
-  """Values of the flags here and of those of the script, by name."""
+def _own() -> list[flags.Flag]:
   by_module = flags.FLAGS.flags_by_module_dict()
   # Every script has a --method.
   modules = [
     flags.FLAGS.find_module_defining_flag(name) for name in ('run', 'method')
   ]
-  return {
-    flag.name: flag.value for module in modules for flag in by_module[module]
-  }
+  return [flag for module in modules for flag in by_module[module]]
+
+
+def own() -> dict[str, object]:
+  """Values of the flags here and of those of the script, by name."""
+  return {flag.name: flag.value for flag in _own()}
+
+
+def defaults() -> dict[str, object]:
+  """What the flags are that are not given, by name."""
+  return {flag.name: flag.default for flag in _own()}
 
 
 def expanded(path: str | None) -> str | None:

@@ -55,7 +55,9 @@ def main(
   try:
     training_flags.check_numbers(own)
     parts = build()
-    new = not run_folder.open_run(folder, own, training_flags.MAY_CHANGE)
+    new = not run_folder.open_run(
+      folder, own, training_flags.MAY_CHANGE, training_flags.defaults()
+    )
     if not new:
       console.console.print(f'{folder} holds this run: going on')
     with interruption.Interruption() as stop:

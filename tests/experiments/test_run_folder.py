@@ -50,6 +50,20 @@ def test_other_flags_are_named(tmp_path):
   assert run_folder.read_config(tmp_path) == CONFIG
 
 
+def test_a_run_of_an_earlier_version_goes_on(tmp_path):
+  # It did not know of a flag; what it did is what the flag's default does.
+  open_run(tmp_path)
+  known = {**CONFIG, 'sampler': 'independent'}
+  defaults = {'sampler': 'independent', 'seed': 7}
+  assert run_folder.open_run(tmp_path, known, MAY_CHANGE, defaults)
+  with pytest.raises(
+    run_folder.DifferentRunError, match="'independent' then, 'tree' now"
+  ):
+    run_folder.open_run(
+      tmp_path, {**known, 'sampler': 'tree'}, MAY_CHANGE, defaults
+    )
+
+
 def test_a_folder_of_something_else_is_left_alone(tmp_path):
   (tmp_path / 'thesis.tex').write_text('mine')
   with pytest.raises(FileExistsError, match='is not empty, but holds no run'):
