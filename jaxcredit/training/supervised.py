@@ -57,32 +57,28 @@ def make_loss(
 
 
 def batches_of_epoch(
-  lengths: np.ndarray, seed: int, epoch: int, batch_size: int
+  count: int, seed: int, epoch: int, batch_size: int
 ) -> np.ndarray:
   """Rows of each batch of an epoch: a function of seed and epoch.
 
-  Rows of like length share a batch, so that little of it is padding: rows are
-  shuffled, sorted by length within stretches of 16 batches, and cut; the
-  batches come in random order. What does not fill a batch waits for the next
+  Rows are shuffled whatever their length, so that each batch stands for the
+  whole: with batches of like length, tasks of unlike length took turns, and the
+  policy learned less (docs/results.md). Padding costs little, since the learner
+  cuts a batch by length itself. What does not fill a batch waits for the next
   epoch's shuffle.
+
+  Args:
+    count: rows in all.
+    seed: of the data order.
+    epoch: its number.
+    batch_size: rows of a batch.
 
   Returns:
     int [B, batch_size].
   """
-  rng = np.random.default_rng([seed, epoch])
-  order = rng.permutation(len(lengths))
-  stretch = 16 * batch_size
-  order = np.concatenate(
-    [
-      part[np.argsort(lengths[part], kind='stable')]
-      for part in (
-        order[i : i + stretch] for i in range(0, len(order), stretch)
-      )
-    ]
-  )
-  count = len(order) // batch_size
-  batches = order[: count * batch_size].reshape(count, batch_size)
-  return batches[rng.permutation(count)]
+  order = np.random.default_rng([seed, epoch]).permutation(count)
+  batches = count // batch_size
+  return order[: batches * batch_size].reshape(batches, batch_size)
 
 
 def select_batch(
@@ -105,5 +101,5 @@ def select_batch(
       f'a batch of {batch_size} rows cannot be drawn from {count}'
     )
   epoch, position = divmod(step, count // batch_size)
-  chosen = batches_of_epoch(rows.length, seed, epoch, batch_size)[position]
+  chosen = batches_of_epoch(count, seed, epoch, batch_size)[position]
   return jax.tree.map(lambda x: x[chosen], rows)
