@@ -85,6 +85,12 @@ _RHO = flags.DEFINE_float(
   0.0,
   1.0,
 )
+_NODES = flags.DEFINE_enum(
+  'nodes',
+  'tokens',
+  ['tokens', 'steps'],
+  'The tree of prefixes has a node for each token, or for each step (TEMPO).',
+)
 _TD_WEIGHT = flags.DEFINE_float('td_weight', 1.0, "Of TEMPO's TD term.")
 _ENDED = flags.DEFINE_enum(
   'ended',
@@ -223,6 +229,7 @@ def read_flags() -> Run:
       method=_METHOD.value,
       scale=_SCALE.value,
       rho=_RHO.value,
+      nodes=_NODES.value,
       td_weight=_TD_WEIGHT.value,
       ended=_ENDED.value,
       after_environment=_AFTER_ENVIRONMENT.value,

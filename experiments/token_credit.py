@@ -27,6 +27,7 @@ class TokenCreditOptions:
     method: one of METHODS.
     scale: 'std' or 'none' (TEMPO, GRPO, HEPO).
     rho: share of the tokens that HEPO gives credit to.
+    nodes: 'tokens' or 'steps': what the nodes of TEMPO's tree are prefixes of.
     td_weight: weight of TEMPO's TD term.
     ended: what becomes of responses that ended; see `tempo.advantages`.
     after_environment: likewise.
@@ -38,6 +39,7 @@ class TokenCreditOptions:
   method: str = 'tempo'
   scale: str = 'std'
   rho: float = 0.2
+  nodes: str = 'tokens'
   td_weight: float = 1.0
   ended: str = 'leaves'
   after_environment: str = 'resume'
@@ -50,6 +52,8 @@ class TokenCreditOptions:
       raise ValueError(
         f'method must be one of {", ".join(METHODS)}, not {self.method!r}'
       )
+    if self.nodes not in ('tokens', 'steps'):
+      raise ValueError(f"nodes must be 'tokens' or 'steps', not {self.nodes!r}")
 
 
 def scores_of(trajectories: types.Trajectories) -> jax.Array:
@@ -83,9 +87,12 @@ def tempo_parts(
   """TEMPO's credit with its parts, whatever the method: [P, G, L]."""
   shape = np.shape(trajectories.mask)[:2]
   drawn, read = drawn_and_read(rows)
-  drawn, read, tokens = (
-    x.reshape(*shape, -1) for x in (drawn, read, np.asarray(rows.tokens))
-  )
+  drawn, read, tokens, steps = (
+    x.reshape(*shape, -1)
+    for x in (
+      drawn, read, np.asarray(rows.tokens), np.asarray(rows.step_of_token),
+    )
+  )  # fmt: skip
   return tempo.advantages(
     tokens,
     drawn,
@@ -95,6 +102,7 @@ def tempo_parts(
     ended=options.ended,
     environment=read,
     after_environment=options.after_environment,
+    step_of_token=steps if options.nodes == 'steps' else None,
   )
 
 

@@ -65,6 +65,20 @@ def test_tempo_by_hand():
   np.testing.assert_allclose(scaled.total, expected * 3**0.5, atol=1e-4)
 
 
+def test_nodes_may_be_steps():
+  # An answer is one step: each is a branch of its own from the root on, and
+  # leaves with its first token.
+  third = 1 / 3
+  given = credit('tempo', scale='none', nodes='steps')
+  drawn = np.array(credit('grpo').total) != 0
+  relative = np.array([1 - third, -third, -third, 0])[:, None]
+  np.testing.assert_allclose(
+    given.total, np.where(drawn, 2 * relative, 0), atol=1e-6
+  )
+  with pytest.raises(ValueError, match="nodes must be 'tokens' or 'steps'"):
+    token_credit.TokenCreditOptions(nodes='words')
+
+
 def test_without_the_td_term_it_is_grpo():
   given = credit('tempo', td_weight=0.0)
   np.testing.assert_allclose(given.total, credit('grpo').total, atol=1e-6)
