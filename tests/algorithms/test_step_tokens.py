@@ -8,25 +8,7 @@ import numpy as np
 import pytest
 
 from jaxcredit import spa
-
-STEPS, LENGTH = 5, 14
-
-
-def row(rng):
-  """A row of `LENGTH` tokens: steps of 0 to 3 tokens, gaps of 0 to 2."""
-  tokens = [-1] * rng.integers(0, 3)
-  for step in range(rng.integers(0, STEPS + 1)):
-    tokens += [step] * rng.integers(0, 4) + [-1] * rng.integers(0, 3)
-  return np.array([*tokens, *[-1] * LENGTH][:LENGTH], np.int32)
-
-
-def rows(seed, count=4):
-  """Step rewards [count, S], step of each token [count, L] and a mask."""
-  rng = np.random.default_rng(seed)
-  step_of_token = np.stack([row(rng) for _ in range(count)])
-  rewards = np.round(rng.normal(size=(count, STEPS)), 2)
-  mask = np.arange(STEPS) < rng.integers(1, STEPS + 1, count)[:, None]
-  return rewards, step_of_token, mask
+from tests.algorithms import step_rows
 
 
 def slow_place(rewards, step_of_token, mask, weight):
@@ -87,7 +69,7 @@ def test_steps_in_any_order():
 @pytest.mark.parametrize('weight', spa.WEIGHTS)
 @pytest.mark.parametrize('seed', range(4))
 def test_place_against_a_loop(seed, weight):
-  rewards, step_of_token, mask = rows(seed, 8)
+  rewards, step_of_token, mask = step_rows.rows(seed, 8)
   with jax.enable_x64(True):
     given = spa.place(
       np.where(mask, rewards, np.nan), step_of_token, mask, weight=weight
@@ -101,10 +83,12 @@ def test_place_against_a_loop(seed, weight):
 
 @hypothesis.given(st.integers(0, 2**32 - 1))
 def test_a_row_holds_the_rewards_of_its_steps(seed):
-  rewards, step_of_token, mask = rows(seed)
+  rewards, step_of_token, mask = step_rows.rows(seed)
   given = np.asarray(spa.place(rewards, step_of_token, mask))
   for k in range(len(rewards)):
-    held = [s for s in range(STEPS) if s in step_of_token[k] and mask[k, s]]
+    held = [
+      s for s in range(step_rows.STEPS) if s in step_of_token[k] and mask[k, s]
+    ]
     assert given[k].sum() == pytest.approx(rewards[k][held].sum(), abs=1e-5)
     assert np.count_nonzero(given[k]) <= len(held)
     assert not given[k][step_of_token[k] < 0].any()
@@ -112,8 +96,8 @@ def test_a_row_holds_the_rewards_of_its_steps(seed):
 
 @hypothesis.given(st.integers(0, 2**32 - 1))
 def test_first_tokens(seed):
-  _, step_of_token, _ = rows(seed)
-  given = np.asarray(spa.first_tokens(step_of_token, STEPS))
+  _, step_of_token, _ = step_rows.rows(seed)
+  given = np.asarray(spa.first_tokens(step_of_token, step_rows.STEPS))
   for steps, first in zip(step_of_token, given, strict=True):
     expected = [
       step >= 0 and step not in steps[:t] for t, step in enumerate(steps)
