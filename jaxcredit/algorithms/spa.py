@@ -1,0 +1,323 @@
+"""SPA: stepwise progress attribution (Wang et al. 2025, arXiv 2505.20732).
+
+A model learns what each step of an episode contributed to its outcome R, from
+outcomes alone, and PPO learns from the contributions:
+
+  loss = mean over episodes of (sum_t c_t - R)^2        progress estimator
+  r_t  = progress_weight * c_t + grounding_weight * g_t
+
+g_t is 1 if the action could be executed, else 0.
+
+The loss sees sums alone. Let h_t be all that the model sees at step t, its
+action included, C_t = c_1 + ... + c_t, and n the number of steps. Then C_n =
+E[R | h_n] minimises it, whatever C_1 .. C_{n-1} are: all credit on the last
+step is a solution among many. With discount and gae_lambda 1 that does no harm
+but to the variance: the rest of an episode's rewards, C_n - C_{t-1}, differs
+among solutions by what was known before the action, a baseline. With a discount
+below 1, or a gae_lambda below 1 and a critic that errs, the policy gradient
+depends on the split. What the options of `progress_loss` add:
+
+  prefix_weight      C_t = E[R | h_t] for every t, the only minimum: c_t is by
+                     how much step t, and the observation before it, changed the
+                     expected outcome under the policy that explored, as in
+                     RUDDER (Arjona-Medina et al. 2019, 1806.07857). c_1 has
+                     what was to be expected at the start. A model that sees
+                     whole episodes must not be given it: it has all at c_1.
+  smoothness_weight  Small weights select one solution, that with the smallest
+                     differences of neighbours: c_t = R / n if the model sees
+                     whole episodes. One that sees the past alone leaves to the
+                     last steps what could not be known. Neither is what the
+                     actions add, and larger weights spoil the sum.
+  monotone_weight    0 <= c_t <= R in all solutions that there still are, all
+                     credit on the last step among them: it selects none, but
+                     leaves nothing to steps of episodes with R = 0. A step
+                     after which less is to be expected cannot be charged.
+
+`experiments/benchmarks/progress_identification.py` computes all this exactly
+for a small case.
+
+What the released code (WangHanLinHenry/SPA-RL-Agent, on StepTool and TRL
+0.10.1) does differently, and how to get it:
+* It drops the contributions: each step gets the outcome less the mean of its
+  group's other episodes, redistribute(mode='leave_one_out', singleton='score').
+* It multiplies the reward of step k by the steps that remain, n - 1 - k, so
+  that the last step gets nothing: place(weight='remaining').
+* A step is grounded if its observation does not hold a certain sentence, and
+  the last one always is; here grounding is an argument.
+* Advantages are those of tokens, over all positions of the row:
+  token_advantages(across='all').
+* An episode without a step adds R^2 to the loss; here it does not count.
+"""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+
+from jaxcredit.algorithms import (
+  agent_gae,
+  arguments,
+  explicit_axes,
+  group_statistics,
+  rloo,
+  step_tokens,
+)
+
+MODES = ('none', 'shift', 'leave_one_out')
+WEIGHTS = step_tokens.WEIGHTS
+ACROSS = agent_gae.ACROSS
+
+# Of use beyond SPA, and therefore at home elsewhere.
+first_tokens = step_tokens.first_tokens
+place = step_tokens.place
+token_advantages = agent_gae.token_advantages
+step_advantages = agent_gae.step_advantages
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class ProgressLoss:
+  """A progress estimator's loss and its parts, unweighted.
+
+  Attributes:
+    loss: float [], to be minimised.
+    regression: float [], mean squared error of the sum of contributions, the
+      paper's loss.
+    prefix: float [], mean squared error of the sums up to each step.
+    smoothness: float [], mean squared difference of neighbouring steps.
+    monotone: float [], mean square of negative contributions.
+    error: float [], mean absolute error of the sum of contributions.
+    accuracy: float [], share of episodes whose error is at most `tolerance`.
+  """
+
+  loss: jax.Array
+  regression: jax.Array
+  prefix: jax.Array
+  smoothness: jax.Array
+  monotone: jax.Array
+  error: jax.Array
+  accuracy: jax.Array
+
+
+def _mean(values, mask, axis=None):
+  """Mean over unmasked entries, 0 if there are none."""
+  count = jnp.maximum(mask.sum(axis=axis), 1).astype(values.dtype)
+  return jnp.where(mask, values, 0).sum(axis=axis) / count
+
+
+@explicit_axes.under_any_mesh
+@jax.jit
+def _progress_loss(
+  contributions,
+  outcome,
+  mask,
+  prefix_weight,
+  smoothness_weight,
+  monotone_weight,
+  tolerance,
+):
+  dtype = contributions.dtype
+  taken = mask.any(axis=-1)
+  c = jnp.where(mask, arguments.wide(contributions), 0)
+  outcome = jnp.where(taken, outcome, 0).astype(c.dtype)
+  error = c.sum(axis=-1) - outcome
+  regression = _mean(error**2, taken)
+  so_far = (jnp.cumsum(c, axis=-1) - outcome[..., None]) ** 2
+  prefix = _mean(_mean(so_far, mask, axis=-1), taken)
+  # Neighbours are steps that follow each other when masked ones are cut out.
+  position = jnp.where(mask, jnp.arange(mask.shape[-1]), -1)
+  latest = jax.lax.cummax(position, axis=position.ndim - 1)
+  before = jnp.roll(latest, 1, axis=-1).at[..., :1].set(-1)
+  pair = mask & (before >= 0)
+  previous = jnp.take_along_axis(c, jnp.maximum(before, 0), axis=-1)
+  smoothness = _mean(_mean((c - previous) ** 2, pair, axis=-1), taken)
+  monotone = _mean(_mean(jnp.minimum(c, 0) ** 2, mask, axis=-1), taken)
+  loss = (
+    regression
+    + prefix_weight * prefix
+    + smoothness_weight * smoothness
+    + monotone_weight * monotone
+  )
+  size = jnp.abs(error)
+  parts = (
+    loss,
+    regression,
+    prefix,
+    smoothness,
+    monotone,
+    _mean(size, taken),
+    _mean((size <= tolerance).astype(c.dtype), taken),
+  )
+  return ProgressLoss(*(part.astype(dtype) for part in parts))
+
+
+def progress_loss(
+  contributions: jax.Array,
+  outcome: jax.Array,
+  mask: jax.Array | None = None,
+  *,
+  prefix_weight: float = 0.0,
+  smoothness_weight: float = 0.0,
+  monotone_weight: float = 0.0,
+  tolerance: float = 0.1,
+) -> ProgressLoss:
+  """The loss of a progress estimator.
+
+  Args:
+    contributions: float [..., S], what the model says each step contributed.
+    outcome: float [...], final reward of each episode.
+    mask: bool [..., S], steps that were taken; None for all. An episode without
+      a step does not count.
+    prefix_weight: of the error of the sums up to each step.
+    smoothness_weight: of the differences of neighbouring steps.
+    monotone_weight: of negative contributions. What each of them identifies
+      stands at the head of this module; with 0, the paper's loss, none does.
+    tolerance: of `ProgressLoss.accuracy`.
+
+  Returns:
+    ProgressLoss, dtype of `contributions`.
+
+  Raises:
+    ValueError: wrong shapes or options.
+  """
+  for name, value in (
+    ('prefix_weight', prefix_weight),
+    ('smoothness_weight', smoothness_weight),
+    ('monotone_weight', monotone_weight),
+    ('tolerance', tolerance),
+  ):
+    arguments.number(name, value, 0)
+  contributions, outcome, mask = _episodes(contributions, outcome, mask)
+  return _progress_loss(
+    contributions,
+    outcome,
+    mask,
+    prefix_weight,
+    smoothness_weight,
+    monotone_weight,
+    tolerance,
+  )
+
+
+def _episodes(contributions, outcome, mask):
+  """Checked contributions [..., S], outcome [...] and mask [..., S]."""
+  arguments.axes('contributions', contributions, 1, '[..., S]')
+  contributions = arguments.floating('contributions', contributions)
+  outcome = arguments.floating('outcome', outcome)
+  arguments.same_shape(
+    'outcome', outcome, contributions.shape[:-1], 'contributions without S'
+  )
+  mask = arguments.boolean_mask(
+    'mask', mask, contributions.shape, 'contributions'
+  )
+  return contributions, outcome, mask
+
+
+@explicit_axes.under_any_mesh
+@functools.partial(jax.jit, static_argnames=('mode', 'singleton'))
+def redistribute(
+  contributions: jax.Array,
+  outcome: jax.Array,
+  mask: jax.Array | None = None,
+  *,
+  mode: str = 'none',
+  singleton: str = 'zero',
+) -> jax.Array:
+  """Contributions that PPO learns from.
+
+  Args:
+    contributions: float [..., S], [..., G, S] for 'leave_one_out'.
+    outcome: float [...], final reward of each episode.
+    mask: bool [..., S], steps that were taken; None for all.
+    mode: 'none' leaves them as they are; 'shift' adds the same to each step of
+      an episode, so that they sum to its outcome; 'leave_one_out' (released
+      code) drops them and gives every step the outcome less the mean of the
+      group's other episodes.
+    singleton: what the only episode of a group gets with 'leave_one_out':
+      'zero', or its outcome ('score'), as in the released code.
+
+  Returns:
+    float [..., S], dtype of `contributions`; 0 where masked.
+
+  Raises:
+    ValueError: wrong shapes or options.
+  """
+  arguments.one_of('mode', mode, MODES)
+  arguments.one_of('singleton', singleton, group_statistics.SINGLETONS)
+  contributions, outcome, mask = _episodes(contributions, outcome, mask)
+  c = jnp.where(mask, arguments.wide(contributions), 0)
+  if mode == 'shift':
+    count = jnp.maximum(mask.sum(axis=-1), 1).astype(c.dtype)
+    missing = (outcome.astype(c.dtype) - c.sum(axis=-1)) / count
+    c = c + missing[..., None]
+  elif mode == 'leave_one_out':
+    arguments.axes('contributions', contributions, 2, '[..., G, S]')
+    relative = rloo.advantages(
+      outcome.astype(c.dtype), mask.any(axis=-1), singleton=singleton
+    )
+    c = jnp.broadcast_to(relative[..., None], mask.shape)
+  return jnp.where(mask, c, 0).astype(contributions.dtype)
+
+
+@explicit_axes.under_any_mesh
+@jax.jit
+def rewards(
+  contributions: jax.Array,
+  grounding: jax.Array,
+  mask: jax.Array | None = None,
+  *,
+  progress_weight: float = 1.0,
+  grounding_weight: float = 0.5,
+) -> jax.Array:
+  """Rewards of steps: what they contributed, and whether they were grounded.
+
+  Args:
+    contributions: float [..., S].
+    grounding: bool or float [..., S], whether the action could be executed.
+    mask: bool [..., S], steps that were taken; None for all.
+    progress_weight: of the contributions, alpha.
+    grounding_weight: of the grounding, beta.
+
+  Returns:
+    float [..., S], dtype of `contributions`; 0 where masked.
+
+  Raises:
+    ValueError: wrong shapes.
+  """
+  arguments.axes('contributions', contributions, 1, '[..., S]')
+  contributions = arguments.floating('contributions', contributions)
+  arguments.same_shape(
+    'grounding', grounding, contributions.shape, 'contributions'
+  )
+  mask = arguments.boolean_mask(
+    'mask', mask, contributions.shape, 'contributions'
+  )
+  c = jnp.where(mask, arguments.wide(contributions), 0)
+  g = jnp.where(mask, jnp.asarray(grounding), 0).astype(c.dtype)
+  result = progress_weight * c + grounding_weight * g
+  return jnp.where(mask, result, 0).astype(contributions.dtype)
+
+
+@explicit_axes.under_any_mesh
+@jax.jit
+def grounding_accuracy(
+  grounding: jax.Array, mask: jax.Array | None = None
+) -> jax.Array:
+  """Share of actions that could be executed, over all axes.
+
+  Args:
+    grounding: bool or float [..., S].
+    mask: bool [..., S], steps that were taken; None for all.
+
+  Returns:
+    float [], 0 without any action.
+
+  Raises:
+    ValueError: shapes differ.
+  """
+  arguments.axes('grounding', grounding, 1, '[..., S]')
+  grounding = arguments.floating('grounding', grounding)
+  mask = arguments.boolean_mask('mask', mask, grounding.shape, 'grounding')
+  wide = arguments.wide(grounding)
+  return _mean(wide, mask).astype(grounding.dtype)
