@@ -32,14 +32,12 @@ class FactorReport:
     std: likewise.
     minimum: likewise.
     maximum: likewise.
-    finite_gradient: whether the derivatives by the arguments were finite.
   """
 
   mean: float
   std: float
   minimum: float
   maximum: float
-  finite_gradient: bool
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,6 +75,7 @@ def examine(
   program: language.Program,
   recorded: transitions.Transitions,
   *,
+  whole_batch: bool = True,
   require_gradients: bool = False,
 ) -> Report:
   """Tries a function.
@@ -84,7 +83,11 @@ def examine(
   Args:
     program: from `language.check`.
     recorded: transitions of the task; `MAX_ROWS` of them are used.
-    require_gradients: whether derivatives that are not finite are a failure.
+    whole_batch: whether it is also given all rows at once, as its writer means
+      it, and compared with itself row by row: a function that mixes rows says
+      something else than was meant.
+    require_gradients: whether the derivatives by its arguments must be finite.
+      The method needs none.
 
   Returns:
     The report.
@@ -96,37 +99,33 @@ def examine(
   """
   recorded = recorded.take(MAX_ROWS)
   arrays = [jnp.asarray(array) for array in recorded.arrays]
-  # Shapes and bounds, before anything is computed.
-  jax.eval_shape(lambda *x: interpreter.run(program, *x), *arrays)
-  batch = np.asarray(interpreter.run(program, *arrays), np.float64)
-  reasons = _values(batch)
-  if not reasons:
-    reasons = _rows(program, arrays, batch)
+  if whole_batch:
+    # Shapes and bounds, before anything is computed.
+    jax.eval_shape(lambda *x: interpreter.run(program, *x), *arrays)
+  alone = np.asarray(interpreter.encode(program, *arrays), np.float64)
+  reasons = _values(alone)
+  again = np.asarray(interpreter.encode(program, *arrays), np.float64)
+  reasons += _differences(
+    alone, again, 'is another one when computed again', tolerance=0.0
+  )
+  if whole_batch and not reasons:
+    reasons = _rows(program, arrays, alone)
+  if require_gradients and not reasons:
+    reasons = _gradients(program, arrays)
   if reasons:
     raise Rejected(reasons)
-  finite = _gradients(program, arrays)
-  reports = [
-    FactorReport(
-      *(float(f(column)) for f in (np.mean, np.std, np.min, np.max)), bool(good)
-    )
-    for column, good in zip(batch.T, finite, strict=True)
-  ]
-  sharp = [str(n) for n, good in enumerate(finite, 1) if not good]
+  reports = tuple(
+    FactorReport(*(float(f(column)) for f in (np.mean, np.std, np.min, np.max)))
+    for column in alone.T
+  )
   warnings = []
-  if sharp:
-    warnings.append(
-      f'the derivatives of factor {", ".join(sharp)} are not finite on some '
-      'transitions (the root of 0, for example)'
-    )
-    if require_gradients:
-      raise Rejected(warnings)
-  deviations = batch.std(0)
+  deviations = alone.std(0)
   if deviations.max() > _SCALES * deviations.min():
     warnings.append(
       f'scales of the factors differ much: deviations {deviations.min():.3g} '
       f'to {deviations.max():.3g}'
     )
-  return Report(batch.shape[0], tuple(reports), tuple(warnings))
+  return Report(alone.shape[0], reports, tuple(warnings))
 
 
 def _values(batch: np.ndarray) -> list[str]:
@@ -146,36 +145,51 @@ def _values(batch: np.ndarray) -> list[str]:
   return reasons
 
 
-def _rows(program, arrays, batch: np.ndarray) -> list[str]:
-  """Compares the batch with each row alone, and with itself."""
-  reasons = []
-  alone = np.asarray(interpreter.encode(program, *arrays), np.float64)
-  turned = interpreter.run(program, *(array[::-1] for array in arrays))
-  again = np.asarray(interpreter.run(program, *arrays), np.float64)
-  scale = np.maximum(np.abs(batch).max(0), np.ptp(batch, axis=0)) + 1e-6
-  others = {
+def _differences(
+  first: np.ndarray, second: np.ndarray, words: str, tolerance: float
+) -> list[str]:
+  """A reason for each factor that is not the same in both."""
+  scale = np.abs(first).max(0) + 1e-6
+  same = np.abs(second - first) <= tolerance * scale
+  same |= np.isnan(first) & np.isnan(second)
+  same |= first == second
+  return [f'factor {n} {words}' for n in np.flatnonzero(~same.all(0)) + 1]
+
+
+def _rows(program, arrays, alone: np.ndarray) -> list[str]:
+  """Compares the batch with each row alone."""
+  batch = np.asarray(interpreter.run(program, *arrays), np.float64)
+  reasons = _differences(
+    alone,
+    batch,
     'of a row depends on the other rows (axis 0 is the batch: reduce over '
-    'axis=1)': alone,
-    'of a row depends on where the row stands': np.asarray(turned)[::-1],
-    'is another one when computed again': again,
-  }
-  for words, other in others.items():
-    wrong = ~(np.abs(other - batch) <= _TOLERANCE * scale).all(0)
-    reasons += [
-      f'factor {number} {words}'
-      for number in np.flatnonzero(wrong) + 1
-      if not any(f'factor {number} ' in reason for reason in reasons)
-    ]
-  return reasons
+    'axis=1)',
+    _TOLERANCE,
+  )
+  if reasons:
+    return reasons
+  turned = interpreter.run(program, *(array[::-1] for array in arrays))
+  return _differences(
+    alone,
+    np.asarray(turned, np.float64)[::-1],
+    'of a row depends on where the row stands',
+    _TOLERANCE,
+  )
 
 
-def _gradients(program, arrays) -> np.ndarray:
-  """Whether the derivatives of each factor are finite, bool [d]."""
+def _gradients(program, arrays) -> list[str]:
+  """A reason for each factor with derivatives that are not finite."""
 
   def one(*row):
     return interpreter.encode(program, *row)
 
   count = tuple(range(len(arrays)))
   jacobians = jax.jit(jax.vmap(jax.jacrev(one, count)))(*arrays)
-  finite = [np.isfinite(np.asarray(j)).all(axis=(0, 2)) for j in jacobians]
-  return np.logical_and.reduce(finite)
+  finite = np.logical_and.reduce(
+    [np.isfinite(np.asarray(j)).all(axis=(0, 2)) for j in jacobians]
+  )
+  return [
+    f'factor {n} has derivatives that are not finite (the root of 0, for '
+    'example: write jnp.sqrt(x + 1e-8))'
+    for n in np.flatnonzero(~finite) + 1
+  ]

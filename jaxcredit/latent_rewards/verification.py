@@ -47,6 +47,9 @@ def make_process(*, memory: int = MEMORY) -> limited_process.LimitedProcess:
       # Whatever accelerator the trainer has: a child must not take it.
       'JAX_PLATFORMS': 'cpu',
       'MALLOC_ARENA_MAX': '2',
+      # What is compiled here is called a few times.
+      'XLA_FLAGS': '--xla_backend_optimization_level=0 '
+      '--xla_llvm_disable_expensive_passes=true',
       'PYTHONPATH': os.pathsep.join(path for path in paths if path),
     },
     memory=memory,
@@ -83,7 +86,8 @@ def verify(
     source: the text of one function.
     parameters: names that its arguments must have.
     recorded: transitions of the task.
-    require_gradients: whether derivatives that are not finite are a failure.
+    require_gradients: whether the derivatives by its arguments must be
+      finite.
     time_limit: seconds that the child process may take.
     process: from `make_process`; by default one that is shared.
 
@@ -118,7 +122,11 @@ def verify(
   try:
     program = language.check(source, parameters)
     report = examination.examine(
-      program, recorded, require_gradients=require_gradients
+      program,
+      recorded,
+      # How it treats a batch was seen; from here on it gets single rows.
+      whole_batch=False,
+      require_gradients=require_gradients,
     )
   except (refusal.Refused, examination.Rejected) as error:
     raise Unverified(str(error)) from None
