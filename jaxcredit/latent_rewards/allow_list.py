@@ -170,8 +170,8 @@ class Checker:
       )
 
   def _items(self, node: ast.expr) -> None:
-    """What a loop runs over: a range, or a tuple or list that is written."""
-    if isinstance(node, ast.Tuple | ast.List):
+    """What a loop runs over: a range or a list."""
+    if isinstance(node, ast.Tuple | ast.List | ast.Name):
       self._expression(node)
       return
     if not (
@@ -183,7 +183,7 @@ class Checker:
     ):
       raise Refused(
         'a loop over something else',
-        'loop over range(5), or over a tuple that is written out',
+        'loop over range(5), or over a list',
         node.lineno,
       )
     for argument in node.args:

@@ -186,6 +186,7 @@ class Endpoint:
       said = ''
     # A server may repeat what it was sent.
     said = ' '.join((said.replace(key, '***') if key else said).split())[:300]
+    said = ''.join(c if c.isprintable() else '?' for c in said)
     if status in _RETRIED:
       return _Again(f'{status} {said}', _seconds(error.headers))
     return LanguageModelError(

@@ -103,13 +103,14 @@ def examine(
     # Shapes and bounds, before anything is computed.
     jax.eval_shape(lambda *x: interpreter.run(program, *x), *arrays)
   alone = np.asarray(interpreter.encode(program, *arrays), np.float64)
-  reasons = _values(alone)
   again = np.asarray(interpreter.encode(program, *arrays), np.float64)
-  reasons += _differences(
+  reasons = _differences(
     alone, again, 'is another one when computed again', tolerance=0.0
   )
+  # Before the values: those of single rows say less where rows are mixed.
   if whole_batch and not reasons:
     reasons = _rows(program, arrays, alone)
+  reasons = reasons or _values(alone)
   if require_gradients and not reasons:
     reasons = _gradients(program, arrays)
   if reasons:
@@ -149,8 +150,9 @@ def _differences(
   first: np.ndarray, second: np.ndarray, words: str, tolerance: float
 ) -> list[str]:
   """A reason for each factor that is not the same in both."""
-  scale = np.abs(first).max(0) + 1e-6
-  same = np.abs(second - first) <= tolerance * scale
+  scale = np.abs(np.where(np.isfinite(first), first, 0)).max(0) + 1e-6
+  with np.errstate(invalid='ignore'):
+    same = np.abs(second - first) <= tolerance * scale
   same |= np.isnan(first) & np.isnan(second)
   same |= first == second
   return [f'factor {n} {words}' for n in np.flatnonzero(~same.all(0)) + 1]

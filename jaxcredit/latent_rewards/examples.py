@@ -28,7 +28,7 @@ def read(task: str, quality: str) -> dict[str, Any]:
     raise ValueError(f'no quality {quality!r}: {", ".join(QUALITIES)}')
   path = _FOLDER / f'{task}_{quality}.json'
   record = json.loads(path.read_text(encoding='utf-8'))
-  record['source'] = '\n'.join(record.pop('lines')) + '\n'
+  record['source'] = '\n'.join(record.pop('lines'))
   return record
 
 

@@ -226,7 +226,13 @@ class _Walk:
       return static_values.span(
         [self._value(a) for a in node.args], node.lineno
       )
-    return self._value(node)
+    items = self._value(node)
+    if not isinstance(items, list):
+      raise Refused(
+        'a loop over no list', 'loop over range(5), or over a list',
+        node.lineno,
+      )  # fmt: skip
+    return items
 
   def _value(self, node: ast.expr) -> Any:
     self._count(node)

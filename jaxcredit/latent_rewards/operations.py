@@ -39,7 +39,7 @@ def _norm(x, ord=None, axis=None, keepdims=False):
 
 
 def _stack(arrays, axis=0):
-  return jnp.stack(jnp.broadcast_arrays(*arrays), axis)
+  return jnp.stack(arrays, axis)
 
 
 def _concatenate(arrays, axis=0):

@@ -30,7 +30,22 @@ _LAYOUT = {
   token_lib.NEWLINE,
   token_lib.NL,
 }
-_CONTROLS = frozenset(map(chr, range(32))) - set('\n\t')
+# What moves a terminal's cursor, ends a line for some readers, or shows text in
+# another order than it stands: somebody may want to read the function.
+_CONTROLS = frozenset(
+  map(
+    chr,
+    (
+      *range(32),
+      *range(0x7F, 0xA0),
+      0x061C,
+      0x200E,
+      0x200F,
+      *range(0x2028, 0x202F),
+      *range(0x2066, 0x206A),
+    ),
+  )
+) - set('\n\t')
 
 
 def screen(text: str) -> str:
