@@ -136,8 +136,9 @@ def _check_token(token: tokenize.TokenInfo) -> None:
   elif token.type == token_lib.NAME:
     if len(token.string) > MAX_NAME:
       raise Refused('a very long name', 'write a short one', line)
-  elif token.type != token_lib.OP:
-    # Errors of the tokenizer, and the parts of f-strings from 3.12 on.
+  elif token.type != token_lib.OP and not token.string.isspace():
+    # Errors of the tokenizer, and the parts of f-strings from 3.12 on. In front
+    # of an error there may be one that is but a space.
     raise Refused(
       f'{token.string[:20]!r}', 'only names, numbers and operators', line
     )

@@ -44,7 +44,7 @@ EXPRESSIONS = {
   'jnp apply': ('jnp.apply_along_axis(len, 0, action)', 'a call of jnp.apply'),
   'jnp einsum': ("jnp.einsum('ij->i', action)", 'a call of jnp.einsum'),
   'callback': ('jax.debug.callback(print, action)', 'a call of .callback'),
-  'pure callback': ('jax.pure_callback(len, 1, action)', 'a call of .pure_callback'),
+  'pure callback': ('jax.pure_callback(len, 1, action)', 'a call of .pure'),
   'numpy': ('np.ones(3)', 'a call of .ones'),
   'alias of jnp': ('jnp', 'jnp as a value'),
   'function as value': ('jnp.exp', 'the attribute .exp'),
