@@ -30,27 +30,6 @@ MAX_OPERATIONS = 1_000
 MAX_ELEMENTS = 16_384
 MAX_WORK = 1_000_000
 
-_OPERATORS = {
-  ast.Add: operator.add,
-  ast.Sub: operator.sub,
-  ast.Mult: operator.mul,
-  ast.Div: operator.truediv,
-  ast.FloorDiv: operator.floordiv,
-  ast.Mod: operator.mod,
-  ast.Pow: operator.pow,
-  ast.BitAnd: operator.and_,
-  ast.BitOr: operator.or_,
-  ast.Lt: operator.lt,
-  ast.LtE: operator.le,
-  ast.Gt: operator.gt,
-  ast.GtE: operator.ge,
-  ast.Eq: operator.eq,
-  ast.NotEq: operator.ne,
-  ast.USub: operator.neg,
-  ast.UAdd: operator.pos,
-  ast.Invert: operator.invert,
-}
-
 
 @functools.partial(jax.jit, static_argnames='program')
 def run(program: language.Program, *arguments: jax.Array) -> jax.Array:
@@ -286,7 +265,7 @@ class _Walk:
     return self._binary(node.ops[0], left, right, node.lineno)
 
   def _binary(self, kind: ast.AST, left: Any, right: Any, line: int) -> Any:
-    function = _OPERATORS[type(kind)]
+    function = operations.OPERATORS[type(kind)]
     if static_values.is_number(left) and static_values.is_number(right):
       return static_values.binary(function, left, right, line)
     return self._apply(function, (left, right), line)
@@ -295,7 +274,7 @@ class _Walk:
     if isinstance(node.op, ast.Not):
       return not self._decide(node.operand)
     value = self._value(node.operand)
-    function = _OPERATORS[type(node.op)]
+    function = operations.OPERATORS[type(node.op)]
     if static_values.is_number(value):
       if function is operator.invert:
         raise Refused('~ of a number', 'write not', node.lineno)

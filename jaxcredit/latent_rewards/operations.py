@@ -1,11 +1,13 @@
-"""The array functions of the language, by their names in `jnp`.
+"""The array functions of the language by their names in `jnp`; its operators.
 
 None makes an array from a shape, none has a state, reads or writes anything,
 or calls what it is given.
 """
 
+import ast
 import dataclasses
 import math
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -91,3 +93,25 @@ TABLE = {
 METHODS = frozenset({'sum', 'mean', 'max', 'min', 'reshape', 'squeeze', 'clip'})
 
 NAMES = tuple(sorted(TABLE))
+
+# By the type of the syntax node; of numbers and arrays alike.
+OPERATORS = {
+  ast.Add: operator.add,
+  ast.Sub: operator.sub,
+  ast.Mult: operator.mul,
+  ast.Div: operator.truediv,
+  ast.FloorDiv: operator.floordiv,
+  ast.Mod: operator.mod,
+  ast.Pow: operator.pow,
+  ast.BitAnd: operator.and_,
+  ast.BitOr: operator.or_,
+  ast.Lt: operator.lt,
+  ast.LtE: operator.le,
+  ast.Gt: operator.gt,
+  ast.GtE: operator.ge,
+  ast.Eq: operator.eq,
+  ast.NotEq: operator.ne,
+  ast.USub: operator.neg,
+  ast.UAdd: operator.pos,
+  ast.Invert: operator.invert,
+}

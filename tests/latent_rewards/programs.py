@@ -111,7 +111,8 @@ y = jnp.clip(observation[:, 1:2], -1, 1)
 return [jnp.tanh(x) + jnp.cos(y), jnp.exp(-x ** 2), jnp.arctan2(y, x),
         jnp.log1p(jnp.square(y)), jnp.sign(x) * jnp.pi, jnp.maximum(x, y),
         jnp.where(x > 0, x, jnp.zeros_like(x)), abs(x), jnp.arccos(y),
-        jnp.min(jnp.where(observation > 0, observation, jnp.inf), axis=1) % 9]
+        jnp.minimum(
+          jnp.min(jnp.where(observation > 0, observation, jnp.inf), axis=1), 9)]
 """,
   'docstring': '"""Räume, \u2192 and \\d."""\n# 1 \u2264 2\n'
   'return [action[:, 0]]',
