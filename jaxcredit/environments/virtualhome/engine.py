@@ -160,9 +160,11 @@ class VirtualHomeEnvironment:
     self._tables = tables
     self.state = tables.grounding.start
     self._steps = 0
-    rooms = map(wording.named, tables.partners('inside', self.state))
+    rooms = tables.partners('inside', self.state)
     things = (tables.described(t, self.state) for t in tables.things.values())
-    lines = [f'You are in {wording.listed(rooms)}.']
+    lines = []
+    if rooms:
+      lines.append(f'You are in {wording.listed(map(wording.named, rooms))}.')
     if tables.grounding.value(('sitting', tables.character), self.state):
       lines.append('You sit.')
     if tables.grounding.value(('lying', tables.character), self.state):
