@@ -6,6 +6,11 @@ hold something, and a closed fridge gives nothing. An action that the domain
 does not allow now changes nothing, and its answer says why.
 
 The opening names all things with their states; later answers tell what changed.
+
+Some of what the domain says surprises, and is kept, so that its problems mean
+what they mean elsewhere: closing a thing does not end that it is open, what is
+grabbed stays in what it lay in, the second thing that is grabbed is in both
+hands, and rooms that were walked into are not left.
 """
 
 import functools
@@ -23,6 +28,9 @@ from jaxcredit.environments.virtualhome import domain as domain_lib
 
 ANCHORS = ('observation', 'state')
 _REFUSED = 'That cannot be done'
+_NO_ACTION, _NO_THING = 'there is no such action', 'there is no such thing'
+# What is said to actions of no sense. Other refusals are made of facts.
+REFUSALS = (f'{_REFUSED}: {_NO_ACTION}.', f'{_REFUSED}: {_NO_THING}.')
 
 
 class Tables:
@@ -272,4 +280,4 @@ class VirtualHomeEnvironment:
       return reasons.reason(
         tables.grounding, action.precondition, binding, self.state
       )
-    return 'there is no such thing' if known else 'there is no such action'
+    return _NO_THING if known else _NO_ACTION

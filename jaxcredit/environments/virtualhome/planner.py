@@ -7,7 +7,9 @@ plus a weight times the heuristic; a greedy search comes first, and where it
 fails within its limit, more careful ones. Plans are short, not always shortest.
 
 Only actions that can help the goal are considered: those that make true what
-the goal, or an action so found, asks for.
+the goal, or an action so found, asks for. Alternatives that hold at the start
+are first taken to go on holding (that a thing lies in nothing closed); only
+where no plan is found so, they are cared for too.
 """
 
 import heapq
@@ -18,7 +20,7 @@ from jaxcredit.environments.virtualhome import conditions, grounding
 _INFINITY = float('inf')
 _LONGEST_DETOUR = 6
 # Weight of the heuristic, and states that a search with it may expand.
-_SEARCHES = ((10, 200), (3, 1000), (1, 2000))
+_SEARCHES = ((1, 100), (3, 300), (10, 1000), (3, 2000))
 
 
 class NoPlanError(ValueError):
@@ -55,9 +57,17 @@ class Planner:
     problem: grounded.
     searches: (weight of the heuristic, states that may be expanded) of each
       search that is tried in turn.
+    careful: whether alternatives that hold at the start are cared for.
   """
 
-  def __init__(self, problem: grounding.Grounding, searches=_SEARCHES):
+  def __init__(
+    self,
+    problem: grounding.Grounding,
+    searches=_SEARCHES,
+    careful: bool = False,
+  ):
+    self._problem = problem
+    self._careful = careful
     self._goal = problem.goal
     self._facts = len(problem.atoms)
     self._searches = searches
@@ -111,15 +121,29 @@ class Planner:
       certain = [e for e in entries if e[2] == conditions.ALWAYS]
       for number, *needed in certain or entries:
         chosen.add(number)
-        for literal in set().union(*map(_literals, needed)) - self._wanted:
+        for literal in set().union(*map(self._needs, needed)) - self._wanted:
           self._wanted.add(literal)
           waiting.append(literal)
     return [problem.actions[number] for number in sorted(chosen)]
 
+  def _needs(self, condition: conditions.Condition) -> set[tuple[int, bool]]:
+    """The literals of a condition that have to be cared for."""
+    if self._careful:
+      return _literals(condition)
+    if not condition.all_of and conditions.holds(
+      condition, self._problem.start
+    ):
+      return set()
+    own = _literals(condition._replace(parts=()))
+    return own.union(*map(self._needs, condition.parts))
+
   def _telling(self) -> int:
     """The facts that decide what the actions do to the wanted ones."""
     mask = 0
-    for bit, _ in self._wanted:
+    read = self._wanted.union(
+      *(_literals(action.precondition) for action in self.actions)
+    )
+    for bit, _ in read:
       mask |= 1 << bit
     while True:
       wider = mask
@@ -172,6 +196,14 @@ class Planner:
     Raises:
       NoPlanError: there is none, or none was found within the limits.
     """
+    if not self._careful:
+      try:
+        return self._plan(state)
+      except NoPlanError:
+        return Planner(self._problem, self._searches, careful=True).plan(state)
+    return self._plan(state)
+
+  def _plan(self, state: int) -> list[grounding.GroundAction]:
     if self.distance(state) == _INFINITY:
       raise NoPlanError('no actions reach all conditions of the goal')
     for weight, limit in self._searches:
