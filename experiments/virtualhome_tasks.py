@@ -30,6 +30,7 @@ class VirtualHomeOptions:
       split; 0: train on the recorded ones themselves.
     evaluation_count: how many to evaluate on: recorded ones of the test split
       where `problems` is given (0: all), else generated ones.
+    chores: how many problems each generated one joins; more take longer.
     sentence: what states a task, see `virtualhome.sentence`.
     anchor: what counts as the same state.
     warm_start_problems: generated problems that the expert shows.
@@ -39,6 +40,7 @@ class VirtualHomeOptions:
   problems: str | None
   generated_problems: int
   evaluation_count: int
+  chores: int
   sentence: str
   anchor: str
   warm_start_problems: int
@@ -147,7 +149,12 @@ class VirtualHomeDomain:
 
   def _generate(self, seed: int, count: int, split: str):
     return virtualhome.generate_problems(
-      seed, count, self._bases, split=split, max_plan=self._max_steps
+      seed,
+      count,
+      self._bases,
+      split=split,
+      chores=self._options.chores,
+      max_plan=self._max_steps,
     )
 
   def _words(self, count: int, seed: int) -> str:
@@ -164,7 +171,8 @@ class VirtualHomeDomain:
     return virtualhome.sentence(task, self._options.sentence)
 
   def task_type(self, task: virtualhome.Problem) -> str:
-    return task.task
+    # Pairs of tasks are too many for a table; the first is drawn evenly.
+    return task.task.partition(' and ')[0]
 
   def demonstrate(self, on_task) -> expert_demonstrations.ExpertEpisodes:
     options = self._options
@@ -175,6 +183,7 @@ class VirtualHomeDomain:
         DEMONSTRATION_SEED + i,
         self._bases,
         task=tasks[i % len(tasks)],
+        chores=options.chores,
         max_plan=self._max_steps,
       )
       trace = demonstrate(

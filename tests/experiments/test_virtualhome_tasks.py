@@ -1,4 +1,4 @@
-"""VirtualHome as a domain: what is trained on, what is shown, what is tested."""
+"""VirtualHome as a domain: what is trained on, shown, and tested."""
 
 import dataclasses
 
@@ -15,6 +15,7 @@ OPTIONS = virtualhome_tasks.VirtualHomeOptions(
   problems=None,
   generated_problems=12,
   evaluation_count=8,
+  chores=1,
   sentence='goal',
   anchor='observation',
   warm_start_problems=10,
@@ -130,6 +131,15 @@ def test_options_reach_what_they_name():
   assert made.task_type(task) == task.task
   with pytest.raises(ValueError, match='sentence must be one of'):
     dataclasses.replace(OPTIONS, sentence='poem')
+
+
+def test_chores_reach_all_that_is_generated():
+  made = domain(chores=2, warm_start_problems=4)
+  shown = [task for task, _ in made.demonstrate(lambda: None).traces]
+  names = {task.task for task in virtualhome.sample_problems()}
+  for tasks in (made.train_tasks, made.test_tasks, shown):
+    assert any(' and ' in task.task for task in tasks)
+    assert {made.task_type(task) for task in tasks} <= names
 
 
 @pytest.mark.parametrize('slips', [0.0, 0.4])

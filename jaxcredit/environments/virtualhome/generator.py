@@ -3,7 +3,8 @@
 A problem keeps its task and its goal; what is drawn anew is how it begins:
 which of the other things are there, what is open, switched on and plugged in,
 where things that can be grabbed lie, in which room the agent stands, whether it
-sits. Each is checked by the expert.
+sits. Several problems can be joined into one that asks for the goals of all,
+which takes longer. Each is checked by the expert.
 """
 
 import collections
@@ -27,7 +28,10 @@ _PAIRS = (
 _MOVED = 0.5
 _SITS = 0.1
 _MOST_ADDED = 3
-_TRIES = 60
+_TRIES = 100
+# Of these goals two problems that are joined may not both ask: there are two
+# hands, and one body.
+_BODY = {'holds_rh', 'holds_lh', 'sitting', 'lying', 'ontop', 'next_to'}
 # Relations that say where a thing is.
 _PLACES = ('obj_inside', 'obj_ontop', 'obj_next_to', 'inside_room')
 
@@ -78,6 +82,26 @@ class _Draft:
       self.facts['inside_room', name, room] = None
     if ('grabbable', name) in self.facts:
       self.place(name)
+
+  def join(self, other: pddl.Problem) -> bool:
+    """Asks for another problem's goal too; False where they do not fit."""
+    predicates = [_names(goal) & _BODY for goal in (self.goal, other.goal)]
+    if all(predicates) or not all(
+      goal[:1] == ('and',) for goal in (self.goal, other.goal)
+    ):
+      return False
+    new = other.objects.keys() - self.objects.keys()
+    self.objects.update(
+      (name, kind) for name, kind in other.objects.items() if name in new
+    )
+    # What is known to both is as it was.
+    self.facts.update(
+      (fact, None) for fact in other.facts if new.intersection(fact[1:])
+    )
+    both = dict.fromkeys((*self.goal[1:], *other.goal[1:]))
+    self.goal = ('and', *both)
+    self.named = _names(self.goal) & self.objects.keys()
+    return True
 
   def place(self, name: str) -> None:
     """Lays a thing into or onto another, or just into its room."""
@@ -160,6 +184,7 @@ def generate_problem(
   *,
   split: str = 'train',
   task: str | None = None,
+  chores: int = 1,
   max_plan: int = 30,
 ) -> problems.Problem:
   """Makes a problem.
@@ -170,7 +195,8 @@ def generate_problem(
     split: 'train' or 'test', to which its content must belong (see
       `problems.split_of`): what was generated for one never equals what was
       generated, or recorded, for the other.
-    task: the task's name; None draws one.
+    task: the task's name; None draws one. With several chores it is the first.
+    chores: how many problems are joined.
     max_plan: steps that the expert may need at most.
 
   Returns:
@@ -186,13 +212,17 @@ def generate_problem(
   tasks = sorted({base.task for base in bases})
   if task is not None and task not in tasks:
     raise ValueError(f'task must be one of {tasks}, not {task!r}')
+  if chores < 1:
+    raise ValueError(f'chores must be positive, not {chores}')
   bases = tuple(bases)
   rng = np.random.default_rng(seed)
   kind = task or str(rng.choice(tasks))
   choices = [base for base in bases if base.task == kind]
   for _ in range(_TRIES):
-    base = choices[int(rng.integers(len(choices)))]
-    made = _attempt(seed, base, bases, split, max_plan, rng)
+    parts = [choices[int(rng.integers(len(choices)))]]
+    for _ in range(chores - 1):
+      parts.append(bases[int(rng.integers(len(bases)))])
+    made = _attempt(seed, parts, bases, split, max_plan, rng)
     if made is not None:
       return made
   raise ValueError(
@@ -207,6 +237,7 @@ def generate_problems(
   bases: Sequence[problems.Problem],
   *,
   split: str = 'train',
+  chores: int = 1,
   max_plan: int = 30,
 ) -> list[problems.Problem]:
   """Makes `count` problems, the tasks in turn; seeds seed, seed + 1, ..."""
@@ -220,15 +251,18 @@ def generate_problems(
       bases,
       split=split,
       task=tasks[i % len(tasks)] if tasks else None,
+      chores=chores,
       max_plan=max_plan,
     )
     for i in range(count)
   ]
 
 
-def _attempt(seed, base, bases, split, max_plan, rng):
+def _attempt(seed, parts, bases, split, max_plan, rng):
   """One try; None where it is not what is wanted."""
-  draft = _Draft(base.parse(), rng)
+  draft = _Draft(parts[0].parse(), rng)
+  if not all(draft.join(other.parse()) for other in parts[1:]):
+    return None
   draft.drop(float(rng.choice([0.0, 0.3, 0.6, 0.9])))
   catalogue = _catalogue(bases)
   for name in rng.permutation(sorted(catalogue))[
@@ -237,11 +271,12 @@ def _attempt(seed, base, bases, split, max_plan, rng):
     if str(name) not in draft.objects:
       draft.add(str(name), catalogue[str(name)])
   draft.redraw()
-  name = f'generated-{base.task.lower().replace(" ", "_")}-{seed}'
+  tasks = ' and '.join(dict.fromkeys(part.task for part in parts))
+  name = f'generated-{tasks.lower().replace(" ", "_")}-{seed}'
   made = problems.Problem(
     name=name,
-    task=base.task,
-    description=base.description,
+    task=tasks,
+    description=' '.join(dict.fromkeys(part.description for part in parts)),
     problem=pddl.problem_text(
       name,
       draft.objects,

@@ -283,7 +283,27 @@ def test_generated_problems():
   assert all(len(virtualhome.solve(problem)) <= 2 for problem in short)
 
 
+def test_chores_are_joined():
+  goals = {problem.task: set() for problem in SAMPLE}
+  for problem in SAMPLE:
+    goals[problem.task].add(conditions_of(problem))
+  made = virtualhome.generate_problems(0, 8, SAMPLE, chores=2)
+  assert made == virtualhome.generate_problems(0, 8, SAMPLE, chores=2)
+  for problem in made:
+    first, _, second = problem.task.partition(' and ')
+    assert conditions_of(problem) in {
+      a | b for a in goals[first] for b in goals[second or first]
+    }
+    assert play(problem, virtualhome.solve(problem)).terminated
+  alone = virtualhome.generate_problems(0, 8, SAMPLE)
+  assert sum(len(virtualhome.solve(problem)) for problem in made) > sum(
+    len(virtualhome.solve(problem)) for problem in alone
+  )
+
+
 def test_generator_refuses():
+  with pytest.raises(ValueError, match='chores must be positive'):
+    virtualhome.generate_problem(0, SAMPLE, chores=0)
   with pytest.raises(ValueError, match='there are none'):
     virtualhome.generate_problem(0, [])
   with pytest.raises(ValueError, match='task must be one of'):
@@ -292,7 +312,7 @@ def test_generator_refuses():
     virtualhome.generate_problem(0, SAMPLE, split='dev')
   with pytest.raises(ValueError, match='count must be positive'):
     virtualhome.generate_problems(0, 0, SAMPLE)
-  with pytest.raises(ValueError, match='none of 60 variations'):
+  with pytest.raises(ValueError, match='none of 100 variations'):
     virtualhome.generate_problem(0, SAMPLE[:1], max_plan=0)
 
 
