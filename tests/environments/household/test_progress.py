@@ -37,9 +37,7 @@ def by_hand(environment):
         if world.location_of[r] == environment.location
       )
       lit = bool(environment.object_state[lamp] & world_lib.TOGGLED)
-      shares.append(
-        np.mean([environment.holding == o, *treated(o), lit, here])
-      )
+      shares.append(np.mean([environment.holding == o, *treated(o), lit, here]))
     return max(shares)
   for r in np.flatnonzero(goal.receptacles):
     for some in itertools.combinations(wanted, goal.count):
@@ -69,6 +67,31 @@ def test_against_plain_loops(task_type):
     assert environment.progress() == 1 and environment.goal_holds()
   if task_type != 'pick_and_place_simple':
     assert len(seen_shares) > 1
+
+
+@pytest.mark.parametrize('task_type', household.TASK_TYPES)
+def test_in_any_state(task_type):
+  rng = np.random.default_rng(1)
+  shares = set()
+  for seed in range(10):
+    environment = household.HouseholdEnvironment()
+    environment.reset(household.generate_game(seed, task_type))
+    goal = environment.world.goal
+    places = np.flatnonzero(goal.receptacles)
+    for _ in range(10):
+      environment.object_state = [
+        int(rng.integers(32)) for _ in environment.object_state
+      ]
+      for o in np.flatnonzero(goal.objects).tolist():
+        for contents in environment.contents:
+          contents[:] = [other for other in contents if other != o]
+        if len(places) and rng.random() < 0.7:
+          environment.contents[rng.choice(places)].append(o)
+      share = environment.progress()
+      assert share == pytest.approx(by_hand(environment))
+      assert (share == 1) == environment.goal_holds()
+      shares.add(share)
+  assert len(shares) > 1
 
 
 def test_of_an_episode():
