@@ -92,6 +92,9 @@ class VirtualHomeDomain:
     max_steps: of an episode; problems that the expert needs more for are left
       out.
     seed: of the expert's slips.
+
+  Attributes:
+    left_out: after `load`, recorded problem -> why it is not played.
   """
 
   won = 'problems solved'
@@ -130,11 +133,13 @@ class VirtualHomeDomain:
     solved, self.left_out = virtualhome.solvable(
       virtualhome.load_problems(path)
     )
-    short = [
-      problem
-      for problem in solved
-      if len(virtualhome.solve(problem)) <= self._max_steps
-    ]
+    short = []
+    for problem in solved:
+      steps = len(virtualhome.solve(problem))
+      if steps <= self._max_steps:
+        short.append(problem)
+      else:
+        self.left_out[problem.name] = f'the expert needs {steps} steps'
     self._bases = virtualhome.of_split(short, 'train')
     tests = virtualhome.of_split(short, 'test')
     if not self._bases or not tests:

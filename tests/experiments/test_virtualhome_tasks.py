@@ -104,6 +104,9 @@ def test_problems_too_long_for_an_episode_are_left_out(recorded_file):
   )
   for task in (*made.train_tasks, *made.test_tasks):
     assert len(virtualhome.solve(task)) <= 2
+  played = len(made.train_tasks) + len(made.test_tasks)
+  assert len(made.left_out) == 15 - played
+  assert 'the expert needs 3 steps' in made.left_out.values()
   with pytest.raises(ValueError, match='holds too little'):
     domain(max_steps=1, problems=str(recorded_file), generated_problems=0)
   assert all(

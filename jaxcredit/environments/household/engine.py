@@ -11,6 +11,7 @@ from collections.abc import Iterable
 
 from jaxcredit.environments import protocol
 from jaxcredit.environments.household import games as games_lib
+from jaxcredit.environments.household import goal_progress
 from jaxcredit.environments.household import world as world_lib
 
 WORDINGS = ('2.1.1', '0.4.2')
@@ -250,45 +251,12 @@ class HouseholdEnvironment:
   def progress(self) -> float:
     """The share of the goal's conditions that hold now.
 
-    A function of the state: 1 where, and only where, the goal holds. The goal
-    asks for some objects, some receptacle or some lamp: those count for which
-    most conditions hold. Conditions are, where an object is to be put: that it
-    is in the receptacle, and each state that it must have (of two objects
-    each has its own); under a lamp: that the object is held, its states, that
-    the lamp is on, and that the agent stands where the lamp is.
+    A function of the state: 1 where, and only where, the goal holds; see
+    `goal_progress`.
     """
-    tables = self._tables
-    goal = tables.world.goal
-    wanted = goal.state
-    state = self.object_state
-    states = wanted.bit_count()
-
-    def treated(o):
-      return (state[o] & wanted).bit_count()
-
-    if tables.lamp_objects:
-      shown = max(
-        (treated(o) + (o == self.holding) for o in tables.goal_objects),
-        default=0,
-      )
-      here = {
-        o
-        for r in tables.receptacles_at[self.location]
-        for o in self.contents[r]
-      }
-      lit = max(
-        bool(state[lamp] & world_lib.TOGGLED) + (lamp in here)
-        for lamp in tables.lamp_objects
-      )
-      return (shown + lit) / (states + 3)
-    best = 0
-    for r in tables.goal_receptacles:
-      inside = self.contents[r]
-      scores = sorted(
-        (treated(o) + (o in inside) for o in tables.goal_objects), reverse=True
-      )
-      best = max(best, sum(scores[: goal.count]))
-    return best / (goal.count * (states + 1))
+    return goal_progress.share(
+      self.world, self.location, self.holding, self.contents, self.object_state
+    )
 
   def _reachable(self, r: int) -> bool:
     return self.opened[r] or not self._tables.openable[r]
