@@ -120,7 +120,7 @@ class Tables:
     return wording.listed(map(wording.named, self.partners(predicate, state)))
 
 
-@functools.lru_cache(maxsize=2048)
+@functools.lru_cache(maxsize=512)
 def compiled(problem: problems.Problem) -> Tables:
   """The tables of a problem; the latest problems stay in memory."""
   return Tables(problem)
