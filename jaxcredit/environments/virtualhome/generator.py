@@ -28,7 +28,7 @@ _PAIRS = (
 _MOVED = 0.5
 _SITS = 0.1
 _MOST_ADDED = 3
-_TRIES = 100
+_TRIES = 1000
 # Of these goals two problems that are joined may not both ask: there are two
 # hands, and one body.
 _BODY = {'holds_rh', 'holds_lh', 'sitting', 'lying', 'ontop', 'next_to'}
