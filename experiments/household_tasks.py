@@ -7,12 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from experiments import expert_demonstrations
 from jaxcredit.environments import household
 from jaxcredit.environments.household import engine, expert
-from jaxcredit.networks import tokenizer as tokenizer_lib
-from jaxcredit.rollouts import episodes as episodes_lib
-from jaxcredit.rollouts import formats
-from jaxcredit.rollouts import turns as turns_lib
 
 # Seeds of generated games: those of evaluation are never trained on.
 TRAINING_SEED = 1_000_000
@@ -39,33 +36,14 @@ def load_or_generate(
   return games, f'{count} generated games (seed {seed})'
 
 
-@dataclasses.dataclass(frozen=True)
-class Demonstration:
-  """A step of the expert.
-
-  Attributes:
-    seen: what it saw.
-    action: what was done.
-    slip: whether this is a slip, which is answered but not imitated.
-  """
-
-  seen: household.TextStep
-  action: str
-  slip: bool = False
-
-
 def demonstrate(
   game: household.Game,
   wording: str,
   max_steps: int,
   seed: int,
   slips: float = 0.0,
-) -> list[Demonstration] | None:
+) -> list[expert_demonstrations.Demonstration] | None:
   """Returns an expert's steps, or None if it failed.
-
-  An expert does nothing that fails, so its imitator does not know how to go on
-  once something did. Slips put in by chance show it (noise injection: Laskey
-  et al., "DART", CoRL 2017).
 
   Args:
     game: to play.
@@ -74,89 +52,15 @@ def demonstrate(
     seed: of the expert's order of search and of its slips.
     slips: share of steps that become slips.
   """
-  environment = household.HouseholdEnvironment(
-    wording=wording, max_steps=max_steps
+  return expert_demonstrations.demonstrate(
+    household.HouseholdEnvironment(wording=wording, max_steps=max_steps),
+    game,
+    expert.SearchingExpert(game, wording, np.random.default_rng(seed)),
+    max_steps,
+    slips,
+    # Its own stream: the expert's order of search does not depend on slips.
+    np.random.default_rng([seed, 1]),
   )
-  guide = expert.SearchingExpert(game, wording, np.random.default_rng(seed))
-  # Its own stream: the expert's order of search does not depend on slips.
-  chance = np.random.default_rng([seed, 1])
-  seen = environment.reset(game)
-  trace = []
-  for _ in range(max_steps):
-    guide.observe(seen)
-    action = guide.act()
-    slip = chance.random() < slips
-    if slip:
-      action = guide.slip()
-    trace.append(Demonstration(seen, action, slip))
-    seen = environment.step(action)
-    if seen.terminated:
-      return trace
-  return None
-
-
-def corpus(traces, text_format: formats.Format) -> list[str]:
-  """Texts for the tokenizer: all that a policy reads or writes."""
-  texts = []
-  for game, trace in traces:
-    history: list[formats.Exchange] = []
-    for step in trace:
-      seen = step.seen
-      texts.append(
-        text_format.prompt(
-          history, seen.observation, seen.admissible, game.task_description
-        )
-      )
-      texts.append(text_format.answer(step.action))
-      history.append(formats.Exchange(seen.observation, step.action))
-  # Experts that do not slip do not fail; policies will.
-  texts += [
-    text_format.prompt((), engine.NOTHING_HAPPENS, (), game.task_description)
-    for game, _ in traces
-  ]
-  return texts
-
-
-def token_rows(
-  traces,
-  tokenizer: tokenizer_lib.Tokenizer,
-  text_format: formats.Format,
-  row_tokens: int,
-) -> list[episodes_lib.TokenRow]:
-  """Turns traces into rows of the form that the policy will sample."""
-  rows = []
-  for game, trace in traces:
-    row = episodes_lib.TokenRow()
-    turns = turns_lib.begin(tokenizer)
-    history: list[formats.Exchange] = []
-    for number, step in enumerate(trace):
-      seen, action = step.seen, step.action
-      if text_format.rebuilds_prompt:
-        row = episodes_lib.TokenRow()
-        turns = turns_lib.begin(tokenizer)
-      prompt = turns.read(
-        text_format.prompt(
-          history, seen.observation, seen.admissible, game.task_description
-        )
-      )
-      answer = [
-        *tokenizer.encode(text_format.answer(action)),
-        tokenizer.eos_id,
-      ]
-      if len(row.tokens) + len(prompt) + len(answer) > row_tokens:
-        break
-      turns.draw(answer)
-      row.read(prompt)
-      if step.slip:
-        row.skip(answer)
-      else:
-        row.draw(answer, [0.0] * len(answer), number)
-      history.append(formats.Exchange(seen.observation, action))
-      if text_format.rebuilds_prompt and not step.slip:
-        rows.append(row)
-    if not text_format.rebuilds_prompt and row.tokens:
-      rows.append(row)
-  return rows
 
 
 def demonstrations(
@@ -202,34 +106,6 @@ class HouseholdOptions:
   warm_start_games: int
   warm_start_real_games: bool
   warm_start_slips: float
-
-
-@dataclasses.dataclass(frozen=True)
-class ExpertGames:
-  """Games that the expert won; see `domain.Demonstrations`."""
-
-  traces: list
-  games: int
-
-  advice = 'give more --warm_start_games, or more --max_steps'
-
-  @property
-  def count(self) -> int:
-    return len(self.traces)
-
-  @property
-  def words(self) -> str:
-    steps = np.mean([len(trace) for _, trace in self.traces] or [0])
-    return (
-      f'expert: {self.count} of {self.games} games won, {steps:.1f} steps on '
-      'average'
-    )
-
-  def corpus(self, text_format: formats.Format) -> list[str]:
-    return corpus(self.traces, text_format)
-
-  def rows(self, tokenizer, text_format, row_tokens):
-    return token_rows(self.traces, tokenizer, text_format, row_tokens)
 
 
 class HouseholdDomain:
@@ -281,7 +157,7 @@ class HouseholdDomain:
   def task_type(self, task: household.Game) -> str:
     return task.task_type
 
-  def demonstrate(self, on_task) -> ExpertGames:
+  def demonstrate(self, on_task) -> expert_demonstrations.ExpertEpisodes:
     options = self._options
     if options.warm_start_real_games:
       games = self.train_tasks[: options.warm_start_games]
@@ -297,4 +173,11 @@ class HouseholdDomain:
       options.warm_start_slips,
       on_game=on_task,
     )
-    return ExpertGames(traces, len(games))
+    return expert_demonstrations.ExpertEpisodes(
+      traces,
+      len(games),
+      sentence=self.task_sentence,
+      won=self.won,
+      advice='give more --warm_start_games, or more --max_steps',
+      refusals=(engine.NOTHING_HAPPENS,),
+    )

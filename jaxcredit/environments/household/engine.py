@@ -11,6 +11,7 @@ from collections.abc import Iterable
 
 from jaxcredit.environments import protocol
 from jaxcredit.environments.household import games as games_lib
+from jaxcredit.environments.household import goal_progress
 from jaxcredit.environments.household import world as world_lib
 
 WORDINGS = ('2.1.1', '0.4.2')
@@ -246,6 +247,16 @@ class HouseholdEnvironment:
       if found >= goal.count:
         return True
     return False
+
+  def progress(self) -> float:
+    """The share of the goal's conditions that hold now.
+
+    A function of the state: 1 where, and only where, the goal holds; see
+    `goal_progress`.
+    """
+    return goal_progress.share(
+      self.world, self.location, self.holding, self.contents, self.object_state
+    )
 
   def _reachable(self, r: int) -> bool:
     return self.opened[r] or not self._tables.openable[r]

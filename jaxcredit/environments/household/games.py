@@ -7,14 +7,12 @@ with `game.tw-pddl` and `traj_data.json`), and one game a line as JSON, plain
 
 import collections
 import dataclasses
-import json
-import lzma
 import os
 import pathlib
 import re
 from collections.abc import Iterable, Iterator
 
-from jaxcredit.environments.household import pddl
+from jaxcredit.environments.household import game_lines, pddl
 
 TASK_TYPES = (
   'pick_and_place_simple',
@@ -85,83 +83,34 @@ def load_games(path: str | os.PathLike) -> list[Game]:
 
 def save_games(path: str | os.PathLike, games: Iterable[Game]) -> None:
   """Writes games one a line as JSON, packed where the name ends in .xz."""
-  path = pathlib.Path(path)
-  with (lzma.open if path.suffix == '.xz' else open)(
-    path, 'wt', encoding='utf-8'
-  ) as file:
-    for game in games:
-      json.dump(
-        {
-          'split': game.split,
-          'trial': game.name,
-          'task_type': game.task_type,
-          'task_desc': game.task_description,
-          'problem': game.problem,
-        },
-        file,
-      )
-      file.write('\n')
+  game_lines.write(
+    path,
+    (
+      {
+        'split': game.split,
+        'trial': game.name,
+        'task_type': game.task_type,
+        'task_desc': game.task_description,
+        'problem': game.problem,
+      }
+      for game in games
+    ),
+  )
 
 
 def _line_games(path: pathlib.Path) -> Iterator[Game]:
-  if not path.name.endswith(('.jsonl', '.jsonl.xz')):
-    raise pddl.GameError(
-      str(path), 0, 'games are read from folders, .jsonl and .jsonl.xz files'
+  keys = ('task_type', 'task_desc', 'problem')
+  for number, entry in game_lines.read(path, keys):
+    _check_type(entry['task_type'], str(path), number)
+    name = entry.get('trial') or f'line {number}'
+    yield Game(
+      name=str(name),
+      task_type=entry['task_type'],
+      task_description=entry['task_desc'],
+      problem=entry['problem'],
+      split=str(entry.get('split', '')),
+      source=f'{path}:{number} ({name}), problem',
     )
-  number = 0
-  try:
-    # Bytes: the fault of a line is then told with that line.
-    with (lzma.open if path.suffix == '.xz' else open)(path, 'rb') as file:
-      for number, line in enumerate(file, start=1):
-        if line.strip():
-          yield _line_game(line, path, number)
-  except (lzma.LZMAError, EOFError) as error:
-    raise pddl.GameError(
-      str(path), number + 1, f'not a readable .xz file: {error}'
-    ) from None
-  except OSError as error:
-    raise pddl.GameError(
-      str(path), number + 1, f'cannot be read: {error.strerror or error}'
-    ) from None
-
-
-def _json(text: bytes | str, source: str, line: int = 0):
-  """Reads JSON of a line, or of a whole file where `line` is 0."""
-  try:
-    return json.loads(text if isinstance(text, str) else text.decode('utf-8'))
-  except json.JSONDecodeError as error:
-    raise pddl.GameError(
-      source,
-      line or error.lineno,
-      f'not JSON: {error.msg} (column {error.colno})',
-    ) from None
-  except UnicodeDecodeError as error:
-    raise pddl.GameError(
-      source,
-      line or text.count(b'\n', 0, error.start) + 1,
-      f'not UTF-8 text: {error.reason} (byte {error.start})',
-    ) from None
-  except (RecursionError, ValueError) as error:
-    raise pddl.GameError(source, line or 1, f'not JSON: {error}') from None
-
-
-def _line_game(line: bytes, path: pathlib.Path, number: int) -> Game:
-  entry = _json(line, str(path), number)
-  if not isinstance(entry, dict):
-    raise pddl.GameError(str(path), number, 'a game must be a JSON object')
-  for key in ('task_type', 'task_desc', 'problem'):
-    if not isinstance(entry.get(key), str):
-      raise pddl.GameError(str(path), number, f'the game has no text {key!r}')
-  _check_type(entry['task_type'], str(path), number)
-  name = entry.get('trial') or f'line {number}'
-  return Game(
-    name=str(name),
-    task_type=entry['task_type'],
-    task_description=entry['task_desc'],
-    problem=entry['problem'],
-    split=str(entry.get('split', '')),
-    source=f'{path}:{number} ({name}), problem',
-  )
 
 
 def _check_type(task_type: str, source: str, line: int) -> None:
@@ -192,7 +141,7 @@ def _folder_game(file: pathlib.Path, folder: pathlib.Path) -> Game | None:
     word in str(file.relative_to(folder)) for word in ('movable', 'Sliced')
   ):
     return None
-  data = _json(_bytes(file), str(file))
+  data = game_lines.read_json(_bytes(file), str(file))
   if not isinstance(data, dict) or not isinstance(
     data.get('pddl_problem'), str
   ):
@@ -229,7 +178,7 @@ def _bytes(file: pathlib.Path) -> bytes:
 def _folder_task(file: pathlib.Path, grammar) -> str:
   found = _TASK.search(grammar) if isinstance(grammar, str) else None
   if found is not None:
-    sentence = _json(found.group(), f'{file}, grammar')
+    sentence = game_lines.read_json(found.group(), f'{file}, grammar')
     sentence = sentence.removeprefix('Your task is to: ').removesuffix('.')
   if found is None or sentence in ('UNKNOWN GOAL', '@TASK@'):
     raise pddl.GameError(
@@ -241,7 +190,7 @@ def _folder_task(file: pathlib.Path, grammar) -> str:
 def _folder_task_type(file: pathlib.Path) -> str:
   recorded = file.with_name('traj_data.json')
   if recorded.exists():
-    data = _json(_bytes(recorded), str(recorded))
+    data = game_lines.read_json(_bytes(recorded), str(recorded))
     if not isinstance(data, dict) or not isinstance(data.get('task_type'), str):
       raise pddl.GameError(str(recorded), 1, "no text 'task_type'")
     _check_type(data['task_type'], str(recorded), 1)

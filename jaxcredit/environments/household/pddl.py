@@ -1,7 +1,9 @@
 """Reads and writes planning problems in PDDL.
 
-Only the part of the language that problems use: a list of typed objects, facts
-and a goal. Names are case-insensitive in PDDL and are kept in lower case.
+Here: parentheses, and the part of the language that problems use: a list of
+typed objects, facts and a goal. ALFWorld's domain is compiled by hand
+(`world`); others are read by `virtualhome.domain`, with the parentheses of this
+file. Names are case-insensitive in PDDL and are kept in lower case.
 """
 
 import dataclasses
@@ -58,7 +60,7 @@ class Problem:
   source: str
 
 
-class _List(list):
+class Parenthesis(list):
   """A parenthesis with the line at which it opened."""
 
   def __init__(self, line: int):
@@ -71,11 +73,27 @@ _DEEPEST = 100
 _TOKEN = re.compile(r'\n|;[^\n]*|[()]|[^\s();]+')
 
 
-def _parse(text: str, source: str) -> _List:
-  """Returns the only top-level parenthesis of the text."""
+def parse_text(text: str, source: str, what: str = 'problem') -> Parenthesis:
+  """Reads the one `(define ...)` that a text consists of.
+
+  Args:
+    text: PDDL text.
+    source: the file's name, for error messages.
+    what: what it defines, for error messages.
+
+  Returns:
+    The parenthesis, of names in lower case and of parentheses.
+
+  Raises:
+    GameError: with the line and what is wrong.
+  """
+  if not isinstance(text, str):
+    raise GameError(
+      source, 0, f'a {what} must be text, not {type(text).__name__}'
+    )
   line = 1
-  stack: list[_List] = []
-  done: _List | None = None
+  stack: list[Parenthesis] = []
+  done: Parenthesis | None = None
   for match in _TOKEN.finditer(text):
     token = match.group()
     if token == '\n':
@@ -91,7 +109,7 @@ def _parse(text: str, source: str) -> _List:
         raise GameError(
           source, line, f'more than {_DEEPEST} parentheses inside each other'
         )
-      stack.append(_List(line))
+      stack.append(Parenthesis(line))
     elif token == ')':
       if not stack:
         raise GameError(source, line, "')' without an opening '('")
@@ -102,7 +120,7 @@ def _parse(text: str, source: str) -> _List:
         done = closed
     elif not stack:
       raise GameError(
-        source, line, f"a problem begins with '(define', not {token!r}"
+        source, line, f"a {what} begins with '(define', not {token!r}"
       )
     else:
       stack[-1].append(token.lower())
@@ -113,7 +131,9 @@ def _parse(text: str, source: str) -> _List:
       f"the text ends, but the '(' of line {stack[-1].line} is not closed",
     )
   if done is None:
-    raise GameError(source, line, 'no problem definition: the text is empty')
+    raise GameError(source, line, f'no {what} definition: the text is empty')
+  if not done or done[0] != 'define':
+    raise GameError(source, done.line, f"a {what} begins with '(define'")
   return done
 
 
@@ -127,13 +147,7 @@ def parse_problem(text: str, source: str = 'problem') -> Problem:
   Raises:
     GameError: with the line and what is wrong.
   """
-  if not isinstance(text, str):
-    raise GameError(
-      source, 0, f'a problem must be text, not {type(text).__name__}'
-    )
-  tree = _parse(text, source)
-  if not tree or tree[0] != 'define':
-    raise GameError(source, tree.line, "a problem begins with '(define'")
+  tree = parse_text(text, source)
   name = ''
   objects: dict[str, str] = {}
   facts: list[Fact] = []
@@ -142,7 +156,7 @@ def parse_problem(text: str, source: str = 'problem') -> Problem:
   goal_line = 0
   seen: set[str] = set()
   for part in tree[1:]:
-    if not isinstance(part, _List) or not part:
+    if not isinstance(part, Parenthesis) or not part:
       raise GameError(source, tree.line, f'unexpected {part!r} in the problem')
     key = part[0]
     if not isinstance(key, str):
@@ -153,16 +167,16 @@ def parse_problem(text: str, source: str = 'problem') -> Problem:
     if key == 'problem':
       name = str(part[1]) if len(part) > 1 else ''
     elif key == ':objects':
-      objects = _typed(part, source)
+      objects = typed_names(part, source)
     elif key == ':init':
       for fact in part[1:]:
-        if not isinstance(fact, _List):
+        if not isinstance(fact, Parenthesis):
           raise GameError(source, part.line, f'{fact!r} in :init is not a fact')
         if not fact:
           raise GameError(source, fact.line, 'empty fact in :init')
         if fact[0] == '=':
           continue  # Costs and distances, which do not change what happens.
-        if any(isinstance(x, _List) for x in fact):
+        if any(isinstance(x, Parenthesis) for x in fact):
           raise GameError(
             source, fact.line, f'{fact[0]} in :init is not a plain fact'
           )
@@ -171,7 +185,7 @@ def parse_problem(text: str, source: str = 'problem') -> Problem:
     elif key == ':goal':
       if len(part) != 2:
         raise GameError(source, part.line, ':goal must hold one formula')
-      goal, goal_line = _freeze(part[1]), part.line
+      goal, goal_line = freeze(part[1]), part.line
     elif key not in (':domain', ':metric', ':requirements'):
       raise GameError(source, part.line, f'unknown section {key}')
   for section in (':objects', ':init', ':goal'):
@@ -186,14 +200,35 @@ def parse_problem(text: str, source: str = 'problem') -> Problem:
   )
 
 
-def _typed(section: _List, source: str) -> dict[str, str]:
-  """Reads `a b - type c - type`."""
+def typed_names(
+  section: Parenthesis, source: str, where: str = ':objects', skip: int = 1
+) -> dict[str, str]:
+  """Reads `a b - type c - type`.
+
+  Args:
+    section: that holds the names.
+    source: the file's name, for error messages.
+    where: what the section is, for error messages.
+    skip: entries that stand before the first name.
+
+  Returns:
+    Name -> type.
+
+  Raises:
+    GameError: with the line and what is wrong.
+  """
   objects: dict[str, str] = {}
   waiting: list[str] = []
-  tokens = iter(section[1:])
+  tokens = iter(section[skip:])
   for token in tokens:
-    if isinstance(token, _List):
-      raise GameError(source, token.line, 'parenthesis in the list of objects')
+    if isinstance(token, Parenthesis):
+      raise GameError(
+        source,
+        token.line,
+        'parenthesis in the list of objects'
+        if where == ':objects'
+        else f'parenthesis in {where}',
+      )
     if token != '-':
       waiting.append(token)
       continue
@@ -202,7 +237,7 @@ def _typed(section: _List, source: str) -> dict[str, str]:
       raise GameError(
         source,
         section.line,
-        "'-' in :objects must stand between names and their type",
+        f"'-' in {where} must stand between names and their type",
       )
     for name in waiting:
       if name in objects and objects[name] != kind:
@@ -215,14 +250,15 @@ def _typed(section: _List, source: str) -> dict[str, str]:
     waiting = []
   if waiting:
     raise GameError(
-      source, section.line, f'{waiting[0]} in :objects has no type'
+      source, section.line, f'{waiting[0]} in {where} has no type'
     )
   return objects
 
 
-def _freeze(node):
-  if isinstance(node, _List):
-    return tuple(_freeze(child) for child in node)
+def freeze(node):
+  """Parentheses as nested tuples."""
+  if isinstance(node, Parenthesis):
+    return tuple(freeze(child) for child in node)
   return node
 
 
@@ -238,12 +274,13 @@ def problem_text(
   objects: dict[str, str],
   facts: Sequence[Fact],
   goal: tuple,
+  domain: str = 'alfred',
 ) -> str:
-  """Writes a problem of the household's domain as PDDL."""
+  """Writes a problem as PDDL; by default one of the household's domain."""
 
   def lines() -> Iterator[str]:
     yield f'(define (problem {name})'
-    yield '(:domain alfred)'
+    yield f'(:domain {domain})'
     yield '(:objects'
     yield from (f'  {o} - {kind}' for o, kind in objects.items())
     yield ')'
