@@ -379,6 +379,8 @@ class TextTraining:
       {
         'success_rate': summary['success_rate'],
         'episode_length': summary['mean_length'],
+        'mean_reward': summary['mean_reward'],
+        'grounding_accuracy': summary['grounding_accuracy'],
         'success_by_task_type': {
           kind: part['success_rate']
           for kind, part in summary['by_task_type'].items()

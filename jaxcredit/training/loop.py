@@ -421,6 +421,7 @@ class Loop:
       'episode_length': _mean([len(e.steps) for e in episodes]),
       'invalid_share': _mean([not s.valid for s in steps]),
       'inadmissible_share': _mean([not s.admissible for s in steps]),
+      'grounding_accuracy': episodes_lib.grounding_accuracy(episodes),
       'truncated_share': _mean([e.truncated for e in episodes]),
       'failed_episodes': len(batch.episodes) - len(episodes),
       'generated_episodes': batch.generated,
