@@ -79,35 +79,11 @@ def trunk_of(params: decoder.Params, head: Params) -> decoder.Params:
   return {name: part for name, part in params.items() if name != 'head'}
 
 
-def last_tokens(
-  step_of_token: jax.Array, steps: int
-) -> tuple[jax.Array, jax.Array]:
-  """Where each step ends in its row.
-
-  Args:
-    step_of_token: int32 [N, L], as in `types.Rows`.
-    steps: S; tokens of later steps are left out.
-
-  Returns:
-    int32 [N, S], position of the last token that the step drew, 0 for a step
-    that drew none; and bool [N, S], which steps drew any.
-  """
-  n, l = step_of_token.shape
-  # What belongs to no step goes to a column that is cut off.
-  step = jnp.where(step_of_token >= 0, step_of_token, steps)
-  row = jnp.arange(n)[:, None]
-  last = jnp.full((n, steps + 1), -1, jnp.int32)
-  position = jnp.broadcast_to(jnp.arange(l, dtype=jnp.int32), (n, l))
-  last = last.at[row, step].max(position, mode='drop')[:, :steps]
-  return jnp.maximum(last, 0), last >= 0
-
-
 def contributions(
   params: Params,
   config: config_lib.DecoderConfig,
   tokens: jax.Array,
   positions: jax.Array,
-  mask: jax.Array,
   *,
   segment_ids: jax.Array | None = None,
 ) -> jax.Array:
@@ -117,26 +93,32 @@ def contributions(
     params: of the estimator.
     config: of its trunk.
     tokens: int32 [N, L], right-padded unless segment_ids are given.
-    positions: int32 [N, S], where each step ends; see `last_tokens`.
-    mask: bool [N, S], which steps there are.
+    positions: int32 [N, S], where each step ends, as
+      `step_tokens.last_positions` gives them, -1 where there is no step.
     segment_ids: int32 [N, L]; see `decoder.log_probs`.
 
   Returns:
-    float32 [N, S] (float64 for parameters of float64); 0 where masked.
+    float32 [N, S] (float64 for parameters of float64); 0 where there is no
+    step.
+
+  Raises:
+    ValueError: wrong shapes.
   """
   if (
     tokens.ndim != 2
-    or positions.shape != mask.shape
-    or positions.shape[:1] != tokens.shape[:1]
+    or positions.ndim != 2
+    or positions.shape[0] != tokens.shape[0]
   ):
     raise ValueError(
-      f'tokens must be [N, L], positions and mask [N, S], not {tokens.shape}, '
-      f'{positions.shape} and {mask.shape}'
+      f'tokens must be [N, L] and positions [N, S], not {tokens.shape} and '
+      f'{positions.shape}'
     )
   hidden = decoder.hidden_states(
     params['trunk'], config, tokens, segment_ids=segment_ids
   )
-  ends = jnp.take_along_axis(hidden, positions[..., None], axis=1)
+  ends = jnp.take_along_axis(
+    hidden, jnp.maximum(positions, 0)[..., None], axis=1
+  )
   ends = sharding.constrain(ends, 'batch', None, None)
   head = params['progress']
   if 'logits' in head:
@@ -147,7 +129,7 @@ def contributions(
   if 'hidden' in head:
     wide = jax.nn.gelu(_affine(head['hidden'], wide))
   (last,) = (name for name in head if name != 'hidden')
-  return jnp.where(mask, _affine(head[last], wide), 0)
+  return jnp.where(positions >= 0, _affine(head[last], wide), 0)
 
 
 def _affine(layer: Params, x: jax.Array) -> jax.Array:

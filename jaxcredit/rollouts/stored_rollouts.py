@@ -125,8 +125,7 @@ def append(
       )
     if known is not None and len(known) != len(episode.steps):
       raise ValueError(
-        f'progress of {len(known)} steps for an episode of '
-        f'{len(episode.steps)}'
+        f'progress of {len(known)} steps for an episode of {len(episode.steps)}'
       )
   rows = [episode.rows[0] for episode, _, _ in parts]
   steps = [step for episode, _, _ in parts for step in episode.steps]
@@ -140,9 +139,7 @@ def append(
     'tokens': _flat([row.tokens for row in rows], np.int32),
     'step_of_token': _flat([row.step_of_token for row in rows], np.int32),
     'log_probs': _flat([row.log_probs for row in rows], np.float32),
-    'grounding': np.array(
-      [step.grounded is not False for step in steps], bool
-    ),
+    'grounding': np.array([step.grounded is not False for step in steps], bool),
     'progress': _flat(
       [
         known if known is not None else [np.nan] * len(episode.steps)

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxcredit import types
+from jaxcredit.algorithms import step_tokens
 from jaxcredit.networks import config as config_lib
 from jaxcredit.networks import decoder, progress_head, sharding, value_head
 
@@ -267,23 +268,20 @@ def contributions(
   Returns:
     float32 [N, S], and bool [N, S], which steps there are.
   """
-  positions, mask = progress_head.last_tokens(
+  positions = step_tokens.last_positions(
     one_sequence_a_row(rows).step_of_token, steps
   )
+  mask = positions >= 0
   if isinstance(rows, types.Rows):
-    given = progress_head.contributions(
-      params, config, rows.tokens, positions, mask
-    )
+    given = progress_head.contributions(params, config, rows.tokens, positions)
     return given, mask
   # Each packed row has the steps of its sequences, one sequence after another.
-  packed = rows.start.shape[0]
-  positions = positions + rows.start.reshape(-1, 1)
+  within = jnp.where(mask, positions + rows.start.reshape(-1, 1), -1)
   given = progress_head.contributions(
     params,
     config,
     rows.tokens,
-    jnp.where(mask, positions, 0).reshape(packed, -1),
-    mask.reshape(packed, -1),
+    within.reshape(rows.start.shape[0], -1),
     segment_ids=rows.segment_ids,
   )
   return given.reshape(mask.shape), mask

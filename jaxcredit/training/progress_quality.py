@@ -59,10 +59,8 @@ def calibration_error(table: list[dict[str, Any]]) -> float:
   count = sum(row['episodes'] for row in table)
   if not count:
     return float('nan')
-  return (
-    sum(row['episodes'] * abs(row['predicted'] - row['outcome']) for row in table)
-    / count
-  )  # fmt: skip
+  off = sum(r['episodes'] * abs(r['predicted'] - r['outcome']) for r in table)
+  return off / count
 
 
 def ranks(values: np.ndarray) -> np.ndarray:
