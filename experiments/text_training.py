@@ -144,11 +144,21 @@ class TextTraining:
     ) as self.pool:
       try:
         params = self._warm_start()
-        if params is None:
+        if params is None or not self._prepare(params):
           return False
         return not settings.iterations or self._train(params)
       finally:
         self._writer.close()
+
+  def _prepare(self, params: decoder.Params) -> bool:
+    """What a method needs before training; returns whether that is complete.
+
+    Args:
+      params: after the warm start. Training takes their buffers over, so that
+        whoever needs them later keeps a copy.
+    """
+    del params
+    return True
 
   # The policy to start from.
 
@@ -446,7 +456,7 @@ class TextTraining:
     critic_state = critic and critic.init(params)
     state = learner.init(learned.params)
     if critic is not None:
-      state = loop_lib.ActorCritic(state, critic_state)
+      state = loop_lib.ActorCritic(state, critic_state, self.method.carried)
     with checkpoints_lib.Checkpoints(
       self.folder / 'checkpoints' / 'train',
       keep=settings.keep_checkpoints,

@@ -268,14 +268,12 @@ def _one_start(values: dict[str, str | None]) -> bool:
 
 
 def own() -> dict[str, object]:
-  """Values of the flags here and of those of the script, by name."""
-  by_module = flags.FLAGS.flags_by_module_dict()
+  """Values of the script's flags and of those that it adopts, by name."""
   # Every script has a --method.
-  modules = [
-    flags.FLAGS.find_module_defining_flag(name) for name in ('run', 'method')
-  ]
+  script = flags.FLAGS.find_module_defining_flag('method')
   return {
-    flag.name: flag.value for module in modules for flag in by_module[module]
+    flag.name: flag.value
+    for flag in flags.FLAGS.get_key_flags_for_module(script)
   }
 
 
