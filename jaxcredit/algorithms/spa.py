@@ -7,6 +7,39 @@ outcomes alone, and PPO learns from the contributions:
   r_t  = progress_weight * c_t + grounding_weight * g_t
 
 g_t is 1 if the action could be executed, else 0.
+
+The loss sees sums alone. Let h_t be all that the model sees at step t, its
+action included, C_t = c_1 + ... + c_t, and n the number of steps. Then C_n =
+E[R | h_n] minimises it, whatever C_1 .. C_{n-1} are: all credit on the last
+step is a solution among many. With discount and gae_lambda 1 that does no harm
+but to the variance: the rest of an episode's rewards, C_n - C_{t-1}, differs
+among solutions by what was known before the action, a baseline. Below 1 the
+policy gradient depends on the split. What the options of `progress_loss` add:
+
+  prefix_weight      C_t = E[R | h_t] for every t, the only minimum: c_t is by
+                     how much step t changed the expected outcome under the
+                     policy that explored, as in RUDDER (Arjona-Medina et al.
+                     2019, 1806.07857). c_1 has what was to be expected before.
+  smoothness_weight  Small weights select one solution, that with the smallest
+                     differences of neighbours: c_t = R / n if the model sees
+                     whole episodes. One that sees the past alone leaves to the
+                     last steps what could not be known.
+  monotone_weight    0 <= c_t <= R in all solutions that there still are, all
+                     credit on the last step among them: it selects none, but
+                     leaves nothing to steps of episodes with R = 0. A step
+                     after which less is to be expected cannot be charged.
+
+What the released code (WangHanLinHenry/SPA-RL-Agent, on StepTool and TRL
+0.10.1) does differently, and how to get it:
+* It drops the contributions: each step gets the outcome less the mean of its
+  group's other episodes, redistribute(mode='leave_one_out', singleton='score').
+* It multiplies the reward of step k by the steps that remain, n - 1 - k, so
+  that the last step gets nothing: place(weight='remaining').
+* A step is grounded if its observation does not hold a certain sentence, and
+  the last one always is; here grounding is an argument.
+* Advantages are those of tokens, over all positions of the row:
+  token_advantages(across='all').
+* An episode without a step adds R^2 to the loss; here it does not count.
 """
 
 import dataclasses
@@ -16,18 +49,23 @@ import jax
 import jax.numpy as jnp
 
 from jaxcredit.algorithms import (
+  agent_gae,
   arguments,
   explicit_axes,
   group_statistics,
-  ppo,
   rloo,
   step_tokens,
 )
-from jaxcredit.algorithms import returns as returns_lib
 
 MODES = ('none', 'shift', 'leave_one_out')
-WEIGHTS = ('unit', 'remaining')
-ACROSS = ('drawn', 'all')
+WEIGHTS = step_tokens.WEIGHTS
+ACROSS = agent_gae.ACROSS
+
+# Of use beyond SPA, and therefore at home elsewhere.
+first_tokens = step_tokens.first_tokens
+place = step_tokens.place
+token_advantages = agent_gae.token_advantages
+step_advantages = agent_gae.step_advantages
 
 
 @jax.tree_util.register_dataclass
@@ -81,14 +119,9 @@ def _progress_loss(
   so_far = (jnp.cumsum(c, axis=-1) - outcome[..., None]) ** 2
   prefix = _mean(_mean(so_far, mask, axis=-1), taken)
   # Neighbours are steps that follow each other when masked ones are cut out.
-  steps = c.shape[-1]
-  index = jnp.where(mask, jnp.arange(steps), -1)
-  before = jax.lax.cummax(index, axis=index.ndim - 1)
-  before = jnp.pad(
-    before[..., :-1],
-    [(0, 0)] * taken.ndim + [(1, 0)] * (steps > 0),
-    constant_values=-1,
-  )
+  position = jnp.where(mask, jnp.arange(mask.shape[-1]), -1)
+  latest = jax.lax.cummax(position, axis=position.ndim - 1)
+  before = jnp.roll(latest, 1, axis=-1).at[..., :1].set(-1)
   pair = mask & (before >= 0)
   previous = jnp.take_along_axis(c, jnp.maximum(before, 0), axis=-1)
   smoothness = _mean(_mean((c - previous) ** 2, pair, axis=-1), taken)
@@ -131,7 +164,8 @@ def progress_loss(
       a step does not count.
     prefix_weight: of the error of the sums up to each step.
     smoothness_weight: of the differences of neighbouring steps.
-    monotone_weight: of negative contributions.
+    monotone_weight: of negative contributions. What each of them identifies
+      stands at the head of this module; with 0, the paper's loss, none does.
     tolerance: of `ProgressLoss.accuracy`.
 
   Returns:
@@ -280,204 +314,3 @@ def grounding_accuracy(
   mask = arguments.boolean_mask('mask', mask, grounding.shape, 'grounding')
   wide = arguments.wide(grounding)
   return _mean(wide, mask).astype(grounding.dtype)
-
-
-@explicit_axes.under_any_mesh
-@functools.partial(jax.jit, static_argnames='weight')
-def place(
-  step_rewards: jax.Array,
-  step_of_token: jax.Array,
-  mask: jax.Array | None = None,
-  *,
-  weight: str = 'unit',
-) -> jax.Array:
-  """Puts the reward of each step on its last token.
-
-  Args:
-    step_rewards: float [..., S].
-    step_of_token: int32 [..., L], step of each token, -1 for none.
-    mask: bool [..., S], steps of the episode; None for all.
-    weight: 'unit', or 'remaining' (released code): the reward of step k is
-      multiplied by n - 1 - k.
-
-  Returns:
-    float [..., L], dtype of `step_rewards`; 0 on all other tokens. A step
-    without a token in the row gives nothing.
-
-  Raises:
-    ValueError: wrong shapes or options.
-  """
-  arguments.one_of('weight', weight, WEIGHTS)
-  arguments.axes('step_rewards', step_rewards, 1, '[..., S]')
-  step_rewards = arguments.floating('step_rewards', step_rewards)
-  mask = arguments.boolean_mask(
-    'mask', mask, step_rewards.shape, 'step_rewards'
-  )
-  step_of_token = step_tokens.checked(
-    step_of_token, step_rewards.shape[:-1], 'step_rewards without S'
-  )
-  steps = step_rewards.shape[-1]
-  safe = jnp.where(mask, arguments.wide(step_rewards), 0)
-  if weight == 'remaining':
-    count = mask.sum(axis=-1, keepdims=True)
-    safe = safe * (count - jnp.cumsum(mask, axis=-1)).astype(safe.dtype)
-  last = step_tokens.last_positions(step_of_token, steps)
-  position = jnp.arange(step_of_token.shape[-1])
-  ends = step_tokens.of_steps(step_of_token, steps) & (
-    step_tokens.spread(last, step_of_token) == position
-  )
-  spread = step_tokens.spread(safe, step_of_token)
-  return jnp.where(ends, spread, 0).astype(step_rewards.dtype)
-
-
-@explicit_axes.under_any_mesh
-@functools.partial(jax.jit, static_argnames=('across', 'whiten', 'ddof', 'eps'))
-def token_advantages(
-  rewards: jax.Array,
-  values: jax.Array,
-  mask: jax.Array | None = None,
-  *,
-  across: str = 'drawn',
-  discount: float = 0.99,
-  gae_lambda: float = 0.95,
-  bootstrap: float | jax.Array = 0.0,
-  whiten: bool = True,
-  ddof: int = 1,
-  eps: float = 1e-8,
-) -> ppo.Advantages:
-  """PPO's advantages of tokens.
-
-  Args:
-    rewards: float [..., L], as `place` gives them, KL added.
-    values: float [..., L], value of the state before each token.
-    mask: bool [..., L], tokens that the policy drew; None for all.
-    across: 'drawn' skips all other tokens as if they were not there; 'all'
-      (released code) counts them as moments of reward and value 0.
-    discount: in [0, 1].
-    gae_lambda: in [0, 1].
-    bootstrap: value of the state after the last token, scalar or [...].
-    whiten: whether advantages are whitened over the drawn tokens of all axes.
-    ddof: delta degrees of freedom of the variance, 0 or 1.
-    eps: added to the variance.
-
-  Returns:
-    ppo.Advantages, dtype of `rewards`; 0 where masked.
-
-  Raises:
-    ValueError: wrong shapes or options.
-  """
-  arguments.one_of('across', across, ACROSS)
-  arguments.axes('rewards', rewards, 1, '[..., L]')
-  rewards = arguments.floating('rewards', rewards)
-  values = arguments.floating('values', values)
-  arguments.same_shape('values', values, rewards.shape, 'rewards')
-  mask = arguments.boolean_mask('mask', mask, rewards.shape, 'rewards')
-  if across == 'drawn':
-    return ppo.advantages(
-      rewards,
-      values,
-      mask,
-      discount=discount,
-      gae_lambda=gae_lambda,
-      bootstrap=bootstrap,
-      whiten=whiten,
-      ddof=ddof,
-      eps=eps,
-    )
-  arguments.one_of('ddof', ddof, (0, 1))
-  arguments.number('eps', eps, 0)
-  safe = jnp.where(mask, arguments.wide(rewards), 0)
-  safe_values = jnp.where(mask, values, 0).astype(safe.dtype)
-  total = returns_lib.gae(
-    safe,
-    safe_values,
-    discount=discount,
-    gae_lambda=gae_lambda,
-    bootstrap=bootstrap,
-  )
-  total = jnp.where(mask, total, 0)
-  returns = total + safe_values
-  if whiten:
-    total = group_statistics.whiten(total, mask, ddof, eps)
-  dtype = rewards.dtype
-  return ppo.Advantages(total.astype(dtype), returns.astype(dtype))
-
-
-@explicit_axes.under_any_mesh
-@functools.partial(jax.jit, static_argnames=('whiten', 'ddof', 'eps'))
-def step_advantages(
-  step_rewards: jax.Array,
-  values: jax.Array,
-  step_of_token: jax.Array,
-  mask: jax.Array | None = None,
-  *,
-  token_rewards: jax.Array | None = None,
-  discount: float = 0.99,
-  gae_lambda: float = 0.95,
-  bootstrap: float | jax.Array = 0.0,
-  whiten: bool = True,
-  ddof: int = 1,
-  eps: float = 1e-8,
-) -> ppo.Advantages:
-  """PPO's advantages of steps.
-
-  Args:
-    step_rewards: float [..., S].
-    values: float [..., L], value of the state before each token; that before a
-      step's first token is the step's.
-    step_of_token: int32 [..., L], step of each token, -1 for none.
-    mask: bool [..., S], steps that were taken; None for all. A step without a
-      token in the row is left out.
-    token_rewards: float [..., L], such as KL, summed over each step's tokens;
-      None for none.
-    discount: in [0, 1], of a step.
-    gae_lambda: in [0, 1].
-    bootstrap: value of the state after the last step, scalar or [...].
-    whiten: whether advantages are whitened over the steps of all axes.
-    ddof: delta degrees of freedom of the variance, 0 or 1.
-    eps: added to the variance.
-
-  Returns:
-    ppo.Advantages [..., S], dtype of `step_rewards`; 0 where masked.
-
-  Raises:
-    ValueError: wrong shapes or options.
-  """
-  arguments.axes('step_rewards', step_rewards, 1, '[..., S]')
-  step_rewards = arguments.floating('step_rewards', step_rewards)
-  mask = arguments.boolean_mask(
-    'mask', mask, step_rewards.shape, 'step_rewards'
-  )
-  step_of_token = step_tokens.checked(
-    step_of_token, step_rewards.shape[:-1], 'step_rewards without S'
-  )
-  values = arguments.floating('values', values)
-  arguments.same_shape('values', values, step_of_token.shape, 'step_of_token')
-  steps, length = step_rewards.shape[-1], step_of_token.shape[-1]
-  first = step_tokens.first_positions(step_of_token, steps)
-  mask &= first < length
-  safe = jnp.where(mask, arguments.wide(step_rewards), 0)
-  if token_rewards is not None:
-    arguments.same_shape(
-      'token_rewards', token_rewards, step_of_token.shape, 'step_of_token'
-    )
-    extra = arguments.wide(arguments.floating('token_rewards', token_rewards))
-    extra = step_tokens.sums(extra, step_of_token, steps).astype(safe.dtype)
-    safe = safe + jnp.where(mask, extra, 0)
-  if length:
-    index = jnp.minimum(first, length - 1)
-    before = jnp.take_along_axis(arguments.wide(values), index, axis=-1)
-  else:
-    before = jnp.zeros_like(safe)
-  result = ppo.advantages(
-    safe,
-    before.astype(safe.dtype),
-    mask,
-    discount=discount,
-    gae_lambda=gae_lambda,
-    bootstrap=bootstrap,
-    whiten=whiten,
-    ddof=ddof,
-    eps=eps,
-  )
-  return jax.tree.map(lambda x: x.astype(step_rewards.dtype), result)

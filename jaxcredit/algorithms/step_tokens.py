@@ -1,14 +1,20 @@
-"""Steps in rows of tokens: where each begins, and where it ends.
+"""Steps in rows of tokens: where each begins and ends, and rewards there.
 
 `step_of_token` says which step a token belongs to, -1 where to none (prompt,
 observation, padding). It alone decides: steps are never told apart by gaps in a
-mask, so that two with no token between them stay two.
+mask, so that two with no token between them stay two. A row may hold all of an
+episode, some of its steps, or one.
 """
+
+import functools
+import math
 
 import jax
 import jax.numpy as jnp
 
-from jaxcredit.algorithms import arguments
+from jaxcredit.algorithms import arguments, explicit_axes
+
+WEIGHTS = ('unit', 'remaining')
 
 
 def checked(step_of_token, leading, of: str) -> jax.Array:
@@ -17,11 +23,13 @@ def checked(step_of_token, leading, of: str) -> jax.Array:
   Raises:
     ValueError: wrong shape or dtype.
   """
-  arguments.axes('step_of_token', step_of_token, 1, '[..., L]')
   step_of_token = jnp.asarray(step_of_token)
-  arguments.same_shape(
-    'step_of_token without L', step_of_token[..., 0:0].sum(-1), leading, of
-  )
+  arguments.axes('step_of_token', step_of_token, 1, '[..., L]')
+  if step_of_token.shape[:-1] != tuple(leading):
+    raise ValueError(
+      f'step_of_token has shape {step_of_token.shape}, but {of} has leading '
+      f'axes {tuple(leading)}: they must be equal'
+    )
   if not jnp.issubdtype(step_of_token.dtype, jnp.integer):
     raise ValueError(
       f'step_of_token must be integers, not {step_of_token.dtype}'
@@ -29,69 +37,126 @@ def checked(step_of_token, leading, of: str) -> jax.Array:
   return step_of_token
 
 
-def _by_step(reduce, values, step_of_token, steps, present):
-  """[..., L] -> [..., S], reduced over the tokens of each step.
-
-  Args:
-    reduce: jax.ops.segment_sum, segment_min or segment_max.
-    values: [..., L].
-    step_of_token: int [..., L].
-    steps: S.
-    present: bool [..., L], tokens of steps below S.
-  """
-  size = values.shape[-1]
-  segment = jnp.where(present, step_of_token, steps)
-
-  def one(x, segment):
-    return reduce(x, segment, num_segments=steps + 1)
-
-  result = jax.vmap(one)(values.reshape(-1, size), segment.reshape(-1, size))
-  return result.reshape(*values.shape[:-1], steps + 1)[..., :steps]
-
-
 def of_steps(step_of_token: jax.Array, steps: int) -> jax.Array:
   """bool [..., L], whether each token is of a step below `steps`."""
   return (step_of_token >= 0) & (step_of_token < steps)
 
 
+def _by_step(reduce, values, step_of_token, steps):
+  """[..., L] -> [..., S], `reduce` (a segment operation) over each step."""
+  size = values.shape[-1]
+  inside = of_steps(step_of_token, steps)
+  segment = jnp.where(inside, step_of_token, steps)
+
+  def one(x, segment):
+    return reduce(x, segment, num_segments=steps + 1)
+
+  flat = (math.prod(values.shape[:-1]), size)
+  result = jax.vmap(one)(values.reshape(flat), segment.reshape(flat))
+  return result.reshape(*values.shape[:-1], steps + 1)[..., :steps]
+
+
+def _positions(step_of_token):
+  position = jnp.arange(step_of_token.shape[-1], dtype=jnp.int32)
+  return jnp.broadcast_to(position, step_of_token.shape)
+
+
 def sums(values: jax.Array, step_of_token: jax.Array, steps: int) -> jax.Array:
   """float [..., S], sum of token values [..., L] over each step."""
-  present = of_steps(step_of_token, steps)
+  inside = of_steps(step_of_token, steps)
   return _by_step(
-    jax.ops.segment_sum,
-    jnp.where(present, values, 0),
-    step_of_token,
-    steps,
-    present,
+    jax.ops.segment_sum, jnp.where(inside, values, 0), step_of_token, steps
   )
 
 
 def first_positions(step_of_token: jax.Array, steps: int) -> jax.Array:
   """int32 [..., S], where each step begins; L for a step without a token."""
-  length = step_of_token.shape[-1]
-  position = jnp.broadcast_to(
-    jnp.arange(length, dtype=jnp.int32), step_of_token.shape
-  )
-  present = of_steps(step_of_token, steps)
-  first = _by_step(jax.ops.segment_min, position, step_of_token, steps, present)
-  return jnp.minimum(first, length)
+  position = _positions(step_of_token)
+  first = _by_step(jax.ops.segment_min, position, step_of_token, steps)
+  return jnp.minimum(first, step_of_token.shape[-1])
 
 
 def last_positions(step_of_token: jax.Array, steps: int) -> jax.Array:
   """int32 [..., S], where each step ends; -1 for a step without a token."""
-  position = jnp.broadcast_to(
-    jnp.arange(step_of_token.shape[-1], dtype=jnp.int32), step_of_token.shape
-  )
-  present = of_steps(step_of_token, steps)
-  last = _by_step(jax.ops.segment_max, position, step_of_token, steps, present)
+  position = _positions(step_of_token)
+  last = _by_step(jax.ops.segment_max, position, step_of_token, steps)
   return jnp.maximum(last, -1)
 
 
-def spread(values: jax.Array, step_of_token: jax.Array) -> jax.Array:
-  """[..., L], step values [..., S] on every token of the step, 0 elsewhere."""
+def spread(values: jax.Array, step_of_token: jax.Array, empty=0) -> jax.Array:
+  """[..., L], step values [..., S] on each token, `empty` where of no step."""
   steps = values.shape[-1]
-  present = of_steps(step_of_token, steps)
   if not steps:
-    return jnp.zeros(step_of_token.shape, values.dtype)
-  index = jnp.where(present, step_of_token, 0)
-  return jnp.where(present, jnp.take_along_axis(values, index, axis=-1), 0)
+    return jnp.full(step_of_token.shape, empty, values.dtype)
+  inside = of_steps(step_of_token, steps)
+  index = jnp.where(inside, step_of_token, 0)
+  return jnp.where(inside, jnp.take_along_axis(values, index, axis=-1), empty)
+
+
+@explicit_axes.under_any_mesh
+@functools.partial(jax.jit, static_argnames='steps')
+def first_tokens(step_of_token: jax.Array, steps: int) -> jax.Array:
+  """The tokens whose values are those of steps, to train a critic on.
+
+  Args:
+    step_of_token: int32 [..., L], step of each token, -1 for none.
+    steps: S, how many steps there may be.
+
+  Returns:
+    bool [..., L], the first token of each step.
+
+  Raises:
+    ValueError: wrong shape or dtype.
+  """
+  step_of_token = checked(
+    step_of_token, jnp.shape(step_of_token)[:-1], 'step_of_token'
+  )
+  first = first_positions(step_of_token, steps)
+  return spread(first, step_of_token, -1) == _positions(step_of_token)
+
+
+@explicit_axes.under_any_mesh
+@functools.partial(jax.jit, static_argnames='weight')
+def place(
+  step_rewards: jax.Array,
+  step_of_token: jax.Array,
+  mask: jax.Array | None = None,
+  *,
+  weight: str = 'unit',
+) -> jax.Array:
+  """Puts the reward of each step on its last token.
+
+  Args:
+    step_rewards: float [..., S].
+    step_of_token: int32 [..., L], step of each token, -1 for none.
+    mask: bool [..., S], steps of the episode, whether or not the row holds
+      tokens of them; None for all.
+    weight: 'unit', or 'remaining' (released code of SPA): the reward of step k
+      is multiplied by n - 1 - k, so that the last step of an episode, and the
+      only one, get none. n counts the steps of the episode, in `mask`, and k
+      those before: a row that was truncated does not change them.
+
+  Returns:
+    float [..., L], dtype of `step_rewards`; 0 on all other tokens. A step
+    without a token in the row gives nothing.
+
+  Raises:
+    ValueError: wrong shapes or options.
+  """
+  arguments.one_of('weight', weight, WEIGHTS)
+  arguments.axes('step_rewards', step_rewards, 1, '[..., S]')
+  step_rewards = arguments.floating('step_rewards', step_rewards)
+  mask = arguments.boolean_mask(
+    'mask', mask, step_rewards.shape, 'step_rewards'
+  )
+  step_of_token = checked(
+    step_of_token, step_rewards.shape[:-1], 'step_rewards'
+  )
+  weighted = jnp.where(mask, arguments.wide(step_rewards), 0)
+  if weight == 'remaining':
+    later = mask.sum(axis=-1, keepdims=True) - jnp.cumsum(mask, axis=-1)
+    weighted = weighted * jnp.maximum(later, 0).astype(weighted.dtype)
+  last = last_positions(step_of_token, step_rewards.shape[-1])
+  ends = spread(last, step_of_token, -1) == _positions(step_of_token)
+  result = jnp.where(ends, spread(weighted, step_of_token), 0)
+  return result.astype(step_rewards.dtype)

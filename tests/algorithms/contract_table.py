@@ -15,11 +15,13 @@ from jaxcredit import (
   gigpo,
   grpo,
   hepo,
+  kl_penalty,
   losses,
   ppo,
   reinforce_plus_plus,
   returns,
   rloo,
+  spa,
   tempo,
   treerpo,
   vineppo,
@@ -80,6 +82,13 @@ def _tempo(floats, mask, integers, **options):
   """TEMPO's parts, all of the shape of the tokens."""
   parts = tempo.advantages(integers, mask, _scores(floats[0], mask), **options)
   return parts.total, parts.td, parts.branch, parts.values[..., 1:]
+
+
+def _of_tokens(step, mask):
+  """Steps of those tokens that `mask` holds, -1 elsewhere."""
+  if mask.shape != step.shape:
+    return step  # the function is to complain
+  return jnp.where(mask, step, -1)
 
 
 TABLE = [
@@ -204,6 +213,76 @@ TABLE = [
   Row(
     'vineppo',
     lambda f, m, i: vineppo.advantages(f[0], f[1], m, bootstrap=0.5),
+    (7,),
+    floats=2,
+  ),
+  Row(
+    'spa_progress_loss',
+    lambda f, m, i: spa.progress_loss(
+      f[0],
+      _scores(f[1], m),
+      m,
+      prefix_weight=0.5,
+      smoothness_weight=0.2,
+      monotone_weight=0.3,
+    ),
+    (7,),
+    floats=2,
+    over_batch=True,
+  ),
+  *[
+    Row(
+      f'spa_redistribute_{mode}',
+      lambda f, m, i, mode=mode: spa.redistribute(
+        f[0], _scores(f[0] + f[1], m), m, mode=mode
+      ),
+      (5, 7),
+      floats=2,
+    )
+    for mode in ('shift', 'leave_one_out')
+  ],
+  Row(
+    'spa_rewards',
+    lambda f, m, i: spa.rewards(f[0], abs(f[1]), m),
+    (7,),
+    floats=2,
+  ),
+  Row(
+    'spa_grounding_accuracy',
+    lambda f, m, i: spa.grounding_accuracy(f[0], m),
+    (7,),
+    over_batch=True,
+  ),
+  Row(
+    'spa_place',
+    lambda f, m, i: spa.place(f[0], _of_tokens(i, m), m, weight='remaining'),
+    (7,),
+    integers='steps',
+  ),
+  *[
+    Row(
+      f'spa_token_advantages_{name}',
+      lambda f, m, i, whiten=whiten: spa.token_advantages(
+        f[0], f[1], m, across='all', bootstrap=0.5, whiten=whiten
+      ),
+      (7,),
+      floats=2,
+      over_batch=whiten,
+    )
+    for name, whiten in (('raw', False), ('whitened', True))
+  ],
+  Row(
+    'spa_step_advantages',
+    lambda f, m, i: spa.step_advantages(
+      f[0], f[1], _of_tokens(i, m), m, token_rewards=f[1] - 1, whiten=False
+    ),
+    (7,),
+    integers='steps',
+    floats=2,
+  ),
+  Row(
+    'kl_penalty',
+    lambda f, m, i: kl_penalty.rewards(f[0], f[1], m, coefficient=0.3),
     (7,),
     floats=2,
   ),

@@ -174,7 +174,8 @@ def test_bad_rewards_stay_visible(row):
   for bad in (np.nan, np.inf):
     floats, mask, integers = contract_table.arguments(row, LEADING)
     mask = np.ones_like(mask)
-    index = 0 if row.name.startswith(('gigpo', 'rein')) else -1
+    first = ('gigpo', 'rein', 'spa_place', 'spa_step')
+    index = 0 if row.name.startswith(first) else -1
     changed = [f.copy() for f in floats]
     target = 2 if row.name.startswith('policy_loss') else 0
     changed[target][1, ..., index] = bad

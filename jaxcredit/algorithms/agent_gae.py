@@ -1,0 +1,175 @@
+"""Advantages of agents whose tokens stand between those of an environment.
+
+Generalised advantage estimation over the tokens of a row that holds an episode
+depends on what counts as a moment in time:
+
+  across='drawn'     each token of the policy's; the rest is skipped
+  across='all'       each position; reward and value are 0 where the environment
+                     wrote, or nothing was written (TRL 0.10 with a mask)
+  `step_advantages`  each step, whose value is that before its first token
+
+Under 'all' an observation of k tokens divides what comes after it by
+(discount * gae_lambda)^-k, and the value that follows the last token of a step
+is 0: with 0.99 and 0.95 an observation of 50 tokens lets 5% through, one of 100
+tokens 0.2%.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+
+from jaxcredit.algorithms import (
+  arguments,
+  explicit_axes,
+  group_statistics,
+  ppo,
+  step_tokens,
+)
+
+ACROSS = ('drawn', 'all')
+
+
+@explicit_axes.under_any_mesh
+@functools.partial(jax.jit, static_argnames=('across', 'whiten', 'ddof', 'eps'))
+def token_advantages(
+  rewards: jax.Array,
+  values: jax.Array,
+  mask: jax.Array | None = None,
+  *,
+  across: str = 'drawn',
+  discount: float = 0.99,
+  gae_lambda: float = 0.95,
+  bootstrap: float | jax.Array = 0.0,
+  whiten: bool = True,
+  ddof: int = 1,
+  eps: float = 1e-8,
+) -> ppo.Advantages:
+  """PPO's advantages of tokens.
+
+  Args:
+    rewards: float [..., L], as `place` gives them, KL added.
+    values: float [..., L], value of the state before each token.
+    mask: bool [..., L], tokens that the policy drew; None for all.
+    across: 'drawn' skips all other tokens as if they were not there; 'all'
+      (released code) counts them as moments of reward and value 0.
+    discount: in [0, 1].
+    gae_lambda: in [0, 1].
+    bootstrap: value of the state after the last token, scalar or [...].
+    whiten: whether advantages are whitened over the drawn tokens of all axes.
+    ddof: delta degrees of freedom of the variance, 0 or 1.
+    eps: added to the variance.
+
+  Returns:
+    ppo.Advantages, dtype of `rewards`; 0 where masked.
+
+  Raises:
+    ValueError: wrong shapes or options.
+  """
+  arguments.one_of('across', across, ACROSS)
+  arguments.one_of('ddof', ddof, (0, 1))
+  arguments.number('eps', eps, 0)
+  arguments.axes('rewards', rewards, 1, '[..., L]')
+  rewards = arguments.floating('rewards', rewards)
+  values = arguments.floating('values', values)
+  arguments.same_shape('values', values, rewards.shape, 'rewards')
+  mask = arguments.boolean_mask('mask', mask, rewards.shape, 'rewards')
+  safe = jnp.where(mask, arguments.wide(rewards), 0)
+  before = jnp.where(mask, values, 0).astype(safe.dtype)
+  raw = ppo.advantages(
+    safe,
+    before,
+    mask if across == 'drawn' else None,
+    discount=discount,
+    gae_lambda=gae_lambda,
+    bootstrap=bootstrap,
+    whiten=False,
+  )
+  # Positions of 'all' count in time, but never in the statistics.
+  total = jnp.where(mask, raw.total, 0)
+  returns = jnp.where(mask, raw.returns, 0)
+  if whiten:
+    total = group_statistics.whiten(total, mask, ddof, eps)
+  dtype = rewards.dtype
+  return ppo.Advantages(total.astype(dtype), returns.astype(dtype))
+
+
+@explicit_axes.under_any_mesh
+@functools.partial(jax.jit, static_argnames=('whiten', 'ddof', 'eps'))
+def step_advantages(
+  step_rewards: jax.Array,
+  values: jax.Array,
+  step_of_token: jax.Array,
+  mask: jax.Array | None = None,
+  *,
+  token_rewards: jax.Array | None = None,
+  discount: float = 0.99,
+  gae_lambda: float = 0.95,
+  bootstrap: float | jax.Array = 0.0,
+  whiten: bool = True,
+  ddof: int = 1,
+  eps: float = 1e-8,
+) -> ppo.Advantages:
+  """PPO's advantages of steps.
+
+  Args:
+    step_rewards: float [..., S].
+    values: float [..., L], value of the state before each token; that before a
+      step's first token is the step's.
+    step_of_token: int32 [..., L], step of each token, -1 for none.
+    mask: bool [..., S], steps that were taken; None for all. A step without a
+      token in the row is left out.
+    token_rewards: float [..., L], such as KL, summed over each step's tokens;
+      None for none.
+    discount: in [0, 1], of a step.
+    gae_lambda: in [0, 1].
+    bootstrap: value of the state after the last step, scalar or [...].
+    whiten: whether advantages are whitened over the steps of all axes.
+    ddof: delta degrees of freedom of the variance, 0 or 1.
+    eps: added to the variance.
+
+  Returns:
+    ppo.Advantages [..., S], dtype of `step_rewards`; 0 where masked.
+
+  Raises:
+    ValueError: wrong shapes or options.
+  """
+  arguments.axes('step_rewards', step_rewards, 1, '[..., S]')
+  step_rewards = arguments.floating('step_rewards', step_rewards)
+  mask = arguments.boolean_mask(
+    'mask', mask, step_rewards.shape, 'step_rewards'
+  )
+  step_of_token = step_tokens.checked(
+    step_of_token, step_rewards.shape[:-1], 'step_rewards'
+  )
+  values = arguments.floating('values', values)
+  arguments.same_shape('values', values, step_of_token.shape, 'step_of_token')
+  steps, length = step_rewards.shape[-1], step_of_token.shape[-1]
+  first = step_tokens.first_positions(step_of_token, steps)
+  mask &= first < length
+  safe = jnp.where(mask, arguments.wide(step_rewards), 0)
+  if token_rewards is not None:
+    token_rewards = arguments.floating('token_rewards', token_rewards)
+    arguments.same_shape(
+      'token_rewards', token_rewards, step_of_token.shape, 'step_of_token'
+    )
+    extra = step_tokens.sums(
+      arguments.wide(token_rewards), step_of_token, steps
+    )
+    safe = safe + jnp.where(mask, extra, 0).astype(safe.dtype)
+  before = jnp.zeros_like(safe)
+  if length:
+    index = jnp.minimum(first, length - 1)
+    before = jnp.take_along_axis(values, index, axis=-1).astype(safe.dtype)
+  result = ppo.advantages(
+    safe,
+    before,
+    mask,
+    discount=discount,
+    gae_lambda=gae_lambda,
+    bootstrap=bootstrap,
+    whiten=whiten,
+    ddof=ddof,
+    eps=eps,
+  )
+  return jax.tree.map(lambda x: x.astype(step_rewards.dtype), result)
