@@ -16,10 +16,11 @@ from typing import Any
 
 from absl import app, flags
 
-from experiments import training_flags, training_script
+from experiments import critic_flags, training_flags, training_script
 
 # What --help lists beside the flags of this file.
 flags.adopt_module_key_flags(training_flags)
+flags.adopt_module_key_flags(critic_flags)
 
 _METHOD = flags.DEFINE_enum(
   'method', 'tempo', ['tempo', 'grpo', 'ppo'], 'How credit is assigned.'
@@ -99,14 +100,6 @@ _WHITEN = flags.DEFINE_bool(
   'whiten', True, "Whiten PPO's advantages over the batch."
 )
 
-# The critic (PPO).
-_CRITIC_LEARNING_RATE = flags.DEFINE_float(
-  'critic_learning_rate', 1e-3, "Of the critic's AdamW.", 0.0
-)
-_VALUE_CLIP = flags.DEFINE_float(
-  'value_clip', 0.2, 'How far a value may move in an update; 0: any.', 0.0
-)
-
 
 @dataclasses.dataclass(frozen=True)
 class Run:
@@ -126,15 +119,9 @@ class Run:
 def read_flags() -> Run:
   """Flags as settings; imports what needs the extras."""
   from experiments import question_tasks, token_credit
-  from jaxcredit.training import critic
 
   return Run(
-    training_flags.settings(
-      critic=critic.CriticOptions(
-        learning_rate=_CRITIC_LEARNING_RATE.value,
-        clip=_VALUE_CLIP.value or None,
-      )
-    ),
+    training_flags.settings(critic=critic_flags.options()),
     question_tasks.QuestionOptions(
       tasks=tuple(_TASKS.value),
       task_settings=_TASK_SETTINGS.value,

@@ -83,7 +83,7 @@ class Settings:
   tensorboard: bool
 
 
-def _row_lengths(row_tokens: int) -> list[int]:
+def row_lengths(row_tokens: int) -> list[int]:
   """Lengths that rows are padded to: each compiles the learner once."""
   sizes = [row_tokens]
   while sizes[0] > 192:
@@ -220,7 +220,7 @@ class TextTraining:
         clip_norm=settings.clip_norm,
       ),
       micro_batch_tokens=settings.micro_batch_tokens,
-      lengths=_row_lengths(settings.limits.row_tokens),
+      lengths=row_lengths(settings.limits.row_tokens),
       skip_limit=settings.skip_limit,
       mesh=settings.policy.mesh,
     )
@@ -426,7 +426,7 @@ class TextTraining:
         clip_norm=settings.clip_norm,
       ),
       micro_batch_tokens=settings.micro_batch_tokens,
-      lengths=_row_lengths(settings.limits.row_tokens),
+      lengths=row_lengths(settings.limits.row_tokens),
       skip_limit=settings.skip_limit,
       mesh=settings.policy.mesh,
     )
@@ -436,7 +436,7 @@ class TextTraining:
         self.config,
         settings.critic,
         micro_batch_tokens=settings.micro_batch_tokens,
-        lengths=_row_lengths(settings.limits.row_tokens),
+        lengths=row_lengths(settings.limits.row_tokens),
         skip_limit=settings.skip_limit,
         mesh=settings.policy.mesh,
       )

@@ -125,7 +125,7 @@ def fit(
   """
   options, learner = estimator.options, estimator.learner
   held = split_by_task(rollouts.task, options.held_out, seed)
-  kept, looked_at = _part(rollouts, ~held), _part(rollouts, held)
+  kept, looked_at = part(rollouts, ~held), part(rollouts, held)
   if len(kept.task) < options.batch:
     raise ValueError(
       f'{len(kept.task)} rollouts to learn from are fewer than a batch of '
@@ -185,7 +185,7 @@ def _look(estimator, state, done, held_out):
   )
 
 
-def _part(rollouts, chosen) -> stored_rollouts.Rollouts:
+def part(rollouts, chosen) -> stored_rollouts.Rollouts:
   """Some of the episodes; rows still name them by their first number."""
   index = np.flatnonzero(chosen)
   return dataclasses.replace(

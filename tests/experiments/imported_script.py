@@ -17,7 +17,9 @@ from absl.testing import flagsaver
 SHARED = 'experiments.training_flags'
 _WITH_FLAGS = (
   SHARED,
+  'experiments.critic_flags',
   'experiments.household_flags',
+  'experiments.progress_flags',
   'experiments.training_script',
 )
 

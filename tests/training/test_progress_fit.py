@@ -133,10 +133,14 @@ def test_it_learns(train):
   assert set(learned) == names.get(train, {'progress'})
   if train == 'lora':
     assert set(learned['trunk']) == {'layers'}
-    assert all('kernel' not in part for part in learned['trunk']['layers'].values())
+    assert all(
+      'kernel' not in part for part in learned['trunk']['layers'].values()
+    )
   if train == 'full':
     assert 'head' not in learned['trunk']
-    assert (learned['trunk']['final_norm']['scale'] != BASE['final_norm']['scale']).any()
+    assert (
+      learned['trunk']['final_norm']['scale'] != BASE['final_norm']['scale']
+    ).any()
 
 
 def test_adapters_change_nothing_at_first():
@@ -185,8 +189,9 @@ def test_resumed_is_bitwise_undisturbed(tmp_path):
       state, done, more = fit(
         make_estimator(evaluate_every=4, steps=10, train='head'),
         checkpoints=saved,
-        should_stop=lambda s=stop, b=before, m=found: len(m) + 0 >= 0
-        and _steps(m) >= s,
+        should_stop=lambda s=stop, b=before, m=found: (
+          len(m) + 0 >= 0 and _steps(m) >= s
+        ),
         on_step=lambda *given: found.append(given),
       )
   assert done == 10
@@ -210,7 +215,7 @@ def test_it_stops_when_it_gets_no_better():
   assert int(state.best_step) == best == done - 2
   assert progress_fit.finished(state, done, make_estimator(patience=2).options)
   held = progress_fit.split_by_task(ROLLOUTS.task, 0.25, 0)
-  part = progress_fit._part(ROLLOUTS, held)
+  part = progress_fit.part(ROLLOUTS, held)
   said = make_estimator(train='head').contributions(state.params, part.rows)
   assert progress_fit.quality(said, part)['held_out_loss'] == pytest.approx(
     float(state.best_loss)
@@ -251,7 +256,9 @@ ELSEWHERE = {'evaluate_every', 'patience'}
 
 
 def test_every_option_has_an_effect():
-  names = {f.name for f in dataclasses.fields(progress_estimator.EstimatorOptions)}
+  names = {
+    f.name for f in dataclasses.fields(progress_estimator.EstimatorOptions)
+  }
   assert names == EFFECTS.keys() | ELSEWHERE
   plain = {}
 
