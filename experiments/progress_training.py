@@ -12,7 +12,6 @@ import numpy as np
 
 from experiments import console as console_lib
 from experiments import run_folder, saved_estimator, text_training
-from experiments.text_training import print_line
 from jaxcredit.networks import decoder
 from jaxcredit.rollouts import episodes as episodes_lib
 from jaxcredit.rollouts import stored_rollouts, true_progress
@@ -149,7 +148,7 @@ class ProgressTraining(text_training.TextTraining):
         )
         advance(len(batches[number]))
     if done < len(batches):
-      print_line(
+      text_training.print_line(
         f'exploration: {options.exploration_rollouts} rollouts of '
         f'{len(order)} tasks'
       )
@@ -214,7 +213,7 @@ class ProgressTraining(text_training.TextTraining):
     base = self.settings.policy.place(saved.base)
     estimator = self._make_estimator(saved.config, saved.options, base)
     learned = estimator.learner.place(saved.learned)
-    print_line(f'taking the progress estimator of {saved.folder}')
+    text_training.print_line(f'taking the progress estimator of {saved.folder}')
     path = self.folder / saved_estimator.FILE_NAME
     if not path.exists():
       run_folder.write_text(
@@ -260,7 +259,7 @@ class ProgressTraining(text_training.TextTraining):
             return
           known = {k: v for k, v in found.items() if k != 'calibration'}
           self._writer.write(saved_estimator.STAGE, step, {**metrics, **known})
-          print_line(
+          text_training.print_line(
             f'estimator {step}/{options.steps}  held-out loss '
             f'{found["held_out_loss"]:.4f}  within 0.1 '
             f'{console_lib.percent(found["within_tolerance"])}'
@@ -280,7 +279,7 @@ class ProgressTraining(text_training.TextTraining):
     record = self._describe_fit(estimator, learned, rollouts)
     record.update(steps=done, best_step=int(state.best_step))
     run_folder.write_text(path, json.dumps(record, indent=2) + '\n')
-    print_line(
+    text_training.print_line(
       f'estimator: held-out loss {record["held_out_loss"]:.4f} after '
       f'{record["best_step"]} of {done} steps'
     )
