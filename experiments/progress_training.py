@@ -61,6 +61,15 @@ class ProgressTraining(text_training.TextTraining):
   def __init__(self, settings, domain, method, stop, options: ProgressOptions):
     super().__init__(settings, domain, method, stop)
     self.options = options
+    # What cannot work shows now, and not after the warm start.
+    if getattr(method, 'needs_estimator', False):
+      if settings.text_format.rebuilds_prompt:
+        raise ValueError(
+          'the progress estimator needs an episode as one text: take '
+          '--format=plain or --format=message'
+        )
+      if options.estimator_from:
+        saved_estimator.find(pathlib.Path(options.estimator_from))
 
   def _prepare(self, params: decoder.Params) -> bool:
     method = self.method
@@ -116,11 +125,6 @@ class ProgressTraining(text_training.TextTraining):
   def _explore(self, params) -> bool:
     """Plays what is left of the rollouts; returns whether all are there."""
     settings, options = self.settings, self.options
-    if settings.text_format.rebuilds_prompt:
-      raise ValueError(
-        'the progress estimator needs an episode as one text: take '
-        '--format=plain or --format=message'
-      )
     tasks = self.domain.train_tasks
     order = np.random.default_rng([settings.seed, 6]).permutation(len(tasks))
     order = order[: options.exploration_tasks or len(tasks)].tolist()

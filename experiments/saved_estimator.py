@@ -52,11 +52,8 @@ def checkpoints_of(folder: pathlib.Path) -> pathlib.Path:
   return folder / 'checkpoints' / STAGE
 
 
-def load(folder: pathlib.Path) -> SavedEstimator:
-  """Reads the estimator of a run.
-
-  Args:
-    folder: of the run; where it took another's, that one is read.
+def find(folder: pathlib.Path) -> pathlib.Path:
+  """The run that fitted the estimator of a run: itself, or another.
 
   Raises:
     FileNotFoundError: there is no run, or its estimator is not through.
@@ -64,12 +61,19 @@ def load(folder: pathlib.Path) -> SavedEstimator:
   """
   flags = run_folder.read_config(folder)
   if flags.get('estimator_from'):
-    return load(pathlib.Path(os.path.expanduser(flags['estimator_from'])))
+    return find(pathlib.Path(os.path.expanduser(flags['estimator_from'])))
   if not (folder / FILE_NAME).exists():
     raise FileNotFoundError(
       f'{folder} holds no complete progress estimator ({FILE_NAME} is '
       'missing): finish that run with --method=spa, or take another'
     )
+  return folder
+
+
+def load(folder: pathlib.Path) -> SavedEstimator:
+  """Reads the estimator of a run; see `find`."""
+  folder = find(folder)
+  flags = run_folder.read_config(folder)
   policy = saved_policy.load(folder, 'warm_start')
   return SavedEstimator(
     checkpoints.read_params(checkpoints_of(folder)),

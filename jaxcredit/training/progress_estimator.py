@@ -84,6 +84,8 @@ class EstimatorOptions:
                        f'{self}')  # fmt: skip
     if not 0 < self.held_out < 1:
       raise ValueError(f'held_out must be in (0, 1), not {self.held_out}')
+    # What is wrong with the adapters shows now, not when they are made.
+    _ = self.lora
 
   @property
   def lora(self) -> lora.LoraOptions | None:
