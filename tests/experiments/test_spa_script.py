@@ -3,17 +3,20 @@
 import json
 import pathlib
 import shutil
-import signal
 
+import jax
 import numpy as np
 import pytest
 from absl import flags
 from absl.testing import flagsaver
+from jax.experimental.compilation_cache import compilation_cache
 
+from experiments import interruption, saved_estimator
 from jaxcredit.rollouts import stored_rollouts
 from jaxcredit.training import checkpoints
 from tests.experiments import (
   imported_script,
+  odd_answers,
   script,
   test_gigpo_script,
   test_resume,
@@ -26,9 +29,25 @@ FLAGFILES = sorted(
 
 
 @pytest.fixture(scope='module')
-def spa():
+def spa(tmp_path_factory):
+  # What one run compiles, the next need not: compiling takes most of the time.
+  folder = str(tmp_path_factory.mktemp('compiled'))
+  before = jax.config.jax_persistent_cache_min_compile_time_secs
+  jax.config.update('jax_compilation_cache_dir', folder)
+  jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.0)
+  jax.config.update('jax_disable_most_optimizations', True)
+  compilation_cache.reset_cache()
   with imported_script.imported(MODULE) as module:
-    yield module
+    with pytest.MonkeyPatch.context() as patch:
+      # The domain is made in one place. This one is played in no time.
+      patch.setattr(
+        module.household_flags, 'domain', odd_answers.OddAnswersDomain
+      )
+      yield module
+  jax.config.update('jax_disable_most_optimizations', False)
+  jax.config.update('jax_persistent_cache_min_compile_time_secs', before)
+  jax.config.update('jax_compilation_cache_dir', None)
+  compilation_cache.reset_cache()
 
 
 def settings_of(spa):
@@ -166,37 +185,33 @@ def test_the_settings_of_paper_and_release(spa):
 
 
 TINY = (
-  '--layers=1', '--width=32', '--heads=2', '--kv_heads=1', '--head_dim=16',
-  '--hidden=48', '--vocabulary=700', '--warm_start_games=24',
-  '--warm_start_steps=12', '--warm_start_batch=3', '--groups=2',
-  '--group_size=3', '--max_steps=6', '--row_tokens=352', '--max_new_tokens=6',
-  '--chunk=32', '--chunk=352', '--generated_games=8', '--evaluation_count=4',
-  '--micro_batch_tokens=1056', '--checkpoint_every=1',
+  '--format=message', '--layers=1', '--width=16', '--heads=2', '--kv_heads=1',
+  '--head_dim=8', '--hidden=24', '--vocabulary=260', '--warm_start_steps=8',
+  '--warm_start_batch=4', '--groups=2', '--group_size=3', '--max_steps=5',
+  '--row_tokens=48', '--chunk=48', '--max_new_tokens=4',
+  '--micro_batch_tokens=256', '--checkpoint_every=1',
   '--save_episodes_every=1', '--notensorboard', '--iterations=2',
-  '--warm_start_learning_rate=0.01', '--learning_rate=0.01',
-  '--exploration_rollouts=2', '--estimator_steps=7',
+  '--warm_start_learning_rate=0.03', '--learning_rate=0.01',
+  '--exploration_rollouts=3', '--estimator_steps=7',
   '--estimator_evaluate_every=3', '--estimator_batch=4',
-  '--estimator_held_out=0.25', '--reward_scale=1', '--kl_reward=0.1',
-  '--kl_reward_target=6',
+  '--estimator_held_out=0.25', '--estimator_learning_rate=0.003',
+  '--reward_scale=1', '--kl_reward=0.1', '--kl_reward_target=6',
+  '--compilation_cache=',
 )  # fmt: skip
 
 
-def command(folder: pathlib.Path, *more: str) -> tuple[str, ...]:
-  cache = folder.parent / 'compiled'
-  return (*TINY, f'--run={folder}', f'--compilation_cache={cache}', *more)
-
-
-def complete(folder: pathlib.Path, *more: str) -> str:
-  done = script.run(*command(folder, *more), module=MODULE)
-  assert done.returncode == 0, done.stdout + done.stderr
-  return done.stdout
+def run(spa, folder: pathlib.Path, *more: str) -> int:
+  """Runs the script in this process; returns its exit status."""
+  with flagsaver.flagsaver():
+    flags.FLAGS(['spa', *TINY, f'--run={folder}', *more])
+    return spa.main(['spa'])
 
 
 @pytest.fixture(scope='module')
-def whole(tmp_path_factory):
+def whole(spa, tmp_path_factory):
   """A run through all stages."""
   folder = tmp_path_factory.mktemp('runs') / 'whole'
-  complete(folder)
+  assert run(spa, folder) == 0
   return folder
 
 
@@ -209,9 +224,9 @@ def test_all_stages(whole):
   by_stage = {
     stage: [r for r in metrics if r['stage'] == stage] for stage in stages
   }
-  # Eight tasks, two rollouts each, in pools of six environments.
-  assert [r['iteration'] for r in by_stage['exploration']] == [1, 2, 3]
-  assert sum(r['episodes'] for r in by_stage['exploration']) == 16
+  # Eight tasks, three rollouts each, in pools of six environments.
+  assert [r['iteration'] for r in by_stage['exploration']] == [1, 2, 3, 4]
+  assert sum(r['episodes'] for r in by_stage['exploration']) == 24
   assert [r['iteration'] for r in by_stage['estimator']] == [0, 3, 6, 7]
   for record in by_stage['train']:
     assert record['kl_reward'] > 0
@@ -219,36 +234,60 @@ def test_all_stages(whole):
     assert 0 <= record['grounding_accuracy'] <= 1
   for record in by_stage['evaluation']:
     assert {'mean_reward', 'grounding_accuracy'} < record.keys()
-  rollouts = stored_rollouts.read(whole / 'rollouts', row_tokens=352, steps=6)
-  assert sorted(rollouts.task.tolist()) == sorted([*range(8)] * 2)
+  rollouts = stored_rollouts.read(whole / 'rollouts', row_tokens=48, steps=5)
+  assert sorted(rollouts.task.tolist()) == sorted([*range(8)] * 3)
   estimator = json.loads((whole / 'estimator.json').read_text())
-  assert estimator['rollouts'] == 16 and estimator['held_out_tasks'] == 2
+  assert estimator['rollouts'] == 24 and estimator['held_out_tasks'] == 2
+  # Otherwise equal parameters would prove nothing.
+  assert 0 < rollouts.outcome.mean() < 1
+  assert by_stage['estimator'][-1]['gradient_norm'] > 0
+  assert by_stage['train'][-1]['gradient_norm'] > 0
+  # The environment knows the true progress, and it was carried along.
+  taken = rollouts.progress[rollouts.mask]
+  assert set(taken.tolist()) == {0, 0.5, 1}
+  assert estimator['rank_correlation'] is not None
   assert len(estimator['episodes']) == 4
   page = (whole / 'report.html').read_text()
   assert 'Progress estimator' in page and 'SPA&#39;s reward' in page
   assert (whole / 'progress.png').stat().st_size > 10_000
 
 
-STAGES = ('exploration', 'estimator', 'train')
+class Patience:
+  """Stops a run when it has asked a few times whether it shall stop."""
+
+  left = 0
+
+  def __enter__(self):
+    return self
+
+  def __exit__(self, *unused):
+    pass
+
+  @property
+  def requested(self):
+    type(self).left -= 1
+    return self.left < 0
 
 
-@pytest.mark.parametrize('stage', STAGES)
-def test_killed_in_any_stage_it_ends_as_if_it_had_not(whole, stage):
-  folder = whole.parent / f'killed_in_{stage}'
-  log = whole.parent / f'{stage}.log'
-  process = script.start(*command(folder), log=log, module=MODULE)
-
-  def begun():
+def test_interrupted_in_every_stage_it_ends_as_if_it_had_not(
+  spa, whole, monkeypatch, capsys
+):
+  folder = whole.parent / 'interrupted'
+  monkeypatch.setattr(interruption, 'Interruption', Patience)
+  reached = []
+  # The warm start asks 8 times, exploration 4, the estimator 7, training 2.
+  for questions in (9, 6, 5):
+    monkeypatch.setattr(Patience, 'left', questions)
+    assert run(spa, folder) == 130
     metrics = test_resume.json_lines(folder / 'metrics.jsonl')
-    return any(record['stage'] == stage for record in metrics)
-
-  test_resume.wait_until(begun, process, log)
-  process.send_signal(
-    signal.SIGINT if stage == 'exploration' else signal.SIGKILL
-  )
-  process.wait(120)
-  output = complete(folder)
-  assert 'holds this run: going on' in output
+    reached.append({record['stage'] for record in metrics})
+  further = ('exploration', 'estimator', 'train')
+  assert [[stage in r for stage in further] for r in reached] == [
+    [True, False, False], [True, True, False], [True, True, True],
+  ]  # fmt: skip
+  monkeypatch.setattr(Patience, 'left', 99)
+  assert run(spa, folder) == 0
+  assert 'holds this run: going on' in capsys.readouterr().out
   assert_same(folder, whole)
 
 
@@ -270,75 +309,95 @@ def assert_same(folder, expected):
     for name, array in mine.items():
       np.testing.assert_array_equal(array, other[name], err_msg=name)
   one, two = (
-    stored_rollouts.read(f / 'rollouts', row_tokens=352, steps=6)
+    stored_rollouts.read(f / 'rollouts', row_tokens=48, steps=5)
     for f in (folder, expected)
   )
   np.testing.assert_array_equal(one.rows.tokens, two.rows.tokens)
   assert one.actions == two.actions
 
 
-def test_methods_start_from_another_run(whole):
-  outputs = {}
-  for name, more in {
-    'spa': ('--method=spa', f'--estimator_from={whole}'),
-    'ablated': ('--method=spa', '--progress_weight=0'),
-    'gigpo': ('--method=gigpo',),
-  }.items():
-    folder = whole.parent / name
-    outputs[name] = complete(
-      folder, f'--start_from={whole}', '--iterations=1', *more
-    )
-    assert not (folder / 'rollouts').exists()
-    assert not (folder / 'checkpoints' / 'estimator').exists()
-    assert f'starting from the warm start of {whole}' in outputs[name]
-  assert 'taking the progress estimator of' in outputs['spa']
-  assert 'estimator' not in outputs['gigpo']
+def first_iteration(folder):
+  metrics = test_resume.json_lines(folder / 'metrics.jsonl')
+  return next(r for r in metrics if r['stage'] == 'train')
+
+
+def test_from_the_start_and_the_estimator_of_another_run(spa, whole, capsys):
+  folder = whole.parent / 'other'
+  assert run(
+    spa,
+    folder,
+    f'--start_from={whole}',
+    f'--estimator_from={whole}',
+    '--iterations=1',
+  ) == 0  # fmt: skip
+  output = capsys.readouterr().out
+  assert f'starting from the warm start of {whole}' in output
+  assert f'taking the progress estimator of {whole}' in output
+  assert not (folder / 'rollouts').exists()
+  assert not (folder / 'checkpoints' / 'estimator').exists()
+  assert 'Progress estimator' in (folder / 'report.html').read_text()
   # From one warm start and with one estimator, a first iteration is the same.
-  one, two = (
-    next(
-      r
-      for r in test_resume.json_lines(f / 'metrics.jsonl')
-      if r['stage'] == 'train'
-    )
-    for f in (whole, whole.parent / 'spa')
-  )
+  one, two = first_iteration(whole), first_iteration(folder)
   for name in ('predicted_outcome', 'step_reward', 'loss', 'kl_of_episode'):
     assert one[name] == two[name], name
+  # A third run can take what the second one took.
+  assert saved_estimator.find(folder) == whole
+  assert saved_estimator.same_tokens(folder, whole)
 
 
-def test_a_copied_estimator_must_be_complete(whole):
+def test_what_needs_no_estimator_fits_none(spa, whole):
+  folder = whole.parent / 'ablated'
+  more = (f'--start_from={whole}', '--iterations=1', '--progress_weight=0')
+  assert run(spa, folder, *more) == 0
+  assert not (folder / 'rollouts').exists()
+  record = first_iteration(folder)
+  assert record['kl_of_episode'] == first_iteration(whole)['kl_of_episode']
+  assert 'predicted_outcome' not in record
+  assert 'Progress estimator' not in (folder / 'report.html').read_text()
+
+
+def test_a_copied_estimator_must_be_complete(spa, whole, capsys):
   broken = whole.parent / 'broken'
   shutil.copytree(whole, broken)
   (broken / 'estimator.json').unlink()
-  done = script.run(
-    *command(
-      whole.parent / 'of_broken',
-      f'--start_from={whole}',
-      f'--estimator_from={broken}',
-    ),
-    module=MODULE,
-  )
-  assert done.returncode == 1
-  assert 'holds no complete progress estimator' in done.stderr
-  assert 'Traceback' not in done.stderr
+  folder = whole.parent / 'of_broken'
+  more = (f'--start_from={whole}', f'--estimator_from={broken}')
+  assert run(spa, folder, *more) == 1
+  assert 'holds no complete progress estimator' in capsys.readouterr().err
+  (broken / 'estimator.json').touch()
+  (broken / 'tokenizer' / 'tokenizer.json').write_text('{}')
+  assert not saved_estimator.same_tokens(whole, broken)
 
 
 @pytest.mark.parametrize(
   ('more', 'words'),
   [
-    (('--kl_reward=0',), '--kl_reward_target adapts --kl_reward'),
-    (('--estimator_held_out=1',), 'flag --estimator_held_out=1'),
     (('--estimator_lora_targets=x', '--estimator_train=lora'), "pattern 'x'"),
     (('--format=think_action',), 'needs an episode as one text: take'),
     (('--estimator_from=/nowhere',), '/nowhere holds no run'),
-    (('--methd=ppo',), "Unknown command line flag 'methd'"),
+    (('--exploration_temperature=nan',), '--exploration_temperature=nan'),
   ],
 )
-def test_as_a_user_errors_are_short(tmp_path, more, words):
-  done = script.run(*command(tmp_path / 'run', *more), module=MODULE)
+def test_errors_are_short_and_early(spa, tmp_path, capsys, more, words):
+  assert run(spa, tmp_path / 'run', *more) == 1
+  assert words in capsys.readouterr().err
+  assert not list(tmp_path.glob('run/*'))
+
+
+@pytest.mark.parametrize(
+  ('more', 'words'),
+  [
+    (('--kl_reward=0',), 'adapts --kl_reward'),
+    (('--estimator_held_out=1',), 'flag --estimator_held_out=1'),
+  ],
+)
+def test_flags_that_cannot_be(spa, tmp_path, more, words):
+  with pytest.raises(flags.IllegalFlagValueError, match=words):
+    run(spa, tmp_path / 'run', *more)
+
+
+def test_as_a_user():
+  done = script.run('--methd=ppo', module=MODULE)
   assert done.returncode == 1
-  assert words in done.stderr
+  assert "Unknown command line flag 'methd'" in done.stderr
   assert 'Traceback' not in done.stderr
-  assert not (tmp_path / 'run').exists() or not any(
-    (tmp_path / 'run').iterdir()
-  )
