@@ -13,21 +13,28 @@ action included, C_t = c_1 + ... + c_t, and n the number of steps. Then C_n =
 E[R | h_n] minimises it, whatever C_1 .. C_{n-1} are: all credit on the last
 step is a solution among many. With discount and gae_lambda 1 that does no harm
 but to the variance: the rest of an episode's rewards, C_n - C_{t-1}, differs
-among solutions by what was known before the action, a baseline. Below 1 the
-policy gradient depends on the split. What the options of `progress_loss` add:
+among solutions by what was known before the action, a baseline. With a discount
+below 1, or a gae_lambda below 1 and a critic that errs, the policy gradient
+depends on the split. What the options of `progress_loss` add:
 
   prefix_weight      C_t = E[R | h_t] for every t, the only minimum: c_t is by
-                     how much step t changed the expected outcome under the
-                     policy that explored, as in RUDDER (Arjona-Medina et al.
-                     2019, 1806.07857). c_1 has what was to be expected before.
+                     how much step t, and the observation before it, changed the
+                     expected outcome under the policy that explored, as in
+                     RUDDER (Arjona-Medina et al. 2019, 1806.07857). c_1 has
+                     what was to be expected at the start. A model that sees
+                     whole episodes must not be given it: it has all at c_1.
   smoothness_weight  Small weights select one solution, that with the smallest
                      differences of neighbours: c_t = R / n if the model sees
                      whole episodes. One that sees the past alone leaves to the
-                     last steps what could not be known.
+                     last steps what could not be known. Neither is what the
+                     actions add, and larger weights spoil the sum.
   monotone_weight    0 <= c_t <= R in all solutions that there still are, all
                      credit on the last step among them: it selects none, but
                      leaves nothing to steps of episodes with R = 0. A step
                      after which less is to be expected cannot be charged.
+
+`experiments/benchmarks/progress_identification.py` computes all this exactly
+for a small case.
 
 What the released code (WangHanLinHenry/SPA-RL-Agent, on StepTool and TRL
 0.10.1) does differently, and how to get it:

@@ -63,10 +63,7 @@ def _positions(step_of_token):
 
 def sums(values: jax.Array, step_of_token: jax.Array, steps: int) -> jax.Array:
   """float [..., S], sum of token values [..., L] over each step."""
-  inside = of_steps(step_of_token, steps)
-  return _by_step(
-    jax.ops.segment_sum, jnp.where(inside, values, 0), step_of_token, steps
-  )
+  return _by_step(jax.ops.segment_sum, values, step_of_token, steps)
 
 
 def first_positions(step_of_token: jax.Array, steps: int) -> jax.Array:

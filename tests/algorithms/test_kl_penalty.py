@@ -1,0 +1,133 @@
+"""KL as a reward, and the coefficient that keeps it near a target."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxcredit import kl_penalty, losses
+
+
+def test_rewards_by_hand():
+  log_probs = jnp.array([[-1.0, -2.0, np.nan]])
+  reference = jnp.array([[-1.5, -1.0, 0.0]])
+  mask = jnp.array([[True, True, False]])
+  given = kl_penalty.rewards(log_probs, reference, mask, coefficient=0.2)
+  np.testing.assert_allclose(given, [[-0.1, 0.2, 0]], rtol=1e-6)
+  given = kl_penalty.rewards(
+    log_probs, reference, mask, coefficient=0.2, estimator='abs'
+  )
+  np.testing.assert_allclose(given, [[-0.1, -0.2, 0]], rtol=1e-6)
+  given = kl_penalty.rewards(
+    log_probs, reference, mask, coefficient=2.0, estimator='k2'
+  )
+  np.testing.assert_allclose(given, [[-0.25, -1, 0]], rtol=1e-6)
+
+
+@pytest.mark.parametrize('estimator', losses.KL_ESTIMATORS)
+def test_rewards_are_minus_the_estimates(estimator):
+  rng = np.random.default_rng(0)
+  log_probs, reference = rng.normal(size=(2, 3, 4))
+  given = kl_penalty.rewards(
+    log_probs, reference, coefficient=0.5, estimator=estimator
+  )
+  np.testing.assert_allclose(
+    given,
+    -0.5 * losses.kl(log_probs, reference, estimator=estimator),
+    rtol=1e-5,
+    atol=1e-7,
+  )
+
+
+def test_half_precision_differences_are_not_rounded_twice():
+  given = kl_penalty.rewards(
+    jnp.array([-8.0], jnp.bfloat16),
+    np.array([-8.001], np.float32),
+    coefficient=1.0,
+  )
+  assert given.dtype == jnp.bfloat16
+  assert float(given[0]) == pytest.approx(-0.001, rel=1e-2)
+
+
+def slow_coefficients(coefficient, kls, target, horizon, count):
+  """The coefficient after each batch, as released trainers have it."""
+  for kl in kls:
+    error = min(max(kl / target - 1, -0.2), 0.2)
+    coefficient *= 1 + error * count / horizon
+    yield coefficient
+
+
+def test_coefficients_against_a_loop():
+  kls = [0.0, 3.0, 5.9, 6.0, 6.3, 7.2, 100.0, 6.6]
+  expected = list(slow_coefficients(0.3, kls, 6.0, 10_000, 256))
+  with jax.enable_x64(True):
+    coefficient = 0.3
+    for kl, right in zip(kls, expected, strict=True):
+      coefficient = kl_penalty.adapted_coefficient(
+        coefficient, kl, target=6.0, count=256
+      )
+      assert float(coefficient) == pytest.approx(right, rel=1e-12)
+  # Below the target it falls, above it rises, and never by more than a fifth
+  # of count / horizon.
+  changes = np.diff([0.3, *expected]) / [0.3, *expected[:-1]]
+  assert (np.sign(changes) == np.sign(np.array(kls) - 6)).all()
+  assert abs(changes).max() == pytest.approx(0.2 * 0.0256)
+
+
+def test_kl_of_an_episode_is_what_the_coefficient_follows():
+  # Two episodes of two and one tokens, each token 0.5 from the reference.
+  mask = jnp.array([[True, True], [True, False]])
+  estimates = losses.kl(
+    jnp.zeros((2, 2)), jnp.full((2, 2), -0.5), estimator='k1'
+  )
+  kl = losses.aggregate(estimates, mask, 'seq-mean-token-sum')
+  assert float(kl) == 0.75
+  following = kl_penalty.adapted_coefficient(
+    1.0, kl, target=0.5, horizon=20, count=2
+  )
+  assert float(following) == pytest.approx(1.02)
+
+
+def test_options_of_the_coefficient_may_be_traced():
+  call = jax.jit(
+    lambda coefficient, kl, target: kl_penalty.adapted_coefficient(
+      coefficient, kl, target=target, count=10, horizon=100, clip=0.5
+    )
+  )
+  assert float(call(1.0, 2.0, 1.0)) == pytest.approx(1.05)
+  assert np.isnan(call(1.0, np.nan, 1.0))
+
+
+@pytest.mark.parametrize(
+  ('change', 'message'),
+  [
+    ({'log_probs': 0.0}, 'log_probs must have at least 1 axis'),
+    ({'reference_log_probs': np.zeros(2)}, r'reference_log_probs has shape'),
+    ({'mask': np.ones(2)}, r'mask has shape \(2,\)'),
+    ({'coefficient': -0.1}, 'coefficient must be a finite number'),
+    ({'estimator': 'kl'}, "estimator must be one of 'k1'"),
+  ],
+)
+def test_wrong_arguments_of_rewards(change, message):
+  arguments = {
+    'log_probs': np.zeros(3),
+    'reference_log_probs': np.zeros(3),
+    'coefficient': 0.1,
+  }
+  with pytest.raises(ValueError, match=message):
+    kl_penalty.rewards(**{**arguments, **change})
+
+
+@pytest.mark.parametrize(
+  ('change', 'message'),
+  [
+    ({'target': 0.0}, 'target must be above 0, not 0.0'),
+    ({'target': -1.0}, 'target must be a finite number'),
+    ({'horizon': 0}, 'horizon must be above 0, not 0'),
+    ({'clip': -0.2}, 'clip must be a finite number'),
+  ],
+)
+def test_wrong_arguments_of_the_coefficient(change, message):
+  arguments = {'coefficient': 0.3, 'kl': 1.0, 'target': 6.0, 'count': 8}
+  with pytest.raises(ValueError, match=message):
+    kl_penalty.adapted_coefficient(**{**arguments, **change})
