@@ -9,9 +9,23 @@ FILE_NAME = 'episodes.jsonl'
 
 
 def episode_records(
-  iteration: int, batch, parts, grpo, group_size: int
+  iteration: int,
+  batch,
+  parts,
+  grpo,
+  group_size: int,
+  more: dict[str, np.ndarray] | None = None,
 ) -> list[dict[str, Any]]:
-  """Episodes with the credit of every step, for the report."""
+  """Episodes with the credit of every step, for the report.
+
+  Args:
+    iteration: its number.
+    batch: what was played, P groups of G.
+    parts: GiGPO's credit, with its parts.
+    grpo: GRPO's, [P, G, S].
+    group_size: G.
+    more: numbers of steps that stand beside them, by name: float [P, G, S].
+  """
   host = jax.device_get(parts)
   grpo = np.asarray(grpo)
   records = []
@@ -29,6 +43,7 @@ def episode_records(
           'answer': step.answer,
           'reward': step.reward,
           'valid': step.valid,
+          'grounded': step.grounded,
           'anchor_group': name,
           'anchor_size': int((valid == name).sum()) if name >= 0 else 0,
           'credit': {
@@ -37,6 +52,10 @@ def episode_records(
               'total': float(host.total[p, g, s]),
               'episode': float(host.episode[p, g, s]),
               'step': float(host.step[p, g, s]),
+            },
+            **{
+              label: {'total': float(numbers[p, g, s])}
+              for label, numbers in (more or {}).items()
             },
           },
         }

@@ -18,6 +18,7 @@ class GroupRelativeMethod:
   credit_of = 'steps'
   token_credit = None
   needs_critic = False
+  carried: dict[str, Any] = {}
   record_files = (episode_records.FILE_NAME,)
 
   def __init__(self, options: group_relative_credit.CreditOptions):

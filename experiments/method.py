@@ -14,6 +14,8 @@ class Method(Protocol):
     credit: for `loop.Loop`, where credit is of steps; else None.
     token_credit: where it is of tokens; else None.
     needs_critic: whether it takes a critic's values.
+    carried: what `token_credit` hands on from one iteration to the next, as it
+      begins: a dict of arrays, empty for most; only beside a critic.
     record_files: names of the files that `records` writes.
   """
 
@@ -21,6 +23,7 @@ class Method(Protocol):
   credit: loop_lib.Credit | None
   token_credit: loop_lib.TokenCredit | None
   needs_critic: bool
+  carried: dict[str, Any]
   record_files: tuple[str, ...]
 
   def metrics(self, batch: loop_lib.Batch) -> dict[str, Any]:

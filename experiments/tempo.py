@@ -16,10 +16,11 @@ from typing import Any
 
 from absl import app, flags
 
-from experiments import training_flags, training_script
+from experiments import critic_flags, training_flags, training_script
 
 # What --help lists beside the flags of this file.
 flags.adopt_module_key_flags(training_flags)
+flags.adopt_module_key_flags(critic_flags)
 
 _METHOD = flags.DEFINE_enum(
   'method',
@@ -145,14 +146,6 @@ _TREE_TOKENS = flags.DEFINE_enum(
   'in each of them.',
 )
 
-# The critic (PPO).
-_CRITIC_LEARNING_RATE = flags.DEFINE_float(
-  'critic_learning_rate', 1e-3, "Of the critic's AdamW.", 0.0
-)
-_VALUE_CLIP = flags.DEFINE_float(
-  'value_clip', 0.2, 'How far a value may move in an update; 0: any.', 0.0
-)
-
 
 @flags.multi_flags_validator(
   ['sampler', 'max_steps'],
@@ -191,7 +184,6 @@ def read_flags() -> Run:
   """Flags as settings; imports what needs the extras."""
   from experiments import question_tasks, token_credit
   from jaxcredit.networks import tree_sampling
-  from jaxcredit.training import critic
 
   tree = None
   if _SAMPLER.value == 'tree':
@@ -203,10 +195,7 @@ def read_flags() -> Run:
     )
   return Run(
     training_flags.settings(
-      critic=critic.CriticOptions(
-        learning_rate=_CRITIC_LEARNING_RATE.value,
-        clip=_VALUE_CLIP.value or None,
-      ),
+      critic=critic_flags.options(),
       tree=tree,
       learn_taken_over=_TREE_TOKENS.value == 'all',
     ),

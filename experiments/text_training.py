@@ -83,7 +83,7 @@ class Settings:
   tensorboard: bool
 
 
-def _row_lengths(row_tokens: int) -> list[int]:
+def row_lengths(row_tokens: int) -> list[int]:
   """Lengths that rows are padded to: each compiles the learner once."""
   sizes = [row_tokens]
   while sizes[0] > 192:
@@ -144,11 +144,21 @@ class TextTraining:
     ) as self.pool:
       try:
         params = self._warm_start()
-        if params is None:
+        if params is None or not self._prepare(params):
           return False
         return not settings.iterations or self._train(params)
       finally:
         self._writer.close()
+
+  def _prepare(self, params: decoder.Params) -> bool:
+    """What a method needs before training; returns whether that is complete.
+
+    Args:
+      params: after the warm start. Training takes their buffers over, so that
+        whoever needs them later keeps a copy.
+    """
+    del params
+    return True
 
   # The policy to start from.
 
@@ -210,7 +220,7 @@ class TextTraining:
         clip_norm=settings.clip_norm,
       ),
       micro_batch_tokens=settings.micro_batch_tokens,
-      lengths=_row_lengths(settings.limits.row_tokens),
+      lengths=row_lengths(settings.limits.row_tokens),
       skip_limit=settings.skip_limit,
       mesh=settings.policy.mesh,
     )
@@ -379,6 +389,8 @@ class TextTraining:
       {
         'success_rate': summary['success_rate'],
         'episode_length': summary['mean_length'],
+        'mean_reward': summary['mean_reward'],
+        'grounding_accuracy': summary['grounding_accuracy'],
         'success_by_task_type': {
           kind: part['success_rate']
           for kind, part in summary['by_task_type'].items()
@@ -414,7 +426,7 @@ class TextTraining:
         clip_norm=settings.clip_norm,
       ),
       micro_batch_tokens=settings.micro_batch_tokens,
-      lengths=_row_lengths(settings.limits.row_tokens),
+      lengths=row_lengths(settings.limits.row_tokens),
       skip_limit=settings.skip_limit,
       mesh=settings.policy.mesh,
     )
@@ -424,7 +436,7 @@ class TextTraining:
         self.config,
         settings.critic,
         micro_batch_tokens=settings.micro_batch_tokens,
-        lengths=_row_lengths(settings.limits.row_tokens),
+        lengths=row_lengths(settings.limits.row_tokens),
         skip_limit=settings.skip_limit,
         mesh=settings.policy.mesh,
       )
@@ -444,7 +456,7 @@ class TextTraining:
     critic_state = critic and critic.init(params)
     state = learner.init(learned.params)
     if critic is not None:
-      state = loop_lib.ActorCritic(state, critic_state)
+      state = loop_lib.ActorCritic(state, critic_state, self.method.carried)
     with checkpoints_lib.Checkpoints(
       self.folder / 'checkpoints' / 'train',
       keep=settings.keep_checkpoints,

@@ -188,6 +188,7 @@ class TokenMethod:
 
   credit_of = 'tokens'
   credit = None
+  carried: dict[str, Any] = {}
   record_files = (prefix_tree_records.NAME,)
 
   def __init__(self, options: TokenCreditOptions):

@@ -268,16 +268,14 @@ def _one_start(values: dict[str, str | None]) -> bool:
 
 
 def _own() -> list[flags.Flag]:
-  by_module = flags.FLAGS.flags_by_module_dict()
+  """The script's flags and those that it adopts."""
   # Every script has a --method.
-  modules = [
-    flags.FLAGS.find_module_defining_flag(name) for name in ('run', 'method')
-  ]
-  return [flag for module in modules for flag in by_module[module]]
+  script = flags.FLAGS.find_module_defining_flag('method')
+  return flags.FLAGS.get_key_flags_for_module(script)
 
 
 def own() -> dict[str, object]:
-  """Values of the flags here and of those of the script, by name."""
+  """Values of the script's flags and of those that it adopts, by name."""
   return {flag.name: flag.value for flag in _own()}
 
 

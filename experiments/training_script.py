@@ -22,10 +22,18 @@ def report(folder: pathlib.Path) -> None:
   console.console.print(f'report: {page.save(run)}', soft_wrap=True)
 
 
+def train(settings, domain, method, stop) -> bool:
+  """Warm start, training and evaluation; returns whether they are complete."""
+  from experiments import text_training
+
+  return text_training.TextTraining(settings, domain, method, stop).run()
+
+
 def main(
   argv: list[str],
   build: Callable[[], tuple[Any, Any, Any]],
   after: Callable[[pathlib.Path], None] = lambda folder: None,
+  train: Callable[..., bool] = train,
 ) -> int:
   """Runs, or resumes, what the flags say.
 
@@ -34,6 +42,8 @@ def main(
     build: flags -> settings, domain and method, as `text_training.TextTraining`
       takes them.
     after: writes more of the report.
+    train: what is done with them, and with what tells of an interruption;
+      returns whether it is complete.
 
   Returns:
     The exit status: 0, 1 after an error, 130 if the run was interrupted.
@@ -61,9 +71,7 @@ def main(
     if not new:
       console.console.print(f'{folder} holds this run: going on')
     with interruption.Interruption() as stop:
-      from experiments import text_training
-
-      complete = text_training.TextTraining(*parts, stop).run()
+      complete = train(*parts, stop)
   except (
     OSError,
     household.GameError,

@@ -30,6 +30,8 @@ class Trajectories:
       costs its own step.
     terminated: bool [P, G], whether the environment ended the episode.
     truncated: bool [P, G], whether a limit ended it (steps, tokens, time).
+    grounding: bool [P, G, S], whether the environment could carry the action
+      out; None where that was not recorded.
   """
 
   rewards: jax.Array
@@ -38,6 +40,7 @@ class Trajectories:
   penalties: jax.Array
   terminated: jax.Array
   truncated: jax.Array
+  grounding: jax.Array | None = None
 
 
 # Of `Rows.step_of_token`: an action that is not learned here, such as a

@@ -68,7 +68,14 @@ def draw(run: run_data.RunData) -> figure.Figure:
       colors=[f'{shade:.2f}' for shade in (0.9, 0.72, 0.55, 0.38, 0.2)],
     )
     axes[1, 0].legend(title='size', loc='lower left', ncols=5, fontsize=8)
-  axes[1, 0].set_title('steps by size of their anchor group, per cent')
+  title = 'steps by size of their anchor group, per cent'
+  x, y = _series(records, 'grounding_accuracy')
+  if x and not histograms:
+    # Without anchors there is room for what else tells of the actions.
+    axes[1, 0].plot(x, [100 * value for value in y], color='C2')
+    axes[1, 0].set_ylim(0, 100)
+    title = 'actions that could be carried out, per cent'
+  axes[1, 0].set_title(title)
   axes[1, 0].set_xlabel('iteration')
   timed = [r for r in records if r.get('seconds_rollout') is not None]
   axes[1, 1].stackplot(

@@ -10,10 +10,21 @@ from typing import Any
 import jinja2
 import markupsafe
 
-from jaxcredit.reports import curves, run_data, success_table
+from jaxcredit.reports import (
+  curves,
+  progress_curves,
+  run_data,
+  success_table,
+)
 
 NAME = 'report.html'
-METHODS = ('grpo', 'gigpo')
+# Credit as the records name it -> as people do; in this order it is shown.
+METHODS = {
+  'grpo': 'GRPO',
+  'gigpo': 'GiGPO',
+  'ppo': "PPO's reward",
+  'spa': "SPA's reward",
+}
 
 
 def _environment() -> jinja2.Environment:
@@ -38,11 +49,22 @@ def bar(value: float, scale: float) -> dict[str, Any]:
   }
 
 
+def methods_of(episodes: list[dict[str, Any]]) -> dict[str, str]:
+  """The credits that every step of the records has, with their names."""
+  steps = [step for episode in episodes for step in episode['steps']]
+  return {
+    method: name
+    for method, name in METHODS.items()
+    if steps and all(method in step['credit'] for step in steps)
+  }
+
+
 def _groups(episodes: list[dict[str, Any]], limit: int) -> list[dict[str, Any]]:
   """Groups of the latest iteration kept, those with both outcomes first."""
   if not episodes:
     return []
   latest = max(e['iteration'] for e in episodes)
+  methods = methods_of(episodes)
   by_group: dict[int, list[dict[str, Any]]] = {}
   for episode in episodes:
     if episode['iteration'] == latest:
@@ -59,7 +81,7 @@ def _groups(episodes: list[dict[str, Any]], limit: int) -> list[dict[str, Any]]:
         abs(step['credit'][method]['total'])
         for episode in members
         for step in episode['steps']
-        for method in METHODS
+        for method in methods
       ),
       default=0.0,
     )
@@ -77,7 +99,7 @@ def _groups(episodes: list[dict[str, Any]], limit: int) -> list[dict[str, Any]]:
                 **step,
                 'bars': {
                   method: bar(step['credit'][method]['total'], scale)
-                  for method in METHODS
+                  for method in methods
                 },
               }
               for step in episode['steps']
@@ -110,8 +132,14 @@ def render(run: run_data.RunData, *, group_limit: int = 8) -> str:
       # Drawn by matplotlib from numbers; it holds no text of a model.
       curves=markupsafe.Markup(curves.svg(run)) if run.training else '',
       groups=_groups(run.episodes, group_limit),
-      methods=METHODS,
+      methods=methods_of(run.episodes) or METHODS,
+      figures=success_table.figures(run.evaluations),
+      estimator=run.estimator,
+      progress=(
+        markupsafe.Markup(progress_curves.svg(run)) if run.estimator else ''
+      ),
       iterations=len(run.training),
+      number=lambda x: '-' if x is None else f'{x:.3f}',
     )
   )
 

@@ -17,6 +17,8 @@ class RunData:
     training: metrics of each iteration, in order.
     warm_start: metrics of warm-start steps, in order.
     episodes: episodes that were kept, with the credit of their steps.
+    estimator: what is known of a progress estimator; None where there is none.
+    fit: metrics of its measurements, in order.
   """
 
   folder: pathlib.Path
@@ -25,6 +27,8 @@ class RunData:
   training: list[dict[str, Any]]
   warm_start: list[dict[str, Any]]
   episodes: list[dict[str, Any]]
+  estimator: dict[str, Any] | None = None
+  fit: list[dict[str, Any]] = dataclasses.field(default_factory=list)
 
 
 def read(folder: str | pathlib.Path) -> RunData:
@@ -50,6 +54,8 @@ def read(folder: str | pathlib.Path) -> RunData:
     training=stage('train'),
     warm_start=stage('warm_start'),
     episodes=_lines(folder / 'episodes.jsonl'),
+    estimator=_document(folder / 'estimator.json'),
+    fit=stage('estimator'),
   )
 
 

@@ -26,6 +26,27 @@ def rows(evaluations: list[dict[str, Any]]) -> list[list[str]]:
   return [header, *body, ['all', *(cell(e) for e in evaluations)]]
 
 
+def figures(evaluations: list[dict[str, Any]]) -> list[list[str]]:
+  """Mean reward and grounding accuracy, a column for each evaluation.
+
+  Returns:
+    A row for each that any evaluation has.
+  """
+
+  def cell(value, words):
+    return '-' if value is None else words(value)
+
+  lines = []
+  for name, title, words in (
+    ('mean_reward', 'mean reward', lambda x: f'{x:.3f}'),
+    ('grounding_accuracy', 'grounding accuracy', lambda x: f'{100 * x:.1f} %'),
+  ):
+    values = [e.get(name) for e in evaluations]
+    if any(value is not None for value in values):
+      lines.append([title, *(cell(value, words) for value in values)])
+  return lines
+
+
 def success_table(evaluations: list[dict[str, Any]]) -> table.Table:
   """The table for a console."""
   header, *body = rows(evaluations)
@@ -39,4 +60,6 @@ def success_table(evaluations: list[dict[str, Any]]) -> table.Table:
     result.add_row(*line)
   result.add_section()
   result.add_row(*body[-1], style='bold')
+  for line in figures(evaluations):
+    result.add_row(*line)
   return result

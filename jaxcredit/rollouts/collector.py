@@ -400,6 +400,9 @@ class _Play:
         valid=action.valid,
         admissible=action.text in before.admissible,
         anchor=before.anchor,
+        grounded=(
+          action.text in before.admissible if before.admissible else None
+        ),
       )
     )
     too_long = len(episode.steps) >= self.limits.steps

@@ -22,6 +22,8 @@ class Step:
     valid: whether the policy's answer had the right form.
     admissible: whether the action was among those the environment listed.
     anchor: text that identifies the state in which the action was chosen.
+    grounded: whether the environment could carry the action out; None where it
+      does not say.
   """
 
   observation: str
@@ -31,6 +33,7 @@ class Step:
   valid: bool
   admissible: bool
   anchor: str
+  grounded: bool | None = None
 
 
 @dataclasses.dataclass
@@ -116,6 +119,25 @@ class Episode:
     return self.terminated or self.truncated or bool(self.failure)
 
 
+def grounding_accuracy(episodes: Sequence[Episode]) -> float | None:
+  """Share of the actions that their environment could carry out.
+
+  Args:
+    episodes: those that were lost do not count.
+
+  Returns:
+    None where the environment does not say of any.
+  """
+  known = [
+    step.grounded
+    for episode in episodes
+    if not episode.failure
+    for step in episode.steps
+    if step.grounded is not None
+  ]
+  return sum(known) / len(known) if known else None
+
+
 def round_up(value: int, buckets: Sequence[int]) -> int:
   """Returns the smallest bucket that holds `value`.
 
@@ -166,6 +188,7 @@ def pack_trajectories(
   penalties = np.zeros((count, max_steps), np.float32)
   mask = np.zeros((count, max_steps), bool)
   anchors = np.zeros((count, max_steps, 2), np.uint32)
+  grounding = np.zeros((count, max_steps), bool)
   for row, episode in enumerate(episodes):
     if episode.failure:
       continue
@@ -181,6 +204,8 @@ def pack_trajectories(
         penalise == 'inadmissible' and not step.admissible
       )
       penalties[row, column] = invalid_penalty * wrong
+      # Where the environment does not say, nothing was refused.
+      grounding[row, column] = step.grounded is not False
     anchors[row, :steps] = fingerprints.text_fingerprints(
       [step.anchor for step in episode.steps]
     )
@@ -192,6 +217,7 @@ def pack_trajectories(
     penalties=penalties.reshape(*shape, max_steps),
     terminated=np.array([e.terminated for e in episodes]).reshape(shape),
     truncated=np.array([e.truncated for e in episodes]).reshape(shape),
+    grounding=grounding.reshape(*shape, max_steps),
   )
 
 

@@ -5,6 +5,7 @@ returns afterwards.
 """
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 
 import jax
@@ -14,9 +15,9 @@ import optax
 from jaxcredit import types
 from jaxcredit.algorithms import losses
 from jaxcredit.networks import config as config_lib
-from jaxcredit.networks import sharding, value_head
+from jaxcredit.networks import value_head
 from jaxcredit.training import learner as learner_lib
-from jaxcredit.training import packed_rows, policy_gradient
+from jaxcredit.training import packed_rows, policy_gradient, row_scores
 
 
 def make_loss(
@@ -121,24 +122,16 @@ class Critic:
     Returns:
       float32 [N, L]; 0 beyond the tokens of a row.
     """
-    result = np.zeros(rows.tokens.shape, np.float32)
-    # A row finds its place again by its number.
-    numbers = np.where(rows.trajectory >= 0, np.arange(len(rows.length)), -1)
-    numbered = dataclasses.replace(rows, trajectory=numbers.astype(np.int32))
-    multiple = 1
-    if self._mesh is not None:
-      multiple = self._mesh.shape['data'] * self._mesh.shape['fsdp']
-    with sharding.on(self._mesh):
-      for micro in learner_lib.cut_micro_batches(
-        numbered, self._micro_batch_tokens, self._lengths, multiple
-      ):
-        values = np.asarray(self._values(params, micro))
-        for number, row, size in zip(
-          micro.trajectory, values, micro.length, strict=True
-        ):
-          if number >= 0:
-            result[number, :size] = row[:size]
-    return result
+    said = row_scores.over_rows(
+      functools.partial(self._values, params),
+      rows,
+      rows.tokens.shape[1],
+      micro_batch_tokens=self._micro_batch_tokens,
+      lengths=self._lengths,
+      mesh=self._mesh,
+    )
+    inside = np.arange(said.shape[1]) < np.asarray(rows.length)[:, None]
+    return np.where(inside, said, 0)
 
   def update(
     self,

@@ -26,18 +26,25 @@ def summarise(
     task_type: task -> its kind.
 
   Returns:
-    A dict with episodes, successes, success_rate, mean_length and, under
-    by_task_type, the same for each kind.
+    A dict with episodes, successes, success_rate, mean_length, mean_reward (of
+    an episode), grounding_accuracy (share of the actions that the environment
+    could carry out; None where it does not say) and, under by_task_type, the
+    same for each kind.
   """
+
+  def mean(values):
+    return sum(values) / len(values) if values else None
 
   def count(chosen):
     return {
       'episodes': len(chosen),
       'successes': sum(e.success for e in chosen),
-      'success_rate': (
-        sum(e.success for e in chosen) / len(chosen) if chosen else None
-      ),
+      'success_rate': mean([e.success for e in chosen]),
       'mean_length': collector_lib.mean_length(chosen),
+      'mean_reward': mean(
+        [0.0 if e.failure else e.episode_return for e in chosen]
+      ),
+      'grounding_accuracy': episodes_lib.grounding_accuracy(chosen),
     }
 
   kinds = collections.defaultdict(list)

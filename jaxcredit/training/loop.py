@@ -33,27 +33,37 @@ class TokenAdvantages:
   Attributes:
     total: float [E, L], what multiplies the policy gradient, E = P * G.
     returns: float [E, L], what a critic learns; None without one.
+    carried: what the method hands on to the next iteration, in the form in
+      which it was given it; None where nothing changes.
   """
 
   total: jax.Array
   returns: jax.Array | None = None
+  carried: Any = None
 
 
 # (trajectories, rows, values) -> TokenAdvantages. Row e of [E, L] is that of
 # episode e, empty where the environment lost it; values are a critic's, [E, L],
-# or None.
-TokenCredit = Callable[
-  [types.Trajectories, types.Rows, np.ndarray | None], TokenAdvantages
-]
+# or None. A method that carries something from one iteration to the next is
+# given that as well.
+TokenCredit = Callable[..., TokenAdvantages]
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class ActorCritic:
-  """The state of a training with a critic."""
+  """The state of a training with a critic.
+
+  Attributes:
+    policy: what is trained.
+    critic: likewise.
+    carried: what the method carries from one iteration to the next, such as a
+      coefficient that adapts: a dict of arrays, empty for most methods.
+  """
 
   policy: learner_lib.LearnerState
   critic: learner_lib.LearnerState
+  carried: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -297,7 +307,12 @@ class Loop:
       if self._critic is not None:
         values = self._critic.values(state.critic.params, packed)
       values_end = time.perf_counter()
-      credit = self._token_credit(batch.trajectories, packed, values)
+      given = (batch.trajectories, packed, values)
+      if self._critic is not None and state.carried:
+        given = (*given, state.carried)
+      credit = self._token_credit(*given)
+      if credit.carried is not None:
+        state = dataclasses.replace(state, carried=credit.carried)
       flat = advantages = jax.block_until_ready(credit.total)
       returns = credit.returns
       packed = self._learned(packed, batch.episodes)
@@ -310,9 +325,10 @@ class Loop:
       if self._critic is None:
         state = learned
       else:
-        state, more = self._update_critic(
-          learned, state.critic, packed, returns, values, iteration
+        critic, more = self._update_critic(
+          state.critic, packed, returns, values, iteration
         )
+        state = dataclasses.replace(state, policy=learned, critic=critic)
         metrics = {**more, **metrics}
     jax.block_until_ready(state)
     end = time.perf_counter()
@@ -407,8 +423,8 @@ class Loop:
       )
     return state, metrics
 
-  def _update_critic(self, policy, state, rows, returns, values, iteration):
-    """The critic's optimizer steps; returns the state of both."""
+  def _update_critic(self, state, rows, returns, values, iteration):
+    """The critic's optimizer steps."""
     metrics: dict[str, Any] = {}
     minibatches, orders = self._orders(rows, iteration)
     for order in orders:
@@ -425,7 +441,7 @@ class Loop:
       f'critic_{name}' if name in kept else name: value
       for name, value in metrics.items()
     }
-    return ActorCritic(policy, state), metrics
+    return state, metrics
 
   @staticmethod
   def _has_credit(rows: types.Rows, used: np.ndarray) -> np.ndarray:
@@ -444,6 +460,7 @@ class Loop:
       'episode_length': _mean([len(e.steps) for e in episodes]),
       'invalid_share': _mean([not s.valid for s in steps]),
       'inadmissible_share': _mean([not s.admissible for s in steps]),
+      'grounding_accuracy': episodes_lib.grounding_accuracy(episodes),
       'truncated_share': _mean([e.truncated for e in episodes]),
       'failed_episodes': len(batch.episodes) - len(episodes),
       'generated_episodes': batch.generated,

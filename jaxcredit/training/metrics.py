@@ -10,12 +10,12 @@ from typing import Any
 FILE_NAME = 'metrics.jsonl'
 
 
-def _finite(value: Any) -> Any:
-  """JSON has no NaN: a non-finite number becomes null."""
+def finite(value: Any) -> Any:
+  """What JSON can say: a number that is not finite becomes null."""
   if isinstance(value, dict):
-    return {k: _finite(v) for k, v in value.items()}
+    return {k: finite(v) for k, v in value.items()}
   if isinstance(value, (list, tuple)):
-    return [_finite(v) for v in value]
+    return [finite(v) for v in value]
   if isinstance(value, (bool, str, int)) or value is None:
     return value
   value = float(value)
@@ -26,7 +26,7 @@ def append_json_lines(path: pathlib.Path, records) -> None:
   """Appends records, one a line, and hands them to the system at once."""
   with open(path, 'a', encoding='utf-8') as file:
     for record in records:
-      file.write(json.dumps(_finite(record)) + '\n')
+      file.write(json.dumps(finite(record)) + '\n')
     file.flush()
     os.fsync(file.fileno())
 
@@ -91,7 +91,7 @@ class MetricsWriter:
     for name, value in metrics.items():
       parts = value if isinstance(value, dict) else {'': value}
       for part, number in parts.items():
-        number = _finite(number)
+        number = finite(number)
         if isinstance(number, (int, float)):
           tag = f'{stage}/{name}' + (f'/{part}' if part else '')
           self._board.add_scalar(tag, number, iteration)

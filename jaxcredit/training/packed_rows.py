@@ -14,8 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxcredit import types
+from jaxcredit.algorithms import step_tokens
 from jaxcredit.networks import config as config_lib
-from jaxcredit.networks import decoder, sharding, value_head
+from jaxcredit.networks import decoder, progress_head, sharding, value_head
 
 
 @jax.tree_util.register_dataclass
@@ -248,3 +249,39 @@ def values(
     ),
     rows,
   )
+
+
+def contributions(
+  params,
+  config: config_lib.DecoderConfig,
+  rows: types.Rows | PackedRows,
+  steps: int,
+) -> tuple[jax.Array, jax.Array]:
+  """What steps contribute, laid out as `one_sequence_a_row`.
+
+  Args:
+    params: of a progress estimator; see `progress_head`.
+    config: of its trunk.
+    rows: packed or not.
+    steps: S.
+
+  Returns:
+    float32 [N, S], and bool [N, S], which steps there are.
+  """
+  positions = step_tokens.last_positions(
+    one_sequence_a_row(rows).step_of_token, steps
+  )
+  mask = positions >= 0
+  if isinstance(rows, types.Rows):
+    given = progress_head.contributions(params, config, rows.tokens, positions)
+    return given, mask
+  # Each packed row has the steps of its sequences, one sequence after another.
+  within = jnp.where(mask, positions + rows.start.reshape(-1, 1), -1)
+  given = progress_head.contributions(
+    params,
+    config,
+    rows.tokens,
+    within.reshape(rows.start.shape[0], -1),
+    segment_ids=rows.segment_ids,
+  )
+  return given.reshape(mask.shape), mask

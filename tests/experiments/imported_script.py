@@ -15,7 +15,13 @@ from absl.testing import flagsaver
 
 # Flags of all scripts that train a text policy, and what holds on to them.
 SHARED = 'experiments.training_flags'
-_WITH_FLAGS = (SHARED, 'experiments.training_script')
+_WITH_FLAGS = (
+  SHARED,
+  'experiments.critic_flags',
+  'experiments.household_flags',
+  'experiments.progress_flags',
+  'experiments.training_script',
+)
 
 
 def _forget(name: str) -> None:
@@ -44,9 +50,5 @@ def imported(name: str) -> Iterator[types.ModuleType]:
 
 
 def own_flags(module: types.ModuleType) -> list[flags.Flag]:
-  """The flags of a script: those it defines, and those that it shares."""
-  by_module = flags.FLAGS.flags_by_module_dict()
-  shared = (
-    by_module.get(SHARED, []) if hasattr(module, 'training_flags') else []
-  )
-  return [*by_module[module.__name__], *shared]
+  """The flags of a script: those it defines, and those that it adopts."""
+  return flags.FLAGS.get_key_flags_for_module(module.__name__)

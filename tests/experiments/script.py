@@ -18,11 +18,13 @@ def environment(devices: int = 1) -> dict[str, str]:
   }
 
 
-def start(*arguments: str, log: pathlib.Path) -> subprocess.Popen:
+def start(
+  *arguments: str, log: pathlib.Path, module: str = 'experiments.gigpo'
+) -> subprocess.Popen:
   """Starts the script in a process group of its own; `log` gets its words."""
   with open(log, 'w', encoding='utf-8') as file:
     return subprocess.Popen(
-      [sys.executable, '-m', 'experiments.gigpo', *arguments],
+      [sys.executable, '-m', module, *arguments],
       cwd=REPOSITORY,
       env=environment(),
       stdout=file,

@@ -19,7 +19,7 @@ def test_every_setting_is_used():
 
 @pytest.mark.parametrize('longest', [16, 192, 193, 512, 1024, 2560])
 def test_rows_are_padded_to_few_lengths(longest):
-  lengths = text_training._row_lengths(longest)
+  lengths = text_training.row_lengths(longest)
   assert lengths[-1] == longest
   assert lengths == sorted(set(lengths))
   assert lengths[0] <= 192

@@ -9,8 +9,8 @@ from tests.rollouts import test_collector
 
 
 def make_episode(task, steps, *, won=False, failure=''):
-  step = episodes_lib.Step('', '', '', 0.0, True, True, '')
-  last = episodes_lib.Step('', '', '', float(won), True, True, '')
+  step = episodes_lib.Step('', '', '', 0.0, True, True, '', True)
+  last = episodes_lib.Step('', '', '', float(won), True, True, '', not won)
   return episodes_lib.Episode(
     task=task,
     group=0,
@@ -38,6 +38,9 @@ def test_successes_are_counted_by_kind_of_task():
     'successes': 2,
     'success_rate': 0.4,
     'mean_length': pytest.approx(4.2),
+    'mean_reward': 0.4,
+    # The last action of each won episode is said to have failed.
+    'grounding_accuracy': pytest.approx(18 / 20),
   }
   assert list(by_task_type) == ['cool', 'heat']
   assert by_task_type['cool'] == {
@@ -45,12 +48,16 @@ def test_successes_are_counted_by_kind_of_task():
     'successes': 0,
     'success_rate': 0.0,
     'mean_length': 3.5,
+    'mean_reward': 0.0,
+    'grounding_accuracy': 1.0,
   }
   assert by_task_type['heat'] == {
     'episodes': 3,
     'successes': 2,
     'success_rate': pytest.approx(2 / 3),
     'mean_length': pytest.approx(14 / 3),
+    'mean_reward': pytest.approx(2 / 3),
+    'grounding_accuracy': pytest.approx(12 / 14),
   }
 
 
@@ -60,6 +67,8 @@ def test_no_episodes_have_no_success_rate():
     'successes': 0,
     'success_rate': None,
     'mean_length': 0.0,
+    'mean_reward': None,
+    'grounding_accuracy': None,
     'by_task_type': {},
   }
 
