@@ -1,10 +1,11 @@
-"""Trains a language model on the household with group-relative credit.
+"""Trains a language model on text environments with group-relative credit.
 
   python -m experiments.gigpo --flagfile=experiments/flagfiles/gigpo_quick.cfg
   python -m experiments.gigpo --run=runs/mine --method=grpo --seed=1
 
-The same command resumes a run that was stopped. Without --games, games are
-generated. At the end stand a table of success by task type, curves, and
+The same command resumes a run that was stopped. --domain chooses the household
+of ALFWorld, that of VirtualHome or a shop; tasks are generated where no file of
+them is given. At the end stand a table of success by task type, curves, and
 report.html, which shows episodes with the credit of each step.
 """
 
@@ -14,15 +15,15 @@ from typing import Any
 from absl import app, flags
 
 from experiments import (
+  domain_flags,
   group_relative_credit,
-  household_flags,
   training_flags,
   training_script,
 )
 
 # What --help lists beside the flags of this file.
 flags.adopt_module_key_flags(training_flags)
-flags.adopt_module_key_flags(household_flags)
+flags.adopt_module_key_flags(domain_flags)
 
 _METHOD = flags.DEFINE_enum(
   'method', 'gigpo', group_relative_credit.METHODS, 'How credit is assigned.'
@@ -52,12 +53,12 @@ class Run:
 
   Attributes:
     training: `text_training.Settings`.
-    household: `household_tasks.HouseholdOptions`.
+    domain: options of the domain, such as `household_tasks.HouseholdOptions`.
     credit: of the method.
   """
 
   training: Any
-  household: Any
+  domain: Any
   credit: group_relative_credit.CreditOptions
 
 
@@ -65,7 +66,7 @@ def read_flags() -> Run:
   """Flags as settings; imports what needs the extras."""
   return Run(
     training_flags.settings(),
-    household_flags.options(),
+    domain_flags.options(),
     group_relative_credit.CreditOptions(
       method=_METHOD.value,
       discount=_DISCOUNT.value,
@@ -82,7 +83,7 @@ def build():
   from experiments import group_relative_method
 
   run = read_flags()
-  domain = household_flags.domain()
+  domain = domain_flags.domain()
   method = group_relative_method.GroupRelativeMethod(run.credit)
   return run.training, domain, method
 

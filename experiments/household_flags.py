@@ -1,8 +1,6 @@
-"""Flags of the household, for scripts that train on it."""
+"""Flags of the household; see `domain_flags`."""
 
 from absl import flags
-
-from experiments import training_flags
 
 # Games.
 _GAMES = flags.DEFINE_string(
@@ -23,26 +21,12 @@ _GENERATED_GAMES = flags.DEFINE_integer(
   'generated. 0: all of --games, or 2000 generated.',
   lower_bound=0,
 )
-_EVALUATION_COUNT = flags.DEFINE_integer(
-  'evaluation_count',
-  0,
-  'How many games to evaluate on. 0: all of --evaluate_on, or 120 generated.',
-  lower_bound=0,
-)
 _WORDING = flags.DEFINE_enum(
   'wording',
   '2.1.1',
   ['2.1.1', '0.4.2'],
   "The game's words: those of the papers (2.1.1) or of the 0.4.2 package.",
 )
-_ANCHOR = flags.DEFINE_enum(
-  'anchor',
-  'observation',
-  ['observation', 'state'],
-  'What counts as the same state: the text last seen (published), or the '
-  'whole state.',
-)
-
 # Demonstrations.
 _WARM_START_GAMES = flags.DEFINE_integer(
   'warm_start_games', 600, 'Games that the expert shows.', 1
@@ -52,17 +36,9 @@ _WARM_START_REAL_GAMES = flags.DEFINE_bool(
   False,
   'The expert plays games of --games, instead of generated ones.',
 )
-_WARM_START_SLIPS = flags.DEFINE_float(
-  'warm_start_slips',
-  0.1,
-  "Share of the expert's steps replaced by a command that the game refuses. "
-  'These are not imitated; what the expert does next is.',
-  0.0,
-  0.9,
-)
 
 
-def options():
+def options(evaluation_count: int, anchor: str, warm_start_slips: float):
   """Flags as `household_tasks.HouseholdOptions`; imports the extra."""
   from experiments import household_tasks
 
@@ -70,21 +46,17 @@ def options():
     games=_GAMES.value,
     evaluate_on=_EVALUATE_ON.value,
     generated_games=_GENERATED_GAMES.value or (0 if _GAMES.value else 2000),
-    evaluation_count=(
-      _EVALUATION_COUNT.value or (0 if _EVALUATE_ON.value else 120)
-    ),
+    evaluation_count=evaluation_count or (0 if _EVALUATE_ON.value else 120),
     wording=_WORDING.value,
-    anchor=_ANCHOR.value,
+    anchor=anchor,
     warm_start_games=_WARM_START_GAMES.value,
     warm_start_real_games=_WARM_START_REAL_GAMES.value,
-    warm_start_slips=_WARM_START_SLIPS.value,
+    warm_start_slips=warm_start_slips,
   )
 
 
-def domain():
-  """The household that the flags describe."""
+def domain(options, max_steps: int, seed: int):
+  """The household."""
   from experiments import household_tasks
 
-  return household_tasks.HouseholdDomain(
-    options(), training_flags.max_steps(), training_flags.seed()
-  )
+  return household_tasks.HouseholdDomain(options, max_steps, seed)

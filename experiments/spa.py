@@ -21,7 +21,7 @@ from absl import app, flags
 
 from experiments import (
   critic_flags,
-  household_flags,
+  domain_flags,
   progress_flags,
   training_flags,
   training_script,
@@ -29,7 +29,7 @@ from experiments import (
 
 # What --help lists beside the flags of this file.
 flags.adopt_module_key_flags(training_flags)
-flags.adopt_module_key_flags(household_flags)
+flags.adopt_module_key_flags(domain_flags)
 flags.adopt_module_key_flags(progress_flags)
 flags.adopt_module_key_flags(critic_flags)
 
@@ -180,7 +180,7 @@ def build():
   else:
     method = step_credit.StepCreditMethod(run.credit, run.shown)
   # The one place that knows what is trained on.
-  return run.training, household_flags.domain(), method
+  return run.training, domain_flags.domain(), method
 
 
 def train(settings, domain, method, stop) -> bool:

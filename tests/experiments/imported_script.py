@@ -18,9 +18,12 @@ SHARED = 'experiments.training_flags'
 _WITH_FLAGS = (
   SHARED,
   'experiments.critic_flags',
+  'experiments.domain_flags',
   'experiments.household_flags',
   'experiments.progress_flags',
+  'experiments.shop_flags',
   'experiments.training_script',
+  'experiments.virtualhome_flags',
 )
 
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from experiments import household_tasks
+from experiments import expert_demonstrations
 from jaxcredit.environments import protocol
 
 
@@ -55,15 +55,17 @@ class OddAnswersDomain:
     del task
     return 'letter'
 
-  def demonstrate(self, on_task) -> household_tasks.ExpertGames:
+  def demonstrate(self, on_task) -> expert_demonstrations.ExpertEpisodes:
     traces = []
     for number in range(self.demonstration_count):
       environment, task = OddAnswers(), self.train_tasks[number % 8]
       seen, trace = environment.reset(task), []
       # As often even as odd, so that a policy wins at times.
       for action in ('a', 'aa', 'a')[number % 2 :]:
-        trace.append(household_tasks.Demonstration(seen, action))
+        trace.append(expert_demonstrations.Demonstration(seen, action))
         seen = environment.step(action)
       traces.append((task, trace))
       on_task()
-    return household_tasks.ExpertGames(traces, len(traces))
+    return expert_demonstrations.ExpertEpisodes(
+      traces, len(traces), self.task_sentence, self.won, ''
+    )

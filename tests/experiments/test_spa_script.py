@@ -40,9 +40,7 @@ def spa(tmp_path_factory):
   with imported_script.imported(MODULE) as module:
     with pytest.MonkeyPatch.context() as patch:
       # The domain is made in one place. This one is played in no time.
-      patch.setattr(
-        module.household_flags, 'domain', odd_answers.OddAnswersDomain
-      )
+      patch.setattr(module.domain_flags, 'domain', odd_answers.OddAnswersDomain)
       yield module
   jax.config.update('jax_disable_most_optimizations', False)
   jax.config.update('jax_persistent_cache_min_compile_time_secs', before)
