@@ -367,6 +367,10 @@ class _Play:
     if i not in self.environment:
       return
     episode, answer = self.episodes[i], self.answers[i]
+    executed = answer.executed
+    if executed is None:
+      executed = action.text in before.admissible
+    episode.solved = answer.success
     episode.steps.append(
       episodes_lib.Step(
         observation=before.observation,
@@ -374,7 +378,7 @@ class _Play:
         answer=answer.observation,
         reward=answer.reward,
         valid=action.valid,
-        admissible=action.text in before.admissible,
+        admissible=executed,
         anchor=before.anchor,
       )
     )
