@@ -31,7 +31,8 @@ class ShopExpert:
     self._environment = environment
     self._goal = goal
     self._rng = rng
-    self._searches = 0
+    self._given_up = 0
+    self._last = ''
     self._refused: set[int] = set()
     self._admissible: tuple[str, ...] = ()
 
@@ -41,9 +42,14 @@ class ShopExpert:
 
   def act(self) -> str:
     """The next action."""
+    self._last = self._choose()
+    return self._last
+
+  def _choose(self) -> str:
     page = self._environment.page
     if page.kind == pages.SEARCH:
-      self._searches += 1
+      if self._last == f'click[{pages.BACK}]':
+        self._given_up += 1
       return f'search[{self._query()}]'
     if page.kind == pages.RESULTS:
       return self._choose_product(page)
@@ -77,21 +83,22 @@ class ShopExpert:
       if action not in ('click[buy now]', pages.QUERY)
     ]
     chosen = harmless if harmless and self._rng.random() < 0.5 else refused
+    # A way back that was not its own choice: the search was not in vain.
+    self._last = ''
     return chosen[int(self._rng.integers(len(chosen)))]
 
   def _query(self) -> str:
     """Words of the instruction: the type, the attributes, the options.
 
-    A search that led to nothing is repeated with fewer of them, and at last
-    with the title of the product itself.
+    After a search that led to nothing come fewer of them, and at last the
+    title of the product itself.
     """
     goal = self._goal
     kind = products.type_of_query()[goal.query]
     values = [value for _, value in goal.options]
-    tried = max(0, self._searches - 1)
-    if tried == 0:
+    if self._given_up == 0:
       words = [kind.noun, *goal.attributes, *values]
-    elif tried == 1:
+    elif self._given_up == 1:
       words = [kind.noun, *goal.attributes]
     else:
       words = [goal.name]

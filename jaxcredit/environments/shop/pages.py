@@ -215,4 +215,6 @@ def _choose(
 def _summary(product: products_lib.Product) -> str:
   """What a small policy must know of a product to choose it."""
   said = ', '.join(product.attributes)
-  return f'{product.query}, {said}, {product.price:.0f} dollars'
+  # As instructions spell it.
+  kind = product.query.replace("'", '')
+  return f'{kind}, {said}, {product.price:.0f} dollars'
