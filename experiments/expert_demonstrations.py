@@ -83,7 +83,7 @@ def demonstrate(
     trace.append(Demonstration(seen, action, slip))
     seen = environment.step(action)
     if seen.terminated:
-      return trace
+      return None if seen.success is False else trace
   return None
 
 

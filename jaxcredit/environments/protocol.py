@@ -20,6 +20,11 @@ class TextStep(NamedTuple):
       empty where the environment cannot list them.
     anchor: text that identifies the state in which the next action is chosen;
       equal texts are treated as one state by group-relative step credit.
+    executed: whether the action that this answers was carried out, where the
+      list of admissible actions cannot tell (it holds no free text, such as
+      the query of a search); None: it was if it was admissible.
+    success: whether the task is solved, where the reward cannot tell (a poor
+      solution is paid too); None: an end with a positive return is a success.
   """
 
   observation: str
@@ -28,6 +33,8 @@ class TextStep(NamedTuple):
   truncated: bool
   admissible: tuple[str, ...]
   anchor: str
+  executed: bool | None = None
+  success: bool | None = None
 
 
 @runtime_checkable

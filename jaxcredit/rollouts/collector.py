@@ -391,6 +391,10 @@ class _Play:
     if i not in self.environment:
       return
     episode, answer = self.episodes[i], self.answers[i]
+    executed = answer.executed
+    if executed is None:
+      executed = action.text in before.admissible
+    episode.solved = answer.success
     episode.steps.append(
       episodes_lib.Step(
         observation=before.observation,
@@ -398,7 +402,7 @@ class _Play:
         answer=answer.observation,
         reward=answer.reward,
         valid=action.valid,
-        admissible=action.text in before.admissible,
+        admissible=executed,
         anchor=before.anchor,
         grounded=(
           action.text in before.admissible if before.admissible else None

@@ -20,7 +20,8 @@ class Step:
     answer: what the environment said.
     reward: reward of the step.
     valid: whether the policy's answer had the right form.
-    admissible: whether the action was among those the environment listed.
+    admissible: whether the action was among those the environment listed, or
+      was carried out by one that cannot list them all.
     anchor: text that identifies the state in which the action was chosen.
     grounded: whether the environment could carry the action out; None where it
       does not say.
@@ -93,6 +94,8 @@ class Episode:
     terminated: whether the environment ended it.
     truncated: whether a limit of steps or tokens ended it.
     failure: what went wrong with the environment; empty if nothing did.
+    solved: whether the environment says that the task is solved; None where it
+      leaves that to the return.
   """
 
   task: Any
@@ -105,6 +108,7 @@ class Episode:
   terminated: bool = False
   truncated: bool = False
   failure: str = ''
+  solved: bool | None = None
 
   @property
   def episode_return(self) -> float:
@@ -112,6 +116,8 @@ class Episode:
 
   @property
   def success(self) -> bool:
+    if self.solved is not None:
+      return self.solved
     return self.terminated and self.episode_return > 0
 
   @property

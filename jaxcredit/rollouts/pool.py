@@ -67,6 +67,8 @@ def _checked(step: protocol.TextStep) -> protocol.TextStep:
     truncated=bool(step.truncated),
     admissible=tuple(step.admissible),
     anchor=step.anchor,
+    executed=None if step.executed is None else bool(step.executed),
+    success=None if step.success is None else bool(step.success),
   )
 
 
