@@ -37,6 +37,7 @@ import jax.numpy as jnp
 
 from jaxcredit.algorithms import arguments, explicit_axes, step_sampling
 
+SHORT = step_sampling.SHORT
 StepSample = step_sampling.StepSample
 sample_steps = step_sampling.sample_steps
 take_steps = step_sampling.take_steps
