@@ -1,12 +1,12 @@
 """The network of return decomposition: features of a step -> its reward.
 
-  config = DecoderConfig.mujoco(inputs=5)
+  config = RewardDecoderConfig.mujoco(inputs=5)
   params = init(key, config)
   rewards = step_rewards(params, config, features, mask)
 
 Features are LaRe's evaluation factors z = phi(s, a), for which the network is
 called decoder, or the transition itself as in RD and RRD, see
-`transition_features`. With several agents it is applied to each, [..., N, S, d].
+`transition_features`. With several agents it is applied to each of them.
 
 The dict is {'layer_0': {'kernel' [d, H], 'bias' [H]}, ...}, the last with one
 output.
@@ -24,7 +24,7 @@ Params = dict[str, Any]
 
 
 @dataclasses.dataclass(frozen=True)
-class DecoderConfig:
+class RewardDecoderConfig:
   """Sizes of the network.
 
   Attributes:
@@ -46,12 +46,12 @@ class DecoderConfig:
         )
 
   @classmethod
-  def mujoco(cls, inputs: int) -> 'DecoderConfig':
+  def mujoco(cls, inputs: int) -> 'RewardDecoderConfig':
     """As released for MuJoCo, of LaRe, RD and RRD."""
     return cls(inputs, hidden=256, layers=3)
 
   @classmethod
-  def particles(cls, inputs: int) -> 'DecoderConfig':
+  def particles(cls, inputs: int) -> 'RewardDecoderConfig':
     """As released for the particle environments, shared by the agents."""
     return cls(inputs, hidden=64, layers=5)
 
@@ -80,7 +80,7 @@ class Linear(nnx.Module):
 class RewardDecoder(nnx.Module):
   """Linear layers with ReLU between them; one output."""
 
-  def __init__(self, config: DecoderConfig, rngs: nnx.Rngs):
+  def __init__(self, config: RewardDecoderConfig, rngs: nnx.Rngs):
     sizes = [config.inputs, *[config.hidden] * (config.layers - 1), 1]
     self.layers = config.layers
     for i, (inputs, outputs) in enumerate(
@@ -95,7 +95,7 @@ class RewardDecoder(nnx.Module):
 
 
 @functools.lru_cache(maxsize=64)
-def _graph(config: DecoderConfig):
+def _graph(config: RewardDecoderConfig):
   """The module's static graph; with a dict of arrays it merges to a module."""
   graph = None
 
@@ -109,7 +109,7 @@ def _graph(config: DecoderConfig):
 
 
 @functools.partial(jax.jit, static_argnames=('config',))
-def init(key: jax.Array, config: DecoderConfig) -> Params:
+def init(key: jax.Array, config: RewardDecoderConfig) -> Params:
   """Draws parameters, float32 (float64 under x64).
 
   Args:
@@ -123,7 +123,7 @@ def init(key: jax.Array, config: DecoderConfig) -> Params:
 @functools.partial(jax.jit, static_argnames=('config',))
 def step_rewards(
   params: Params,
-  config: DecoderConfig,
+  config: RewardDecoderConfig,
   features: jax.Array,
   mask: jax.Array | None = None,
 ) -> jax.Array:

@@ -171,8 +171,7 @@ def chi_square(counts):
   return float(((counts - expected) ** 2 / expected).sum())
 
 
-# Chi-square exceeds the limits here and below once in a million
-# times.
+# Chi-square is above the limits, here and below, once in a million times.
 @pytest.mark.parametrize(('k', 'limit'), [(1, 33.4), (3, 45.1)])
 def test_all_subsets_are_equally_likely(k, limit):
   # Five steps, anywhere in the row.

@@ -23,7 +23,7 @@ def slow(params, features):
 
 @pytest.mark.parametrize('layers', [1, 2, 5])
 def test_against_numpy(layers):
-  config = reward_decoder.DecoderConfig(3, hidden=4, layers=layers)
+  config = reward_decoder.RewardDecoderConfig(3, hidden=4, layers=layers)
   with jax.enable_x64(True):
     params = reward_decoder.init(jax.random.key(0), config)
     features = np.random.default_rng(0).normal(size=(2, 5, 3))
@@ -44,16 +44,16 @@ def test_against_numpy(layers):
 def test_sizes_are_those_of_the_release():
   # Parameters as counted in the released networks.
   for config, count in (
-    (reward_decoder.DecoderConfig.mujoco(5), 67_585),
-    (reward_decoder.DecoderConfig.mujoco(17 + 6 + 17), 76_545),
-    (reward_decoder.DecoderConfig.particles(5), 12_929),
+    (reward_decoder.RewardDecoderConfig.mujoco(5), 67_585),
+    (reward_decoder.RewardDecoderConfig.mujoco(17 + 6 + 17), 76_545),
+    (reward_decoder.RewardDecoderConfig.particles(5), 12_929),
   ):
     params = reward_decoder.init(jax.random.key(0), config)
     assert reward_decoder.count_parameters(params) == count
 
 
 def test_draws_are_uniform_and_differ():
-  config = reward_decoder.DecoderConfig.mujoco(16)
+  config = reward_decoder.RewardDecoderConfig.mujoco(16)
   params = reward_decoder.init(jax.random.key(0), config)
   for i, inputs in enumerate((16, 256, 256)):
     for x in map(np.asarray, params[f'layer_{i}'].values()):
@@ -69,7 +69,7 @@ def test_draws_are_uniform_and_differ():
 
 
 def test_masked_entries_do_no_harm_to_gradients():
-  config = reward_decoder.DecoderConfig(2, hidden=3, layers=2)
+  config = reward_decoder.RewardDecoderConfig(2, hidden=3, layers=2)
   params = reward_decoder.init(jax.random.key(0), config)
   features = np.array([[1.0, 2.0], [np.nan, np.inf]], np.float32)
 
@@ -84,7 +84,7 @@ def test_masked_entries_do_no_harm_to_gradients():
 
 
 def test_half_precision_features_give_float32():
-  config = reward_decoder.DecoderConfig(2)
+  config = reward_decoder.RewardDecoderConfig(2)
   params = reward_decoder.init(jax.random.key(0), config)
   features = jnp.ones((3, 2), jnp.bfloat16)
   result = reward_decoder.step_rewards(params, config, features)
@@ -100,8 +100,8 @@ def test_transition_features():
 
 def test_what_cannot_be():
   with pytest.raises(ValueError, match='layers must'):
-    reward_decoder.DecoderConfig(3, layers=0)
-  config = reward_decoder.DecoderConfig(3)
+    reward_decoder.RewardDecoderConfig(3, layers=0)
+  config = reward_decoder.RewardDecoderConfig(3)
   params = reward_decoder.init(jax.random.key(0), config)
   with pytest.raises(ValueError, match=r'takes \[..., 3\]'):
     reward_decoder.step_rewards(params, config, np.zeros((2, 4)))
