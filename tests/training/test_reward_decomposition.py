@@ -12,7 +12,7 @@ from jaxcredit import lare, running_statistics
 from jaxcredit.networks import reward_decoder
 from jaxcredit.training import reward_decomposition as training
 
-CONFIG = reward_decoder.RewardDecoderConfig(3, hidden=8, layers=3)
+CONFIG = reward_decoder.RewardDecoderConfig(3, hidden=8, layers=2)
 KEY = jax.random.key(0)
 
 
@@ -44,8 +44,7 @@ def copy(state):
   return jax.tree.map(jnp.copy, state)
 
 
-@pytest.mark.parametrize('l2', [0.0, 0.1])
-@pytest.mark.parametrize('unbiased', [True, False])
+@pytest.mark.parametrize(('l2', 'unbiased'), [(0.0, True), (0.1, False)])
 def test_updates_against_numpy(l2, unbiased):
   """Adam, its coupled penalty and all gradients, written out in float64."""
   with jax.enable_x64(True):
@@ -88,8 +87,10 @@ OPTIONS = {
 }
 
 
-@pytest.mark.parametrize('agents', [0, 3])
-@pytest.mark.parametrize('name', OPTIONS)
+@pytest.mark.parametrize(
+  ('name', 'agents'),
+  [('rd', 3), ('all', 0), ('replacement', 3), ('rrd', 3)],
+)
 def test_loss_of_an_update(name, agents):
   """Put together from the functions, whole episodes evaluated first."""
   options, batch = OPTIONS[name], episodes(agents=agents)
@@ -170,22 +171,14 @@ def test_a_loss_that_is_not_finite_changes_nothing():
   optimizer = training.make_optimizer()
   state = training.init(KEY, CONFIG, optimizer)
   update = training.make_update(CONFIG, optimizer, training.Options(k=None))
-  after, metrics = update(
-    copy(state), dataclasses.replace(batch, features=bad), KEY
-  )
+  given = copy(state)
+  after, metrics = update(given, dataclasses.replace(batch, features=bad), KEY)
+  # What was given is donated.
+  assert given.params['layer_1']['kernel'].is_deleted()
   assert np.isnan(metrics['loss'])
   assert int(after.skipped) == 1
   assert int(after.updates) == 0
   close((after.params, after.optimizer), (state.params, state.optimizer), 0)
-
-
-def test_the_state_is_donated():
-  optimizer = training.make_optimizer()
-  state = training.init(KEY, CONFIG, optimizer)
-  training.make_update(CONFIG, optimizer, training.Options(k=2))(
-    state, episodes(), KEY
-  )
-  assert state.params['layer_1']['kernel'].is_deleted()
 
 
 def test_features_are_normalised_by_what_was_observed():
@@ -220,8 +213,7 @@ def test_features_are_normalised_by_what_was_observed():
   )
 
 
-@pytest.mark.parametrize('k', [None, 3])
-@pytest.mark.parametrize('agents', [0, 2])
+@pytest.mark.parametrize(('k', 'agents'), [(None, 2), (3, 0)])
 def test_on_a_mesh_the_mean_is_that_of_all_episodes(k, agents):
   batch = episodes(count=16, agents=agents)
   optimizer = training.make_optimizer()
@@ -239,12 +231,7 @@ def test_on_a_mesh_the_mean_is_that_of_all_episodes(k, agents):
   close(update(state, placed, KEY), expected)
 
 
-def correlation(left, right):
-  return np.corrcoef(left, right)[0, 1]
-
-
-@pytest.mark.parametrize('k', [None, 4])
-def test_a_linear_reward_is_found_from_returns(k):
+def test_a_linear_reward_is_found_from_returns():
   """Rewards of steps, of which only the sums were seen."""
   rng = np.random.default_rng(0)
   config = reward_decoder.RewardDecoderConfig(3, hidden=32, layers=2)
@@ -260,36 +247,22 @@ def test_a_linear_reward_is_found_from_returns(k):
   buffer, _ = draw(512)
   optimizer = training.make_optimizer(3e-3)
   run = training.make_updates(
-    config, optimizer, training.Options(k=k), updates=1500, batch=32
+    config, optimizer, training.Options(k=4), updates=1000, batch=32
   )
   state = training.init(KEY, config, optimizer)
   held_out, rewards = draw(64)
-  before = training.step_rewards(
-    state, config, held_out.features, held_out.mask
-  )
+
+  def share_of_deviation(state):
+    given = training.step_rewards(
+      state, config, held_out.features, held_out.mask
+    )
+    error = (given - rewards)[held_out.mask]
+    return np.sqrt(np.mean(error**2)) / rewards[held_out.mask].std()
+
+  assert share_of_deviation(state) > 0.7
   state, metrics = run(state, buffer, jax.random.key(1))
-  given = training.step_rewards(state, config, held_out.features, held_out.mask)
-  taken = held_out.mask
-  assert abs(correlation(before[taken], rewards[taken])) < 0.9
-  assert correlation(given[taken], rewards[taken]) > 0.98
-  error = np.asarray(given).sum(-1) - held_out.returns
-  assert np.sqrt(np.mean(error**2)) < 0.3 * held_out.returns.std()
+  assert share_of_deviation(state) < 0.2
   assert metrics['loss'][-100:].mean() < 0.1 * abs(metrics['loss'][:20]).mean()
-
-
-def test_agents_with_equal_features_get_equal_credit():
-  batch = episodes(agents=2)
-  features = batch.features.copy()
-  features[:, 1] = features[:, 0]
-  mask = np.repeat(batch.mask[:, :1], 2, axis=1)
-  optimizer = training.make_optimizer(1e-2)
-  run = training.make_updates(
-    CONFIG, optimizer, training.Options(k=None), updates=20, batch=4
-  )
-  state = training.init(KEY, CONFIG, optimizer)
-  state, _ = run(state, training.Episodes(features, batch.returns, mask), KEY)
-  rewards = training.step_rewards(state, CONFIG, features, mask)
-  np.testing.assert_array_equal(rewards[:, 0], rewards[:, 1])
 
 
 @pytest.mark.parametrize(
