@@ -98,6 +98,10 @@ def test_equal_returns_and_bad_ones():
     given = np.array([1.0, bad, 2.0], np.float32)
     assert np.isnan(ircr.guidance_rewards(given, mask)[1]).all()
     assert np.isnan(ircr.guidance_rewards(given[1:2], mask[1:2])).all()
+    # Equal bounds do not hide it.
+    within = ircr.guidance_rewards(given, mask, low=1.0, high=1.0)
+    assert not np.isfinite(within[1]).any()
+    assert not np.asarray(within)[0].any()
   nothing = ircr.return_bounds(np.full(3, np.nan), np.zeros((3, 2), bool))
   assert [float(x) for x in nothing] == [0, 0]
 

@@ -231,8 +231,8 @@ def test_the_pipeline_is_unbiased(short, k):
 
 
 def test_what_was_not_drawn_does_not_reach_the_network():
-  factors = np.array([[[1.0, 2], [np.nan, np.nan], [3, 4]]], np.float32)
-  mask = np.array([[True, False, True]])
+  factors = np.array([[[np.nan, np.nan], [1.0, 2], [3, 4]]], np.float32)
+  mask = np.array([[False, True, True]])
   sample = lare.sample_steps(jax.random.key(0), mask, 4)
 
   def loss(weight):
