@@ -71,7 +71,7 @@ def objective(effects: np.ndarray, model: str, **options):
   index = entries(actions, model)
 
   def loss(table):
-    return spa.progress_loss(table[index], outcome, **options)
+    return spa.progress_loss_parts(table[index], outcome, **options)
 
   return loss, int(index.max()) + 1
 

@@ -160,8 +160,7 @@ def progress_loss(
   prefix_weight: float = 0.0,
   smoothness_weight: float = 0.0,
   monotone_weight: float = 0.0,
-  tolerance: float = 0.1,
-) -> ProgressLoss:
+) -> jax.Array:
   """The loss of a progress estimator.
 
   Args:
@@ -173,6 +172,42 @@ def progress_loss(
     smoothness_weight: of the differences of neighbouring steps.
     monotone_weight: of negative contributions. What each of them identifies
       stands at the head of this module; with 0, the paper's loss, none does.
+
+  Returns:
+    float [], mean over episodes, dtype of `contributions`; 0 without episodes.
+
+  Raises:
+    ValueError: wrong shapes or options.
+  """
+  return progress_loss_parts(
+    contributions,
+    outcome,
+    mask,
+    prefix_weight=prefix_weight,
+    smoothness_weight=smoothness_weight,
+    monotone_weight=monotone_weight,
+  ).loss
+
+
+def progress_loss_parts(
+  contributions: jax.Array,
+  outcome: jax.Array,
+  mask: jax.Array | None = None,
+  *,
+  prefix_weight: float = 0.0,
+  smoothness_weight: float = 0.0,
+  monotone_weight: float = 0.0,
+  tolerance: float = 0.1,
+) -> ProgressLoss:
+  """The loss of a progress estimator, with its parts.
+
+  Args:
+    contributions: see `progress_loss`; likewise all but the last.
+    outcome: final rewards.
+    mask: steps that were taken.
+    prefix_weight: of the error of the sums up to each step.
+    smoothness_weight: of the differences of neighbouring steps.
+    monotone_weight: of negative contributions.
     tolerance: of `ProgressLoss.accuracy`.
 
   Returns:

@@ -4,7 +4,7 @@ Estimates of progress (as in SPA, arXiv 2505.20732) are compared with it. It is
 no reward: nothing is trained on it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 from jaxcredit.environments import protocol
@@ -18,9 +18,14 @@ class ProgressEnvironment(protocol.TextEnvironment, Protocol):
     ...
 
 
-def true_progress(
+def known(environment: Any) -> bool:
+  """Whether an environment can tell its progress."""
+  return callable(getattr(environment, 'progress', None))
+
+
+def replay(
   environment: ProgressEnvironment, task: Any, actions: Sequence[str]
-) -> list[float]:
+) -> Iterator[tuple[protocol.TextStep, float]]:
   """Plays an episode again and reads its progress.
 
   Args:
@@ -28,12 +33,10 @@ def true_progress(
     task: of the episode.
     actions: T of them.
 
-  Returns:
-    T + 1 numbers: before the first action, and after each.
+  Yields:
+    T + 1 times what it answers, and the progress then: after the reset, and
+    after each action.
   """
-  environment.reset(task)
-  result = [environment.progress()]
+  yield environment.reset(task), float(environment.progress())
   for action in actions:
-    environment.step(action)
-    result.append(environment.progress())
-  return result
+    yield environment.step(action), float(environment.progress())

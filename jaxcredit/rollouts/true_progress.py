@@ -1,19 +1,13 @@
 """The true progress of an episode, from an environment that knows it.
 
-An environment may have a method `progress()`: the share of its task that is
-done, in [0, 1]. Episodes are played again in a fresh environment, whose answers
-depend on the task and the actions alone.
+Episodes are played again in a fresh environment, whose answers depend on the
+task and the actions alone.
 """
 
-from typing import Any
+import itertools
 
-from jaxcredit.environments import protocol
+from jaxcredit.environments import progress, protocol
 from jaxcredit.rollouts import episodes as episodes_lib
-
-
-def known(environment: Any) -> bool:
-  """Whether an environment can tell its progress."""
-  return callable(getattr(environment, 'progress', None))
 
 
 def replay(
@@ -29,12 +23,16 @@ def replay(
     The progress after each step; None where the environment cannot tell it, or
     answered otherwise than before.
   """
-  if not known(environment) or episode.failure:
+  if not progress.known(environment) or episode.failure:
     return None
-  environment.reset(episode.task)
-  progress = []
-  for step in episode.steps:
-    if environment.step(step.action).observation != step.answer:
+  played = progress.replay(
+    environment, episode.task, [step.action for step in episode.steps]
+  )
+  shares = []
+  for step, (answer, share) in zip(
+    episode.steps, itertools.islice(played, 1, None), strict=True
+  ):
+    if answer.observation != step.answer:
       return None
-    progress.append(float(environment.progress()))
-  return progress
+    shares.append(share)
+  return shares

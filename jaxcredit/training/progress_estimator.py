@@ -190,7 +190,7 @@ class ProgressEstimator:
       self._whole(learned, base), self.config, micro_batch, self._steps
     )
     rows = packed_rows.one_sequence_a_row(micro_batch)
-    result = spa.progress_loss(
+    result = spa.progress_loss_parts(
       given,
       outcome[jnp.maximum(rows.trajectory, 0)],
       mask,

@@ -236,7 +236,7 @@ TABLE = [
   ),
   Row(
     'spa_progress_loss',
-    lambda f, m, i: spa.progress_loss(
+    lambda f, m, i: spa.progress_loss_parts(
       f[0],
       _scores(f[1], m),
       m,

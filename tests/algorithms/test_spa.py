@@ -49,7 +49,7 @@ def test_loss_by_hand():
   contributions = jnp.array([[0.5, -0.5, 0.25], [2.0, 7.0, 7.0]])
   outcome = jnp.array([1.0, 2.05])
   mask = jnp.array([[1, 1, 1], [1, 0, 0]], bool)
-  result = spa.progress_loss(contributions, outcome, mask)
+  result = spa.progress_loss_parts(contributions, outcome, mask)
   # The first lacks 0.75, the second 0.05.
   assert float(result.loss) == pytest.approx((0.75**2 + 0.05**2) / 2)
   assert float(result.regression) == float(result.loss)
@@ -60,7 +60,7 @@ def test_loss_by_hand():
   assert float(result.prefix) == pytest.approx((prefix + 0.05**2) / 2)
   assert float(result.smoothness) == pytest.approx((1 + 0.5625) / 2 / 2)
   assert float(result.monotone) == pytest.approx(0.25 / 3 / 2)
-  weighted = spa.progress_loss(
+  weighted = spa.progress_loss_parts(
     contributions,
     outcome,
     mask,
@@ -90,7 +90,7 @@ def test_loss_against_a_loop(seed):
       'smoothness_weight': 0.7,
       'monotone_weight': 1.1,
     }
-    result = spa.progress_loss(*arguments, tolerance=0.3, **weights)
+    result = spa.progress_loss_parts(*arguments, tolerance=0.3, **weights)
   found = jax.tree.leaves(result)[1:]
   np.testing.assert_allclose(found, expected, rtol=1e-12)
   total = expected[0] + np.dot(list(weights.values()), expected[1:4])
@@ -99,9 +99,11 @@ def test_loss_against_a_loop(seed):
 
 def test_an_episode_without_a_step_does_not_count():
   contributions, outcome, mask = batch()
-  with_it = spa.progress_loss(contributions, outcome, mask)
+  with_it = spa.progress_loss_parts(contributions, outcome, mask)
   kept = mask.any(axis=1)
-  without = spa.progress_loss(contributions[kept], outcome[kept], mask[kept])
+  without = spa.progress_loss_parts(
+    contributions[kept], outcome[kept], mask[kept]
+  )
   assert not kept.all() and np.isfinite(float(with_it.loss))
   jax.tree.map(
     lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-6), with_it, without
@@ -112,7 +114,7 @@ def test_gradient_of_the_paper_s_loss_is_the_same_for_all_steps():
   contributions, outcome, mask = batch(3)
 
   def loss(c):
-    return spa.progress_loss(c, outcome, mask).loss
+    return spa.progress_loss(c, outcome, mask)
 
   gradient = np.asarray(jax.grad(loss)(contributions))
   kept = mask.any(axis=1)
@@ -127,7 +129,7 @@ def test_gradient_of_all_parts():
   with jax.enable_x64(True):
 
     def loss(c):
-      return spa.progress_loss(
+      return spa.progress_loss_parts(
         c,
         outcome,
         mask,
@@ -150,12 +152,12 @@ def test_the_weights_may_be_traced():
   arguments = batch(5)
   traced = jax.jit(
     lambda w: (
-      spa.progress_loss(
+      spa.progress_loss_parts(
         *arguments, prefix_weight=w, smoothness_weight=w, monotone_weight=w
       ).loss
     )
   )
-  plain = spa.progress_loss(
+  plain = spa.progress_loss_parts(
     *arguments, prefix_weight=0.5, smoothness_weight=0.5, monotone_weight=0.5
   )
   np.testing.assert_allclose(traced(0.5), plain.loss, rtol=1e-6)
@@ -165,8 +167,8 @@ def test_half_precision_sums_are_wide():
   # 300 steps of about 0.01: sums in bfloat16 stop where that is no change.
   contributions = jnp.full((1, 300), 0.01, jnp.bfloat16)
   outcome = jnp.array([3.0], jnp.bfloat16)
-  half = spa.progress_loss(contributions, outcome)
-  single = spa.progress_loss(
+  half = spa.progress_loss_parts(contributions, outcome)
+  single = spa.progress_loss_parts(
     *(x.astype(np.float32) for x in (contributions, outcome))
   )
   assert half.loss.dtype == jnp.bfloat16
@@ -256,14 +258,34 @@ def test_share_of_grounded_actions():
 @pytest.mark.parametrize(
   ('function', 'change', 'message'),
   [
-    ('progress_loss', {'outcome': np.zeros(5)}, r'outcome has shape \(5,\)'),
-    ('progress_loss', {'mask': np.ones(6)}, r'mask has shape \(6,\)'),
-    ('progress_loss', {'contributions': np.float32(0)}, 'at least 1 axis'),
-    ('progress_loss', {'contributions': np.zeros((6, 5), complex)}, 'be real'),
-    ('progress_loss', {'prefix_weight': -1.0}, 'prefix_weight must be'),
-    ('progress_loss', {'smoothness_weight': np.nan}, 'smoothness_weight must'),
-    ('progress_loss', {'monotone_weight': np.inf}, 'monotone_weight must be'),
-    ('progress_loss', {'tolerance': -0.1}, 'tolerance must be'),
+    (
+      'progress_loss_parts',
+      {'outcome': np.zeros(5)},
+      r'outcome has shape \(5,\)',
+    ),
+    ('progress_loss_parts', {'mask': np.ones(6)}, r'mask has shape \(6,\)'),
+    (
+      'progress_loss_parts',
+      {'contributions': np.float32(0)},
+      'at least 1 axis',
+    ),
+    (
+      'progress_loss_parts',
+      {'contributions': np.zeros((6, 5), complex)},
+      'be real',
+    ),
+    ('progress_loss_parts', {'prefix_weight': -1.0}, 'prefix_weight must be'),
+    (
+      'progress_loss_parts',
+      {'smoothness_weight': np.nan},
+      'smoothness_weight must',
+    ),
+    (
+      'progress_loss_parts',
+      {'monotone_weight': np.inf},
+      'monotone_weight must be',
+    ),
+    ('progress_loss_parts', {'tolerance': -0.1}, 'tolerance must be'),
     ('redistribute', {'mode': 'loo'}, "mode must be one of 'none', 'shift'"),
     ('redistribute', {'singleton': 'raw'}, "singleton must be one of 'zero'"),
     ('redistribute', {'outcome': np.zeros((6, 5))}, 'contributions without S'),
@@ -274,7 +296,7 @@ def test_share_of_grounded_actions():
 def test_wrong_arguments(function, change, message):
   contributions, outcome, mask = batch()
   arguments = {
-    'progress_loss': {'contributions': contributions, 'outcome': outcome},
+    'progress_loss_parts': {'contributions': contributions, 'outcome': outcome},
     'redistribute': {'contributions': contributions, 'outcome': outcome},
     'rewards': {'contributions': contributions, 'grounding': mask},
     'grounding_accuracy': {'grounding': mask},
@@ -289,10 +311,25 @@ def test_leave_one_out_needs_a_group():
 
 
 def test_no_steps_at_all():
-  result = spa.progress_loss(
+  result = spa.progress_loss_parts(
     jnp.zeros((2, 0)), jnp.ones(2), smoothness_weight=1
   )
   assert float(result.loss) == 0
   for mode in ('none', 'shift'):
     given = spa.redistribute(jnp.zeros((2, 0)), jnp.ones(2), mode=mode)
     assert given.shape == (2, 0)
+
+
+def test_the_loss_alone_is_that_of_the_parts():
+  contributions, outcome = np.arange(6.0).reshape(2, 3), np.array([1.0, 2.0])
+  mask = np.array([[True, True, False], [True, True, True]])
+  weights = {
+    'prefix_weight': 0.5, 'smoothness_weight': 0.3, 'monotone_weight': 0.7,
+  }  # fmt: skip
+  for options in ({}, weights):
+    loss = spa.progress_loss(contributions, outcome, mask, **options)
+    parts = spa.progress_loss_parts(contributions, outcome, mask, **options)
+    assert loss.shape == ()
+    assert loss == parts.loss
+  # ((0 + 1 - 1)^2 + (3 + 4 + 5 - 2)^2) / 2
+  assert spa.progress_loss(contributions, outcome, mask) == 50

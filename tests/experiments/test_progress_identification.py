@@ -66,7 +66,7 @@ def splits(script):
 def test_the_loss_has_a_set_of_solutions(script):
   actions = script.episodes(3)
   for contributions in splits(script):
-    result = spa.progress_loss(contributions, actions @ EFFECTS)
+    result = spa.progress_loss_parts(contributions, actions @ EFFECTS)
     assert float(result.loss) < 1e-24
     assert float(result.accuracy) == 1
   # 14 histories, 8 of which are whole episodes.
@@ -159,8 +159,12 @@ def test_monotone_bounds_contributions_and_selects_none(script):
     found.append(contributions)
   assert abs(found[0] - found[1]).max() > 0.05
   _, late, other = splits(script)
-  assert float(spa.progress_loss(late, outcome, monotone_weight=1.0).loss) == 0
-  assert float(spa.progress_loss(other, outcome, monotone_weight=1.0).loss) > 0
+  assert (
+    float(spa.progress_loss_parts(late, outcome, monotone_weight=1.0).loss) == 0
+  )
+  assert (
+    float(spa.progress_loss_parts(other, outcome, monotone_weight=1.0).loss) > 0
+  )
 
 
 def test_monotone_forbids_steps_after_which_less_is_to_be_expected(script):

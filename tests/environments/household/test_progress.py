@@ -99,7 +99,7 @@ def test_of_an_episode():
   environment = household.HouseholdEnvironment()
   environment.reset(game)
   commands = ['dance', *expert.plan(environment)]
-  shares = progress.true_progress(environment, game, commands)
+  shares = [share for _, share in progress.replay(environment, game, commands)]
   assert len(shares) == len(commands) + 1
   assert shares[0] == shares[1] == 0 and shares[-1] == 1
   heated = [c.startswith('heat') for c in commands].index(True)
