@@ -76,7 +76,12 @@ def test_they_come_back(tmp_path):
     range(3),
     12,
   )
+  # The estimator has no use for entropies.
+  assert found.rows.entropies is None
+  expected = dataclasses.replace(expected, entropies=None)
   for field in dataclasses.fields(expected):
+    if field.name == 'entropies':
+      continue
     np.testing.assert_array_equal(
       getattr(found.rows, field.name), getattr(expected, field.name)
     )
