@@ -55,7 +55,7 @@ _LATER = {
   'size': ('the size should be {}', 'it should be size {}', 'choose size {}'),
   'number of items': ('it should be a {}', 'i need a {}'),
   'flavor name': ('the flavor should be {}', 'please choose {} flavor'),
-  'scent': ('the scent should be {}', 'please choose the {} scent'),
+  'scent': ('the scent should be {}',),
 }
 
 
@@ -163,13 +163,14 @@ def instruction(
 def make_goal(product: products_lib.Product, rng: np.random.Generator) -> Goal:
   """Makes a goal that a product meets."""
   kind = products_lib.type_of_query()[product.query]
-  count = int(rng.integers(1, min(3, len(product.attributes)) + 1))
+  # Few ask for three.
+  count = min(1 + int(2.4 * rng.random() ** 1.5), len(product.attributes))
   taken = sorted(rng.permutation(len(product.attributes))[:count].tolist())
   attributes = tuple(product.attributes[i] for i in taken)
   options = tuple(
     (name, values[int(rng.integers(len(values)))])
     for name, values in product.customization_options
-    if rng.random() < 0.85
+    if rng.random() < 0.75
   )
   # WebShop: two of the next four multiples of ten, the higher one.
   first = bisect.bisect_right(_BOUNDS, product.price)

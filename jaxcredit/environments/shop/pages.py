@@ -8,6 +8,7 @@ is chosen its value alone is shown.
 """
 
 import dataclasses
+import math
 from collections.abc import Mapping
 
 from jaxcredit.environments.shop import catalogue as catalogue_lib
@@ -217,4 +218,4 @@ def _summary(product: products_lib.Product) -> str:
   said = ', '.join(product.attributes)
   # As instructions spell it.
   kind = product.query.replace("'", '')
-  return f'{kind}, {said}, {product.price:.0f} dollars'
+  return f'{kind}, {said}, {math.ceil(product.price)} dollars'

@@ -31,7 +31,7 @@ from jaxcredit.environments.shop import goals as goals_lib
 from jaxcredit.environments.shop import products as products_lib
 from jaxcredit.environments.shop import search
 
-_PLAIN = re.compile(r'[a-z0-9.]+')
+_PLAIN = re.compile(r'[a-z0-9]+(?:\.[0-9]+)*')
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,6 +6,7 @@ everywhere. It comes with the extra `shop`.
 """
 
 import functools
+import logging
 import re
 import sys
 from collections.abc import Sequence
@@ -64,7 +65,7 @@ def _library():
   When it is imported it computes something on JAX's default device. Worker
   processes of a pool would each take hold of the accelerator by that.
   """
-  if 'bm25s' in sys.modules:
+  if sys.modules.get('bm25s') is not None:
     return sys.modules['bm25s']
   held = sys.modules.get('jax.lax')
   sys.modules['jax.lax'] = None
@@ -79,6 +80,8 @@ def _library():
       del sys.modules['jax.lax']
     else:
       sys.modules['jax.lax'] = held
+  # It tells every step of the building.
+  logging.getLogger('bm25s').setLevel(logging.WARNING)
   return bm25s
 
 
