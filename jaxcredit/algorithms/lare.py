@@ -136,8 +136,8 @@ def subsampled_loss(
 
   With `unbiased` its mean over the samples is `decomposition_loss` of the whole
   episodes; a single one may be negative. Without, the variance of the sample's
-  mean comes on top, which draws the rewards of an episode together. Steps drawn
-  more often than there are steps (mask.sum() > lengths) are taken for draws with
+  mean comes on top, which draws the rewards of an episode together. More drawn
+  steps than there are steps (mask.sum() > lengths) are taken for draws with
   replacement, others for different steps.
 
   Args:
