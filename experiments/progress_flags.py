@@ -15,6 +15,13 @@ _EXPLORATION_TEMPERATURE = flags.DEFINE_float(
   'exploration_temperature', 1.0, 'Of the sampler in exploration.', 1e-3
 )
 
+_ROLLOUTS_FROM = flags.DEFINE_string(
+  'rollouts_from',
+  None,
+  'Another run whose exploration the estimator learns from, in place of one of '
+  'its own.',
+)
+
 # The estimator.
 _ESTIMATOR_FROM = flags.DEFINE_string(
   'estimator_from',
@@ -115,6 +122,7 @@ def options():
     exploration_tasks=_EXPLORATION_TASKS.value,
     exploration_rollouts=_EXPLORATION_ROLLOUTS.value,
     exploration_temperature=_EXPLORATION_TEMPERATURE.value,
+    rollouts_from=training_flags.expanded(_ROLLOUTS_FROM.value),
     estimator_from=training_flags.expanded(_ESTIMATOR_FROM.value),
     estimator=progress_estimator.EstimatorOptions(
       train=_TRAIN.value,

@@ -33,6 +33,7 @@ class ProgressOptions:
     exploration_tasks: tasks that are played; 0 for all to train on.
     exploration_rollouts: rollouts of each.
     exploration_temperature: of the sampler.
+    rollouts_from: another run whose exploration to learn from; None to explore.
     estimator_from: another run whose estimator to take; None to fit one.
     estimator: of its fit; flags have `estimator_` before the names.
   """
@@ -40,6 +41,7 @@ class ProgressOptions:
   exploration_tasks: int = 0
   exploration_rollouts: int = 10
   exploration_temperature: float = 1.0
+  rollouts_from: str | None = None
   estimator_from: str | None = None
   estimator: progress_estimator.EstimatorOptions = (
     progress_estimator.EstimatorOptions()
@@ -70,6 +72,8 @@ class ProgressTraining(text_training.TextTraining):
         )
       if options.estimator_from:
         saved_estimator.find(pathlib.Path(options.estimator_from))
+      elif options.rollouts_from:
+        self._check_rollouts(pathlib.Path(options.rollouts_from))
 
   def _prepare(self, params: decoder.Params) -> bool:
     method = self.method
@@ -87,7 +91,9 @@ class ProgressTraining(text_training.TextTraining):
     if self.options.estimator_from:
       method.estimate = self._take_estimator()
       return True
-    if not self._explore(params):
+    if self.options.rollouts_from:
+      self._check_tokens(pathlib.Path(self.options.rollouts_from), 'rollouts')
+    elif not self._explore(params):
       return False
     method.estimate = self._fit(params)
     return method.estimate is not None
@@ -192,6 +198,23 @@ class ProgressTraining(text_training.TextTraining):
       [true_progress.replay(environment, e) for e in episodes],
     )
 
+  @staticmethod
+  def _check_rollouts(source: pathlib.Path) -> None:
+    run_folder.read_config(source)
+    if not stored_rollouts.count(source / ROLLOUTS):
+      raise FileNotFoundError(
+        f'{source} holds no rollouts: finish the exploration of that run with '
+        '--method=spa, or take another'
+      )
+
+  def _check_tokens(self, source: pathlib.Path, what: str) -> None:
+    """What another run's policy wrote or reads must be tokens of this one."""
+    if not saved_estimator.same_tokens(self.folder, source):
+      raise ValueError(
+        f'the policy of {source} has another tokenizer, so that its {what} '
+        f'and this run do not go together: take --start_from={source} as well'
+      )
+
   # The estimator.
 
   def _make_estimator(self, config, options, base):
@@ -208,12 +231,7 @@ class ProgressTraining(text_training.TextTraining):
     """The estimator of another run, as rows -> contributions."""
     source = pathlib.Path(self.options.estimator_from)
     saved = saved_estimator.load(source)
-    if not saved_estimator.same_tokens(self.folder, saved.folder):
-      raise ValueError(
-        f'the policy of {saved.folder} has another tokenizer, so that its '
-        'estimator cannot read the rollouts of this run: take '
-        f'--start_from={saved.folder} as well'
-      )
+    self._check_tokens(saved.folder, 'estimator')
     base = self.settings.policy.place(saved.base)
     estimator = self._make_estimator(saved.config, saved.options, base)
     learned = estimator.learner.place(saved.learned)
@@ -236,7 +254,7 @@ class ProgressTraining(text_training.TextTraining):
       )
       return lambda rows: estimator.contributions(learned, rows)
     rollouts = stored_rollouts.read(
-      self.folder / ROLLOUTS,
+      pathlib.Path(self.options.rollouts_from or self.folder) / ROLLOUTS,
       row_tokens=settings.limits.row_tokens,
       steps=settings.limits.steps,
     )

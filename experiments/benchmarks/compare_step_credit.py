@@ -25,6 +25,7 @@ from jaxcredit.reports import run_data
 # Name -> what makes the variant.
 VARIANTS = {
   'spa': ('--method=spa',),
+  'spa_prefixes': ('--method=spa', '--estimator_prefix_weight=1'),
   'spa_without_progress': ('--method=spa', '--progress_weight=0'),
   'spa_without_grounding': ('--method=spa', '--grounding_weight=0'),
   'spa_as_released': (
@@ -59,6 +60,7 @@ _JOBS = flags.DEFINE_integer(
 )
 
 START = 'start'
+PREFIXES = 'spa_prefixes'
 
 
 def run(name: str, *arguments: str) -> pathlib.Path:
@@ -99,7 +101,8 @@ def run_all() -> dict[tuple[int, str], pathlib.Path]:
         f'seed{seed}/{name}',
         f'--seed={seed}',
         f'--start_from={source}',
-        f'--estimator_from={source}',
+        # An estimator of another kind learns from the same rollouts.
+        f'--{"rollouts" if name == PREFIXES else "estimator"}_from={source}',
         *VARIANTS[name],
       )
 
@@ -197,10 +200,10 @@ def table(runs: dict[tuple[int, str], run_data.RunData]) -> str:
 
 
 def _estimators(runs) -> list[str]:
-  """What the estimators of the starts are like."""
+  """What the estimators that were fitted are like."""
   lines = []
   for (seed, name), run in sorted(runs.items()):
-    if name != START or not run.estimator:
+    if name not in (START, PREFIXES) or not run.estimator:
       continue
     found = {
       key: '-' if found is None else f'{found:.3f}'
@@ -208,8 +211,8 @@ def _estimators(runs) -> list[str]:
       if found is None or isinstance(found, float)
     }
     lines.append(
-      f'Estimator of seed {seed}: {run.estimator["rollouts"]} rollouts of '
-      f'{run.estimator["tasks"]} tasks; on held-out tasks squared error '
+      f'Estimator of seed {seed}{", prefixes" * (name == PREFIXES)}: '
+      f'{run.estimator["rollouts"]} rollouts of {run.estimator["tasks"]} tasks; on held-out tasks squared error '
       f'{found["held_out_loss"]} (the mean outcome: '
       f'{found["constant_loss"]}), within 0.1 {found["within_tolerance"]}, '
       f'rank correlation with true progress {found["rank_correlation"]}, '

@@ -55,6 +55,10 @@ def runs(compare, tmp_path):
   for seed in (0, 1, 2):
     for number, name in enumerate(compare.VARIANTS):
       made[seed, name] = write(tmp_path / f'{seed}{name}', number + seed // 2)
+    if seed == 1:
+      made[seed, compare.PREFIXES] = write(
+        tmp_path / 'prefixes', 1, estimator=True
+      )
     made[seed, compare.START] = write(
       tmp_path / f'{seed}start', 2, estimator=seed == 0
     )
@@ -74,26 +78,27 @@ def cells(text):
 def test_the_table(compare, runs):
   text = compare.table(runs)
   found = cells(text)
-  assert found['success, %, warm start'] == ['25.0 ± 0.0'] * 6
+  assert found['success, %, warm start'] == ['25.0 ± 0.0'] * 7
   assert found['success, %, at the end'][1] == compare.spread([12.5, 12.5, 25])
   assert found['mean reward, at the end'][0] == compare.spread([0, 0, 0.125], 3)
   assert found['grounding accuracy, %, at the end'][0] == '75.0 ± 0.0'
-  assert found['won, seed 2'] == ['1/8', '2/8', '3/8', '5/8', '6/8', '7/8']
+  assert found['won, seed 2'] == [f'{n}/8' for n in (1, 2, 3, 4, 6, 7, 8)]
   assert found['success, mean of training, %'][0] == '25.0 ± 0.0'
   assert found['seconds of an iteration'][0] == '4.00 ± 0.00'
   assert 'Estimator of seed 0: 64 rollouts of 8 tasks' in text
   assert 'true progress 0.750, within episodes -.' in text
-  assert 'seed 1:' not in text
+  assert 'Estimator of seed 1, prefixes: 64 rollouts' in text
+  assert 'seed 1:' not in text and 'seed 2' not in text.split('Estimator')[1]
 
 
 def test_results_as_a_file(compare, runs, tmp_path):
   compare.write_results(tmp_path / 'results.csv', runs)
   with open(tmp_path / 'results.csv', encoding='utf-8') as file:
     lines = list(csv.DictReader(file))
-  # Seven variants and the start, three seeds, two evaluations.
-  assert len(lines) == 8 * 3 * 2
+  # Eight variants and the start, three seeds, two evaluations.
+  assert len(lines) == 9 * 3 * 2
   assert lines[1]['variant'] == 'gigpo'
-  assert float(lines[1]['success, %']) == 75.0
+  assert float(lines[1]['success, %']) == 87.5
 
 
 @pytest.mark.parametrize('shared', [False, True])
@@ -114,7 +119,7 @@ def test_all_go_from_the_start_of_their_seed(
     found = compare.run_all()
   starts = [name for name in commands if name.endswith('/start')]
   assert len(starts) == (1 if shared else 3)
-  assert len(found) == len(commands) == 18 + len(starts)
+  assert len(found) == len(commands) == 21 + len(starts)
   assert '--iterations=0' in commands['seed0/start']
   source = tmp_path / f'seed{0 if shared else 2}' / 'start'
   for name, own in compare.VARIANTS.items():
@@ -122,8 +127,9 @@ def test_all_go_from_the_start_of_their_seed(
       continue
     command = commands[f'seed2/{name}']
     assert command[0] == 'experiments.spa'
+    other = 'rollouts' if name == 'spa_prefixes' else 'estimator'
     for flag in (
-      '--seed=2', f'--start_from={source}', f'--estimator_from={source}', *own,
+      '--seed=2', f'--start_from={source}', f'--{other}_from={source}', *own,
     ):  # fmt: skip
       assert flag in command
 

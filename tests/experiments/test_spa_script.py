@@ -343,6 +343,19 @@ def test_from_the_start_and_the_estimator_of_another_run(spa, whole, capsys):
   assert saved_estimator.same_tokens(folder, whole)
 
 
+def test_from_the_rollouts_of_another_run(spa, whole):
+  folder = whole.parent / 'from_rollouts'
+  more = (f'--start_from={whole}', f'--rollouts_from={whole}')
+  assert run(spa, folder, *more, '--iterations=1') == 0
+  assert not (folder / 'rollouts').exists()
+  # The same rollouts and seed give the same estimator.
+  one, two = first_iteration(whole), first_iteration(folder)
+  for name in ('predicted_outcome', 'step_reward', 'loss', 'kl_of_episode'):
+    assert one[name] == two[name], name
+  assert saved_estimator.find(folder) == folder
+  saved_estimator.load(folder)
+
+
 def test_what_needs_no_estimator_fits_none(spa, whole):
   folder = whole.parent / 'ablated'
   more = (f'--start_from={whole}', '--iterations=1', '--progress_weight=0')
@@ -373,6 +386,7 @@ def test_a_copied_estimator_must_be_complete(spa, whole, capsys):
     (('--estimator_lora_targets=x', '--estimator_train=lora'), "pattern 'x'"),
     (('--format=think_action',), 'needs an episode as one text: take'),
     (('--estimator_from=/nowhere',), '/nowhere holds no run'),
+    (('--rollouts_from=/nowhere',), '/nowhere holds no run'),
     (('--exploration_temperature=nan',), '--exploration_temperature=nan'),
   ],
 )
