@@ -212,7 +212,8 @@ def _estimators(runs) -> list[str]:
     }
     lines.append(
       f'Estimator of seed {seed}{", prefixes" * (name == PREFIXES)}: '
-      f'{run.estimator["rollouts"]} rollouts of {run.estimator["tasks"]} tasks; on held-out tasks squared error '
+      f'{run.estimator["rollouts"]} rollouts of '
+      f'{run.estimator["tasks"]} tasks; on held-out tasks squared error '
       f'{found["held_out_loss"]} (the mean outcome: '
       f'{found["constant_loss"]}), within 0.1 {found["within_tolerance"]}, '
       f'rank correlation with true progress {found["rank_correlation"]}, '
