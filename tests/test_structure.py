@@ -207,7 +207,7 @@ def test_every_import_is_declared():
   declared = {
     distribution.name_of(r) for r in distribution.light_requirements()
   }
-  extras = ['train', 'household', 'questions']
+  extras = ['train', 'household', 'questions', 'shop']
   if distribution.has_procedural():
     extras.append('procedural')
   for extra in extras:
