@@ -109,7 +109,8 @@ def test_python_versions(wheel):
 
 def test_extras(wheel):
   extras = {
-    'train', 'household', 'questions', 'procedural', 'cuda', 'tpu', 'test',
+    'train', 'household', 'questions', 'procedural', 'shop', 'cuda', 'tpu',
+    'test',
   }  # fmt: skip
   assert set(metadata(wheel).get_all('Provides-Extra')) == extras
   light = required(wheel, '3.12')
@@ -141,6 +142,7 @@ def test_extras(wheel):
   assert asked['test'].items() >= train.items()
   assert asked['test'].items() >= asked['household'].items()
   assert asked['test'].items() >= asked['questions'].items()
+  assert asked['test'].items() >= asked['shop'].items()
   # It needs a C compiler: `make run` does without.
   assert 'reasoning-gym' in asked['procedural'].keys() - asked['test'].keys()
 
@@ -192,7 +194,7 @@ def test_no_other_requirements():
 @pytest.mark.parametrize('python', PYTHONS)
 def test_requirements_satisfy_what_is_declared(wheel, python):
   versions = pins(REQUIREMENTS / f'python{python}.txt')
-  for extra in ('', 'train', 'household', 'questions', 'test'):
+  for extra in ('', 'train', 'household', 'questions', 'shop', 'test'):
     for name, specifier in required(wheel, python, extra).items():
       assert name in versions, f'{name} of [{extra}] is not pinned'
       assert specifier.contains(versions[name]), name

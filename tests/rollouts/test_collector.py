@@ -194,6 +194,25 @@ def test_steps_record_what_the_environment_said():
   assert {s.valid for e in episodes for s in e.steps} == {True, False}
 
 
+class CandidEnvironment(echo_environment.EchoEnvironment):
+  """Says itself what it carried out, and that nothing is ever solved."""
+
+  def step(self, action):
+    step = super().step(action)
+    return step._replace(executed=len(action) > 4, success=False)
+
+
+def test_steps_and_episodes_record_what_a_candid_environment_tells():
+  pool = pool_lib.EnvironmentPool(CandidEnvironment, 16, workers=0)
+  episodes = collect(collector=make_collector(pool))
+  steps = [step for episode in episodes for step in episode.steps]
+  assert all(step.admissible == (len(step.action) > 4) for step in steps)
+  assert {step.admissible for step in steps} == {True, False}
+  ended = [episode for episode in episodes if episode.terminated]
+  assert any(episode.episode_return > 0 for episode in ended)
+  assert not any(episode.success for episode in episodes)
+
+
 def test_the_batch_shrinks_and_the_cache_grows():
   _, shapes = play()
   assert shapes[0] == (16, 200)

@@ -43,6 +43,10 @@ def test_return_success_and_end_of_an_episode():
   # A reward alone is no success, where a limit ended the episode.
   assert not make_episode(make_step(1.0), truncated=True).success
   assert not make_episode(make_step(1.0)).finished
+  # Where the environment says so, the return does not count.
+  poor = make_episode(make_step(0.8), terminated=True, solved=False)
+  assert (poor.episode_return, poor.success) == (0.8, False)
+  assert make_episode(make_step(), terminated=True, solved=True).success
   assert make_episode(failure='it died').finished
   assert make_episode(truncated=True).finished
 
