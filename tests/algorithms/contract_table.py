@@ -4,6 +4,7 @@ A new method is tested by adding a row.
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -15,11 +16,14 @@ from jaxcredit import (
   gigpo,
   grpo,
   hepo,
+  ircr,
+  lare,
   losses,
   ppo,
   reinforce_plus_plus,
   returns,
   rloo,
+  running_statistics,
   tempo,
   treerpo,
   vineppo,
@@ -80,6 +84,20 @@ def _tempo(floats, mask, integers, **options):
   """TEMPO's parts, all of the shape of the tokens."""
   parts = tempo.advantages(integers, mask, _scores(floats[0], mask), **options)
   return parts.total, parts.td, parts.branch, parts.values[..., 1:]
+
+
+def _subsampled(floats, mask, integers, **options):
+  """RRD's loss; episodes have two steps more than were drawn."""
+  return lare.subsampled_loss(
+    floats[0], _scores(floats[1], mask), mask.sum(-1) + 2, mask, **options
+  )
+
+
+def _normalised(floats, mask, integers):
+  """Entries of one feature, by their own statistics."""
+  state = running_statistics.init((), floats[0].dtype)
+  state = running_statistics.update(state, floats[0], mask)
+  return running_statistics.apply(state, floats[0], mask)
 
 
 TABLE = [
@@ -207,6 +225,74 @@ TABLE = [
     (7,),
     floats=2,
   ),
+  *[
+    Row(
+      f'decomposition_loss_{form}',
+      lambda f, m, i, form=form: lare.decomposition_loss(
+        f[0], _scores(f[1], m), m, form=form
+      ),
+      (7,),
+      floats=2,
+      over_batch=True,
+    )
+    for form in lare.FORMS
+  ],
+  *[
+    Row(
+      f'subsampled_loss_{form}_{unbiased}',
+      functools.partial(_subsampled, form=form, unbiased=unbiased),
+      (7,),
+      floats=2,
+      over_batch=True,
+    )
+    for form, unbiased in (('mean', True), ('sum', False))
+  ],
+  Row(
+    'temporal_variance',
+    lambda f, m, i: lare.temporal_variance(f[0], m),
+    (7,),
+    over_batch=True,
+  ),
+  Row('team_rewards', lambda f, m, i: lare.team_rewards(f[0], m), (3, 7)),
+  Row('shared_rewards', lambda f, m, i: lare.shared_rewards(f[0], m), (3, 7)),
+  *[
+    Row(
+      f'redistributed_rewards_{scaling}_{agents}',
+      lambda f, m, i, scaling=scaling, agents=agents: (
+        lare.redistributed_rewards(
+          f[0],
+          m,
+          scaling=scaling,
+          episode_return=jnp.where(
+            m.any((-1, -2) if agents else -1),
+            f[1].max((-1, -2) if agents else -1, where=m, initial=-3),
+            jnp.nan,
+          )
+          if m.shape == f[1].shape
+          else None,
+          deviation=2.0,
+          factor=0.5,
+          agents=agents,
+        )
+      ),
+      (3, 7) if agents else (7,),
+      floats=2,
+    )
+    for scaling, agents in (
+      ('length', True),
+      ('exact', False),
+      ('deviation', False),
+    )
+  ],
+  Row(
+    'ircr',
+    # A mask of the wrong shape is one without its steps.
+    lambda f, m, i: ircr.guidance_rewards(
+      _scores(f[0], m), m if m.shape == f[0].shape else m[..., 0]
+    ),
+    (4, 7),
+  ),
+  Row('running_statistics', _normalised, (7,), over_batch=True),
   *[
     Row(
       f'policy_loss_{ratio}_{aggregation}',

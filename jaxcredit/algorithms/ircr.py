@@ -1,0 +1,137 @@
+"""IRCR: the return of an episode for each of its steps (Gangwani et al. 2020).
+
+Learning Guidance Rewards with Trajectory-space Smoothing (2010.12718): a step
+is worth the mean of the returns of the episodes in which it occurs. With a
+replay buffer nothing is computed for that: each stored step carries its
+episode's return, normalised over the buffer, and averaging is left to the
+critic that learns from them:
+
+  g = (x - min x) / (max x - min x),   x = R or R / L
+
+The code released with LaRe has x = R / L, which is `per_step`.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+
+from jaxcredit.algorithms import arguments, explicit_axes
+
+
+def _arguments(episode_return, mask):
+  """Checked arrays, and the length of each episode."""
+  arguments.axes('mask', mask, 1, '[..., S]')
+  episode_return = arguments.floating('episode_return', episode_return)
+  shape = episode_return.shape + jnp.shape(mask)[-1:]
+  mask = arguments.boolean_mask('mask', mask, shape, 'episode_return with S')
+  length = mask.sum(axis=-1)
+  wide = jnp.where(length > 0, arguments.wide(episode_return), 0)
+  return episode_return.dtype, wide, mask, length
+
+
+def _per_step(returns, length):
+  return returns / jnp.maximum(length, 1).astype(returns.dtype)
+
+
+@explicit_axes.under_any_mesh
+@jax.jit
+def uniform_rewards(episode_return: jax.Array, mask: jax.Array) -> jax.Array:
+  """R / L for each step: the rewards of least variance that add up to R.
+
+  Args:
+    episode_return: float [...].
+    mask: bool [..., S], steps that were taken.
+
+  Returns:
+    float [..., S], dtype of `episode_return`; 0 where masked.
+
+  Raises:
+    ValueError: shapes do not fit.
+  """
+  dtype, returns, mask, length = _arguments(episode_return, mask)
+  share = _per_step(returns, length)[..., None]
+  return jnp.where(mask, share, 0).astype(dtype)
+
+
+@explicit_axes.under_any_mesh
+@functools.partial(jax.jit, static_argnames=('per_step',))
+def return_bounds(
+  episode_return: jax.Array, mask: jax.Array, *, per_step: bool = True
+) -> tuple[jax.Array, jax.Array]:
+  """Least and greatest x over the M episodes of a buffer.
+
+  Args:
+    episode_return: float [..., M].
+    mask: bool [..., M, S], steps that were taken; episodes without one do not
+      count.
+    per_step: whether x is R / L or R.
+
+  Returns:
+    low, high: float [...], dtype of `episode_return`; 0 without episodes, NaN
+    where a return is NaN.
+
+  Raises:
+    ValueError: shapes do not fit.
+  """
+  arguments.axes('episode_return', episode_return, 1, '[..., M]')
+  dtype, x, _, length = _arguments(episode_return, mask)
+  low, high = _bounds(_per_step(x, length) if per_step else x, length > 0)
+  return low.astype(dtype), high.astype(dtype)
+
+
+def _bounds(x, counts):
+  some = counts.any(axis=-1)
+  low = jnp.where(counts, x, jnp.inf).min(axis=-1, initial=jnp.inf)
+  high = jnp.where(counts, x, -jnp.inf).max(axis=-1, initial=-jnp.inf)
+  return jnp.where(some, low, 0), jnp.where(some, high, 0)
+
+
+@explicit_axes.under_any_mesh
+@functools.partial(jax.jit, static_argnames=('per_step',))
+def guidance_rewards(
+  episode_return: jax.Array,
+  mask: jax.Array,
+  *,
+  per_step: bool = True,
+  low: jax.Array | float | None = None,
+  high: jax.Array | float | None = None,
+) -> jax.Array:
+  """IRCR's rewards, in [0, 1] where the bounds are those of the buffer.
+
+  Args:
+    episode_return: float [..., M], of the M episodes of a buffer, or of a batch
+      from it if its bounds are given.
+    mask: bool [..., M, S], steps that were taken.
+    per_step: whether x is R / L or R.
+    low: float, a number or [...]; the least x of the buffer, as `return_bounds`
+      gives it. None: of these episodes.
+    high: likewise, the greatest.
+
+  Returns:
+    float [..., M, S], dtype of `episode_return`; 0 where masked, and everywhere
+    where the bounds are equal.
+
+  Raises:
+    ValueError: shapes do not fit, or one bound is given without the other.
+  """
+  if (low is None) != (high is None):
+    raise ValueError('low and high must be given together')
+  arguments.axes('episode_return', episode_return, 1, '[..., M]')
+  dtype, x, mask, length = _arguments(episode_return, mask)
+  x = _per_step(x, length) if per_step else x
+  if low is None:
+    low, high = _bounds(x, length > 0)
+  low, high = (jnp.asarray(bound, x.dtype) for bound in (low, high))
+  for name, bound in (('low', low), ('high', high)):
+    if bound.ndim and bound.shape != x.shape[:-1]:
+      raise ValueError(
+        f'{name} must be a number or of shape {x.shape[:-1]}, not {bound.shape}'
+      )
+  low, spread = low[..., None], (high - low)[..., None]
+  same = spread == 0
+  # Were it not for what is not finite, the numerator would be 0 there, too.
+  normal = jnp.where(
+    same & jnp.isfinite(x), 0, (x - low) / jnp.where(same, 1, spread)
+  )
+  return jnp.where(mask, normal[..., None], 0).astype(dtype)

@@ -1,0 +1,192 @@
+"""Running mean and deviation of features, held in a pytree.
+
+Batches are merged by the formulas of Chan, Golub and LeVeque (1983), of which
+Welford's recursion is the case of one entry:
+
+  delta = mean_b - mean_a
+  mean  = mean_a + delta n_b / (n_a + n_b)
+  m2    = m2_a + m2_b + delta^2 n_a n_b / (n_a + n_b)
+
+A feature that never varied has deviation exactly 0, not one of rounding.
+"""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+
+from jaxcredit.algorithms import arguments, explicit_axes
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class RunningStatistics:
+  """What is known of d features after `count` entries.
+
+  Attributes:
+    count: float [], entries seen.
+    mean: float [d].
+    m2: float [d], sum of squared differences from the mean.
+  """
+
+  count: jax.Array
+  mean: jax.Array
+  m2: jax.Array
+
+
+def init(shape: tuple[int, ...], dtype=None) -> RunningStatistics:
+  """Statistics of nothing.
+
+  Args:
+    shape: of an entry's features, (d,); () for a plain number.
+    dtype: floating; the default one if None.
+  """
+  return RunningStatistics(
+    jnp.zeros((), dtype), jnp.zeros(shape, dtype), jnp.zeros(shape, dtype)
+  )
+
+
+@jax.jit
+def merge(
+  first: RunningStatistics, second: RunningStatistics
+) -> RunningStatistics:
+  """Statistics of both together; of the first's dtype."""
+  total = first.count + second.count
+  share = second.count / jnp.where(total > 0, total, 1)
+  delta = second.mean - first.mean
+  merged = RunningStatistics(
+    total,
+    first.mean + delta * share,
+    first.m2 + second.m2 + delta * delta * first.count * share,
+  )
+  return jax.tree.map(lambda x, of: x.astype(of.dtype), merged, first)
+
+
+def _mask_of(values, mask, features):
+  """The mask [...] of entries [..., *features]."""
+  values = arguments.floating('values', values)
+  batch = values.ndim - len(features)
+  if batch < 0 or values.shape[batch:] != features:
+    raise ValueError(
+      f'values have shape {values.shape}, but the statistics are of entries of '
+      f'shape {features}: the last axes must be equal'
+    )
+  mask = arguments.boolean_mask(
+    'mask', mask, values.shape[:batch], 'values without their features'
+  )
+  return values, mask
+
+
+@jax.jit
+def update(
+  state: RunningStatistics, values: jax.Array, mask: jax.Array | None = None
+) -> RunningStatistics:
+  """Takes entries into account.
+
+  All axes but the features' are one batch, also across devices.
+
+  Args:
+    state: so far.
+    values: float [..., d].
+    mask: bool [...], entries that count; None for all.
+
+  Returns:
+    RunningStatistics. A NaN among what counts stays in its feature for good.
+
+  Raises:
+    ValueError: shapes do not fit.
+  """
+  values, mask = _mask_of(values, mask, state.mean.shape)
+  batch = _batch_statistics(
+    values.astype(jnp.promote_types(values.dtype, state.mean.dtype)),
+    mask,
+    features=state.mean.ndim,
+  )
+  return merge(state, batch)
+
+
+@explicit_axes.under_any_mesh
+def _batch_statistics_arrays(values, mask, *, features):
+  axes = tuple(range(values.ndim - features))
+  mask = mask.reshape(*mask.shape, *(1,) * features)
+  count = mask.sum().astype(values.dtype)
+  some = jnp.maximum(count, 1)
+  # Relative to one of them: equal values then have no deviation at all.
+  index = jnp.argmax(mask.reshape(-1))
+  flat = values.reshape(-1, *values.shape[len(axes) :])
+  reference = jnp.where(count > 0, flat[index], 0)
+  reference = jnp.where(jnp.isfinite(reference), reference, 0)
+  difference = jnp.where(mask, values - reference, 0)
+  mean = difference.sum(axis=axes) / some
+  residual = jnp.where(mask, difference - mean, 0)
+  return count, reference + mean, (residual * residual).sum(axis=axes)
+
+
+def _batch_statistics(values, mask, features):
+  return RunningStatistics(
+    *_batch_statistics_arrays(values, mask, features=features)
+  )
+
+
+@functools.partial(jax.jit, static_argnames=('ddof',))
+def deviation(state: RunningStatistics, *, ddof: int = 0) -> jax.Array:
+  """Standard deviation [d] of each feature; 0 for fewer than ddof + 1 entries.
+
+  Args:
+    state: so far.
+    ddof: delta degrees of freedom, 0 or 1.
+
+  Raises:
+    ValueError: wrong options.
+  """
+  arguments.one_of('ddof', ddof, (0, 1))
+  enough = state.count > ddof
+  variance = state.m2 / jnp.where(enough, state.count - ddof, 1)
+  positive = enough & (variance != 0)
+  return jnp.where(positive, jnp.sqrt(jnp.where(positive, variance, 1)), 0)
+
+
+@functools.partial(jax.jit, static_argnames=('ddof', 'eps', 'clip'))
+def apply(
+  state: RunningStatistics,
+  values: jax.Array,
+  mask: jax.Array | None = None,
+  *,
+  ddof: int = 0,
+  eps: float = 1e-6,
+  clip: float | None = None,
+) -> jax.Array:
+  """(value - mean) / (deviation + eps).
+
+  A feature that never varied is divided by 1. Before any entry was seen, values
+  come out as they are.
+
+  Args:
+    state: so far; no gradient passes through it.
+    values: float [..., d].
+    mask: bool [...], entries that count; None for all.
+    ddof: delta degrees of freedom, 0 or 1.
+    eps: added to the deviation.
+    clip: bound on the size of what comes out; None for none.
+
+  Returns:
+    float [..., d], dtype of `values`; 0 where masked.
+
+  Raises:
+    ValueError: wrong shapes or options.
+  """
+  arguments.number('eps', eps, 0)
+  if clip is not None and not clip > 0:
+    raise ValueError(f'clip must be above 0, not {clip}')
+  state = jax.lax.stop_gradient(state)
+  values, mask = _mask_of(values, mask, state.mean.shape)
+  spread = deviation(state, ddof=ddof)
+  unit = jnp.where(spread > 0, spread + eps, 1)
+  # NaN is neither above 0 nor equal to it, and has to be seen.
+  unit = jnp.where(jnp.isnan(spread), jnp.nan, unit)
+  mask = mask.reshape(*mask.shape, *(1,) * state.mean.ndim)
+  normal = jnp.where(mask, arguments.wide(values) - state.mean, 0) / unit
+  if clip is not None:
+    normal = jnp.clip(normal, -clip, clip)
+  return jnp.where(mask, normal, 0).astype(values.dtype)
