@@ -17,7 +17,7 @@ LAYERS = (
   ('jaxcredit.algorithms',),
   ('jaxcredit',),
   ('jaxcredit.networks', 'jaxcredit.environments'),
-  ('jaxcredit.rollouts',),
+  ('jaxcredit.rollouts', 'jaxcredit.latent_rewards'),
   ('jaxcredit.training',),
   ('jaxcredit.reports',),
   ('experiments',),

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from jaxcredit.environments.questions import question
@@ -39,8 +40,10 @@ class LimitedProcess:
   """A process that answers requests.
 
   Args:
-    service: 'mathematics' or 'procedural'.
+    service: 'mathematics' or 'procedural', or one of another program.
     needs: what to install, for the message where a library is missing.
+    program: that serves it, by `limited_program.main`.
+    variables: of its environment, beside those it needs to find packages.
     memory: bytes of address space.
     start_limit: seconds to start in, which imports the libraries.
   """
@@ -50,11 +53,15 @@ class LimitedProcess:
     service: str,
     needs: str,
     *,
+    program: pathlib.Path = _PROGRAM,
+    variables: Mapping[str, str] | None = None,
     memory: int = 2 * 2**30,
     start_limit: float = 120.0,
   ):
     self._service = service
     self._needs = needs
+    self._program = program
+    self._variables = dict(variables or {})
     self._memory = memory
     self._start_limit = start_limit
     self._process: subprocess.Popen | None = None
@@ -75,9 +82,10 @@ class LimitedProcess:
         'OPENBLAS_NUM_THREADS': '1',
         # The same question from the same seed in every process.
         'PYTHONHASHSEED': '0',
+        **self._variables,
       }
       self._process = subprocess.Popen(
-        [sys.executable, '-P', '-W', 'ignore', str(_PROGRAM)]
+        [sys.executable, '-P', '-W', 'ignore', str(self._program)]
         + [self._service, str(self._memory)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

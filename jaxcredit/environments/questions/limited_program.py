@@ -230,6 +230,8 @@ def _accepts(dataset, entry, text) -> bool:
 
 
 SERVICES = {'mathematics': Mathematics, 'procedural': Procedural}
+# Operations that work on what a model wrote.
+_WATCHED = frozenset({'score', 'verify'})
 GUARD = Guard()
 
 
@@ -239,7 +241,7 @@ def serve(service, lines, write) -> None:
     request = json.loads(line)
     signal.setitimer(signal.ITIMER_REAL, request['limit'])
     GUARD.refused.clear()
-    GUARD.on = request['operation'] == 'score'
+    GUARD.on = request['operation'] in _WATCHED
     try:
       answer = getattr(service, request['operation'])(request)
     except MemoryError:
@@ -255,7 +257,8 @@ def serve(service, lines, write) -> None:
     write(answer)
 
 
-def main() -> None:
+def main(services=SERVICES) -> None:
+  """Serves one of the services, which the first argument names."""
   name, memory = sys.argv[1], int(sys.argv[2])
   # Libraries print; what they print must not mix with the answers.
   answers = os.fdopen(os.dup(1), 'w', encoding='ascii')
@@ -273,7 +276,7 @@ def main() -> None:
   limit_resource('RLIMIT_AS', memory)
   limit_resource('RLIMIT_CORE', 0)
   try:
-    service = SERVICES[name]()
+    service = services[name]()
   except Exception as error:
     write({'error': f'{type(error).__name__}: {error}', 'kind': 'start'})
     return

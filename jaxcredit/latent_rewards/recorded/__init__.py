@@ -1,0 +1,1 @@
+"""Latent reward functions recorded for this library, as JSON."""
