@@ -35,17 +35,19 @@ def init(
     raise ValueError(f'sizes must be two or more, not {tuple(sizes)}')
   layers = []
   last = len(sizes) - 2
-  for i, key in enumerate(jax.random.split(key, last + 1)):
+  for i, layer_key in enumerate(jax.random.split(key, last + 1)):
     shape = (sizes[i], sizes[i + 1])
     if orthogonal:
       scale = last_scale if i == last else 2**0.5
-      kernel = jax.nn.initializers.orthogonal(scale)(key, shape)
+      kernel = jax.nn.initializers.orthogonal(scale)(layer_key, shape)
       bias = jnp.zeros(shape[1])
     else:
       bound = max(shape[0], 1) ** -0.5
       kernel, bias = (
         jax.random.uniform(k, s, minval=-bound, maxval=bound)
-        for k, s in zip(jax.random.split(key), (shape, shape[1:]), strict=True)
+        for k, s in zip(
+          jax.random.split(layer_key), (shape, shape[1:]), strict=True
+        )
       )
       kernel = kernel * (last_scale if i == last else 1.0)
     layers.append({'kernel': kernel, 'bias': bias})

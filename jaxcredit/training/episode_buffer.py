@@ -1,9 +1,8 @@
 """The newest episodes, for networks that learn from returns.
 
 A ring of static size: the oldest episodes make room. It lies on the device and
-changes inside compiled programs. (Flashbax's item buffer would do as much; whole
-episodes are what is needed here, with the view of them that
-`reward_decomposition` draws from.)
+changes inside compiled programs. (Flashbax's item buffer would do as much; here
+whole episodes are needed in the form that `reward_decomposition` draws from.)
 """
 
 import dataclasses

@@ -13,8 +13,7 @@ A source is a static value; what it learns is a pytree:
   state, metrics = source.fit(state, buffer, size, key)
   rewards = source.rewards(state, steps)
 
-The first column of the table is what the last line gives; all of it compiles
-with the learner. Buffers hold what `source.features` makes of transitions.
+All of it compiles with the learner. Buffers hold what `source.features` makes of transitions.
 """
 
 import dataclasses
@@ -29,7 +28,7 @@ from jaxcredit.algorithms import ircr, lare
 from jaxcredit.networks import reward_decoder
 from jaxcredit.training import reward_decomposition
 
-# (observation [..., O], action [..., A], next observation [..., O]) -> [..., d].
+# (observation [..., O], action [..., A], observation after it) -> [..., d].
 Features = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
 Metrics = dict[str, jax.Array]
 

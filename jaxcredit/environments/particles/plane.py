@@ -8,7 +8,6 @@ import jax.numpy as jnp
 from jaxcredit.environments import functional
 from jaxcredit.environments.particles import physics
 
-
 HORIZON = 25
 # Whose rewards: as jaxmarl and PettingZoo have them, or as LaRe's code.
 REWARDS = ('standard', 'released')

@@ -20,7 +20,6 @@ import jax.numpy as jnp
 
 from jaxcredit.environments.particles import physics, plane
 
-
 # Unit vectors of the actions.
 _DIRECTIONS = ((0, 0), (-1, 0), (1, 0), (0, -1), (0, 1))
 

@@ -16,7 +16,6 @@ import jax.numpy as jnp
 
 from jaxcredit.environments.particles import physics, plane
 
-
 _AGENT, _OBSTACLE = 0.15, 0.4
 # Agents start in a square of this half side, obstacles in one of that.
 _START, _OBSTACLES = 0.2, 2.0
