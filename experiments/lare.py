@@ -23,15 +23,19 @@ from experiments import (
   console,
   interruption,
   lare_figures,
+  lare_policies,
   lare_runs,
   lare_tasks,
   run_folder,
 )
-from jaxcredit.training import ippo, reward_sources
+from jaxcredit.training import ippo, reward_sources, td3
+
+# So that --help shows them too.
+flags.adopt_module_key_flags(lare_policies)
 
 _RUN = flags.DEFINE_string('run', 'runs/lare', 'Folder of the experiment.')
 _TASK = flags.DEFINE_enum(
-  'task', 'cooperative_navigation', list(lare_tasks.PARTICLES), 'The task.'
+  'task', 'cooperative_navigation', list(lare_tasks.TASKS), 'The task.'
 )
 _AGENTS = flags.DEFINE_integer('agents', 3, 'Agents that learn.', 2)
 _REWARD = flags.DEFINE_enum(
@@ -40,6 +44,12 @@ _REWARD = flags.DEFINE_enum(
   ['released', 'standard'],
   "Rewards of steps, whose sum comes at the end: those of LaRe's code, or of "
   'jaxmarl.',
+)
+_BACKEND = flags.DEFINE_enum(
+  'backend',
+  'spring',
+  ['spring', 'positional', 'generalized', 'mjx'],
+  "brax's simulation of robots.",
 )
 _METHODS = flags.DEFINE_multi_enum(
   'method',
@@ -56,89 +66,44 @@ _LATENT = flags.DEFINE_string(
   'poor), or a file.',
 )
 
-# Policy.
-_DEFAULTS = ippo.Options()
-_EPISODES = flags.DEFINE_integer(
-  'episodes', _DEFAULTS.episodes, 'Episodes of an iteration.', 1
-)
-_LEARNING_RATE = flags.DEFINE_float(
-  'learning_rate', _DEFAULTS.learning_rate, "Adam's at the start.", 0.0
-)
-_DECAY = flags.DEFINE_bool(
-  'decay', True, 'Let learning rate and clip range fall to 0.'
-)
-_CLIP = flags.DEFINE_float('clip', _DEFAULTS.clip, 'Clip range.', 0.0)
-_DISCOUNT = flags.DEFINE_float('discount', _DEFAULTS.discount, '', 0.0, 1.0)
-_GAE_LAMBDA = flags.DEFINE_float(
-  'gae_lambda', _DEFAULTS.gae_lambda, 'Of advantages.', 0.0, 1.0
-)
-_ENTROPY = flags.DEFINE_float(
-  'entropy_coefficient', _DEFAULTS.entropy_coefficient, 'Weight of the bonus.'
-)
-_VALUE = flags.DEFINE_float(
-  'value_coefficient', _DEFAULTS.value_coefficient, "Of the critic's loss.", 0.0
-)
-_HUBER = flags.DEFINE_float(
-  'huber', _DEFAULTS.huber, "Where the critic's loss turns linear.", 1e-6
-)
-_EPOCHS = flags.DEFINE_integer(
-  'epochs', _DEFAULTS.epochs, 'Passes over the batch.', 1
-)
-_MINIBATCH = flags.DEFINE_integer(
-  'minibatch', _DEFAULTS.minibatch, 'Steps of an optimizer step.', 1
-)
-_CLIP_NORM = flags.DEFINE_float(
-  'clip_norm', _DEFAULTS.clip_norm, 'Bound on the gradient.', 1e-6
-)
-_HIDDEN = flags.DEFINE_integer(
-  'hidden', _DEFAULTS.hidden, 'Width of policy and critic.', 1
-)
-_NORMALISE_VALUES = flags.DEFINE_bool(
-  'normalise_values', True, 'Let the critic learn returns in unit deviation.'
-)
-_BUFFER = flags.DEFINE_integer(
-  'buffer', _DEFAULTS.buffer, 'Episodes that rewards are learned from.', 1
-)
-
 # The network that predicts rewards.
-_NET = lare_tasks.DecoderOptions()
 _DECODER_HIDDEN = flags.DEFINE_integer(
-  'decoder_hidden', _NET.hidden, 'Width of the network.', 1
+  'decoder_hidden', None, 'Width of the network.', 1
 )
 _DECODER_LAYERS = flags.DEFINE_integer(
-  'decoder_layers', _NET.layers, 'Its linear layers.', 1
+  'decoder_layers', None, 'Its linear layers.', 1
 )
 _DECODER_LEARNING_RATE = flags.DEFINE_float(
-  'decoder_learning_rate', _NET.learning_rate, "Adam's.", 0.0
+  'decoder_learning_rate', None, "Adam's.", 0.0
 )
-_DECODER_L2 = flags.DEFINE_float('decoder_l2', _NET.l2, 'Penalty.', 0.0)
+_DECODER_L2 = flags.DEFINE_float('decoder_l2', None, 'Penalty.', 0.0)
 _DECODER_UPDATES = flags.DEFINE_integer(
   'decoder_updates',
-  _NET.updates,
+  None,
   'Optimizer steps an iteration; the released 50 every 10 are as many.',
   1,
 )
 _DECODER_BATCH = flags.DEFINE_integer(
-  'decoder_batch', _NET.batch, 'Episodes of an optimizer step.', 1
+  'decoder_batch', None, 'Episodes of an optimizer step.', 1
 )
 _DECODER_STEPS = flags.DEFINE_integer(
-  'decoder_steps', _NET.steps, 'Steps of an episode that RRD draws.', 1
+  'decoder_steps', None, 'Steps of an episode that RRD draws.', 1
 )
 _UNBIASED = flags.DEFINE_bool(
-  'unbiased', _NET.unbiased, "Take the variance of RRD's draws off."
+  'unbiased', None, "Take the variance of RRD's draws off."
 )
 _FORM = flags.DEFINE_enum(
-  'form', _NET.form, ['sum', 'mean'], 'Of the loss: of returns, or R / L.'
+  'form', None, ['sum', 'mean'], 'Of the loss: of returns, or R / L.'
 )
 _VARIANCE_WEIGHT = flags.DEFINE_float(
   'variance_weight', 0.0, 'Of the variance of rewards over time.', 0.0
 )
 _NORMALISE_FACTORS = flags.DEFINE_bool(
-  'normalise_factors', _NET.normalise, 'Features in units of their deviation.'
+  'normalise_factors', None, 'Features in units of their deviation.'
 )
 _SCALING = flags.DEFINE_enum(
   'scaling',
-  _NET.scaling,
+  None,
   ['none', 'length', 'exact'],
   'Of decoded rewards: none, times agents and steps (released), or shifted to '
   'add up to the return.',
@@ -162,57 +127,46 @@ _MAY_CHANGE = {'run', 'method', 'checkpoint_every'}
 
 
 def own_flags() -> dict[str, object]:
-  """Values of the flags of this file."""
-  module = flags.FLAGS.find_module_defining_flag('decoder_hidden')
-  own = flags.FLAGS.flags_by_module_dict()[module]
-  return {flag.name: flag.value for flag in own}
+  """Values of the flags here and of those of the policies."""
+  by_module = flags.FLAGS.flags_by_module_dict()
+  modules = [
+    flags.FLAGS.find_module_defining_flag(name)
+    for name in ('decoder_hidden', 'epochs')
+  ]
+  return {flag.name: flag.value for m in modules for flag in by_module[m]}
 
 
-def program(method: str) -> ippo.Ippo:
+def program(method: str) -> ippo.Ippo | td3.Td3:
   """The learner that the flags say."""
-  environment = lare_tasks.particles(_TASK.value, _AGENTS.value, _REWARD.value)
+  environment = lare_tasks.environment(
+    _TASK.value, _AGENTS.value, _REWARD.value, _BACKEND.value
+  )
   latent = None
   if method.startswith('lare'):
     latent = lare_tasks.latent_program(_TASK.value, environment, _LATENT.value)
-  source = lare_tasks.source(
-    method,
-    environment,
-    lare_tasks.DecoderOptions(
-      hidden=_DECODER_HIDDEN.value,
-      layers=_DECODER_LAYERS.value,
-      learning_rate=_DECODER_LEARNING_RATE.value,
-      l2=_DECODER_L2.value,
-      updates=_DECODER_UPDATES.value,
-      batch=_DECODER_BATCH.value,
-      scaling=_SCALING.value,
-      share=_SHARE.value,
-      normalise=_NORMALISE_FACTORS.value,
-      steps=_DECODER_STEPS.value,
-      unbiased=_UNBIASED.value,
-      form=_FORM.value,
-      variance_weight=_VARIANCE_WEIGHT.value,
-    ),
-    latent,
+  given = {
+    'hidden': _DECODER_HIDDEN.value,
+    'layers': _DECODER_LAYERS.value,
+    'learning_rate': _DECODER_LEARNING_RATE.value,
+    'l2': _DECODER_L2.value,
+    'updates': _DECODER_UPDATES.value,
+    'batch': _DECODER_BATCH.value,
+    'scaling': _SCALING.value,
+    'share': _SHARE.value,
+    'normalise': _NORMALISE_FACTORS.value,
+    'steps': _DECODER_STEPS.value,
+    'unbiased': _UNBIASED.value,
+    'form': _FORM.value,
+    'variance_weight': _VARIANCE_WEIGHT.value,
+  }
+  usual = lare_tasks.ROBOTS_DECODER
+  if environment.discrete:
+    usual = lare_tasks.PARTICLES_DECODER
+  options = dataclasses.replace(
+    usual, **{k: v for k, v in given.items() if v is not None}
   )
-  options = ippo.Options(
-    episodes=_EPISODES.value,
-    iterations=_ITERATIONS.value,
-    decay=_DECAY.value,
-    learning_rate=_LEARNING_RATE.value,
-    clip=_CLIP.value,
-    discount=_DISCOUNT.value,
-    gae_lambda=_GAE_LAMBDA.value,
-    entropy_coefficient=_ENTROPY.value,
-    value_coefficient=_VALUE.value,
-    huber=_HUBER.value,
-    epochs=_EPOCHS.value,
-    minibatch=_MINIBATCH.value,
-    clip_norm=_CLIP_NORM.value,
-    hidden=_HIDDEN.value,
-    normalise_values=_NORMALISE_VALUES.value,
-    buffer=_BUFFER.value,
-  )
-  return ippo.Ippo(environment, source, options)
+  source = lare_tasks.source(method, environment, options, latent)
+  return lare_policies.learner(environment, source, _ITERATIONS.value)
 
 
 def schedule() -> lare_runs.Schedule:
@@ -240,9 +194,7 @@ def _chart(method, learner, state, folder: pathlib.Path) -> None:
   steps, decoded = jax.tree.map(lambda x: np.asarray(x)[0], episode(first))
   if steps.features.shape[-1] > 12:
     # A transition itself: too much to draw, and nothing to read.
-    steps = steps.__class__(
-      **{**vars(steps), 'features': steps.features[..., :0]}
-    )
+    steps = dataclasses.replace(steps, features=steps.features[..., :0])
   lare_figures.save(
     lare_figures.draw_episode(
       steps.features,

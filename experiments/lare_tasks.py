@@ -21,6 +21,14 @@ from jaxcredit.rollouts import functional_episodes
 from jaxcredit.training import reward_decomposition, reward_sources
 
 PARTICLES = ('cooperative_navigation', 'predator_prey', 'triangle_area')
+# brax's names, by those of the tasks.
+ROBOTS = {
+  'reacher': 'reacher',
+  'half_cheetah': 'halfcheetah',
+  'walker2d': 'walker2d',
+  'humanoid_standup': 'humanoidstandup',
+}
+TASKS = (*PARTICLES, *ROBOTS)
 METHODS = {
   'dense': 'dense reward (reference)',
   'episodic': 'episodic reward',
@@ -48,6 +56,16 @@ def particles(name: str, agents: int, reward: str):
     'predator_prey': particles_lib.PredatorPrey,
   }
   return kinds[name](agents, reward)
+
+
+def environment(name: str, agents: int, reward: str, backend: str):
+  """A task of TASKS; `agents` and `reward` are for particles, `backend` is for
+  robots."""
+  if name in PARTICLES:
+    return particles(name, agents, reward)
+  from jaxcredit.environments import brax_robots
+
+  return brax_robots.BraxRobot(ROBOTS[name], backend)
 
 
 def described(name: str, environment: functional.Environment):
@@ -136,6 +154,21 @@ class DecoderOptions:
   unbiased: bool = True
   form: str = 'sum'
   variance_weight: float = 0.0
+
+
+# As released.
+PARTICLES_DECODER = DecoderOptions()
+ROBOTS_DECODER = DecoderOptions(
+  hidden=256,
+  layers=3,
+  learning_rate=3e-4,
+  l2=0.0,
+  updates=64,
+  batch=4,
+  steps=64,
+  form='mean',
+  normalise=True,
+)
 
 
 def transition_features(observation, action, next_observation):

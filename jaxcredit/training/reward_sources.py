@@ -13,7 +13,8 @@ A source is a static value; what it learns is a pytree:
   state, metrics = source.fit(state, buffer, size, key)
   rewards = source.rewards(state, steps)
 
-All of it compiles with the learner. Buffers hold what `source.features` makes of transitions.
+All of it compiles with the learner. Buffers hold what `source.features` makes
+of transitions.
 """
 
 import dataclasses
@@ -62,9 +63,16 @@ def no_features(observation, action, next_observation):
 
 
 class Source(Protocol):
-  """See the module."""
+  """See the module.
+
+  Attributes:
+    size: d, of the features.
+    needs_end: whether a step of an episode that goes on has no reward yet.
+    features: of a step.
+  """
 
   size: int
+  needs_end: bool
   features: Features
 
   def init(self, key: jax.Array) -> Any:
@@ -88,6 +96,7 @@ class _Unlearned:
   """A source that learns nothing and looks at no features."""
 
   size = 0
+  needs_end = False
   features = staticmethod(no_features)
 
   def init(self, key):
@@ -122,6 +131,7 @@ class Ircr:
   """R / L, normalised by the least and the greatest of the buffer."""
 
   size = 0
+  needs_end = True
   features = staticmethod(no_features)
 
   def init(self, key):
@@ -130,7 +140,9 @@ class Ircr:
 
   def fit(self, state, buffer, size, key):
     del state, size, key
-    return ircr.return_bounds(buffer.returns, buffer.mask.any(axis=1)), {}
+    mask = buffer.mask
+    mask = mask.any(axis=1) if mask.ndim == 3 else mask
+    return ircr.return_bounds(buffer.returns, mask), {}
 
   def rewards(self, state, steps):
     low, high = state
@@ -177,6 +189,8 @@ class Decoded:
   batch: int = 256
   scaling: str = 'none'
   share: bool = False
+
+  needs_end = False
 
   @property
   def config(self) -> reward_decoder.RewardDecoderConfig:
