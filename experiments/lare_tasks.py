@@ -81,20 +81,40 @@ def described(name: str, environment: functional.Environment):
 
 
 def random_transitions(
-  environment: functional.Environment, *, episodes: int = 12, seed: int = 0
+  environment: functional.Environment,
+  parameters: tuple[str, ...],
+  *,
+  episodes: int = 12,
+  seed: int = 0,
 ) -> transitions.Transitions:
-  """What agents see that act at random, on which a function is verified."""
+  """What random actions lead to, on which a function is verified.
+
+  Args:
+    environment: the task.
+    parameters: of the function: the observation after a step, or the one before
+      it and the action.
+    episodes: how many.
+    seed: of everything random.
+  """
 
   def act(observation, key):
-    shape = observation.shape[:1]
-    action = jax.random.randint(key, shape, 0, environment.action_size)
-    return action, jax.numpy.zeros(shape)
+    agents, size = observation.shape[0], environment.action_size
+    if environment.discrete:
+      action = jax.random.randint(key, (agents,), 0, size)
+    else:
+      action = jax.random.uniform(key, (agents, size), minval=-1.0)
+    return action, jax.numpy.zeros(agents)
 
   played = jax.jit(
     lambda key: functional_episodes.play(environment, act, key, episodes)
   )(jax.random.key(seed))
-  seen = np.asarray(played.observations[:, :, 1:])
-  return transitions.Transitions((seen.reshape(-1, seen.shape[-1]),))
+  mask = np.broadcast_to(np.asarray(played.mask)[:, None], played.rewards.shape)
+  if len(parameters) == 1:
+    return transitions.Transitions(
+      (np.asarray(played.observations[:, :, 1:])[mask],)
+    )
+  before = np.asarray(played.observations[:, :, :-1])[mask]
+  return transitions.Transitions((before, np.asarray(played.actions)[mask]))
 
 
 def latent_program(
@@ -116,14 +136,14 @@ def latent_program(
   """
   task = described(name, environment)
   if latent not in examples.QUALITIES:
-    recorded = random_transitions(environment)
+    recorded = random_transitions(environment, task.parameters)
     return stored.load(pathlib.Path(latent), task, recorded).program
-  usual = tasks.named(name)
-  if usual.sizes != task.sizes:
+  usual, here = tasks.named(name).sizes[0], environment.observation_size
+  if usual != here:
     raise ValueError(
-      f'the recorded functions of {name} are for observations of '
-      f'{usual.sizes[0]} numbers, and there are {task.sizes[0]}: name a file '
-      'with --latent (python -m experiments.write_latent_reward makes one)'
+      f'the recorded functions of {name} are for observations of {usual} '
+      f'numbers, and there are {here}: name a file with --latent (python -m '
+      'experiments.write_latent_reward makes one)'
     )
   return language.check(examples.source(name, latent), task.parameters)
 

@@ -4,14 +4,15 @@
   state, observation = environment.reset(key)
 
 The tasks of LaRe that brax has: reacher (50 steps), halfcheetah, walker2d and
-humanoidstandup (1000). Observations are near to those of Gymnasium's version 5,
-but not the same: reacher's, for one, has the velocity of the fingertip in place
-of those of the joints, and a third coordinate at its end.
+humanoidstandup (1000). Observations have the layout of Gymnasium's version 5,
+for which latent rewards are written; humanoidstandup's alone is brax's own, and
+shorter. Physics differ: returns of brax and of MuJoCo cannot be compared.
 """
 
 import dataclasses
 
 import jax
+import jax.numpy as jnp
 
 from jaxcredit.environments import functional
 
@@ -64,21 +65,30 @@ class BraxRobot:
 
   @property
   def observation_size(self) -> int:
-    state = jax.eval_shape(self.robot.reset, jax.random.key(0))
-    return state.obs.shape[-1]
+    return jax.eval_shape(self.reset, jax.random.key(0))[1].shape[-1]
 
   @property
   def action_size(self) -> int:
     return self.robot.action_size
 
+  def _observe(self, state) -> jax.Array:
+    """float [1, O]."""
+    seen = state.obs
+    if self.name == 'reacher':
+      # brax has the fingertip's velocity in place of those of the joints, and
+      # a third coordinate, which is always 0.
+      joints = state.pipeline_state.qd[:2]
+      seen = jnp.concatenate([seen[:6], joints, seen[8:10]])
+    return seen[None]
+
   def reset(self, key: jax.Array):
     """brax's state, and the observation [1, O]."""
     state = self.robot.reset(key)
-    return state, state.obs[None]
+    return state, self._observe(state)
 
   def step(self, state, action: jax.Array) -> functional.Transition:
     """A step with actions [1, A]."""
     state = self.robot.step(state, action[0])
     return functional.Transition(
-      state, state.obs[None], state.reward[None], state.done > 0.5
+      state, self._observe(state), state.reward[None], state.done > 0.5
     )
