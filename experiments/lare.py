@@ -112,7 +112,7 @@ _SHARE = flags.DEFINE_bool(
   'share_rewards', False, 'One reward for all agents of a step (ablation).'
 )
 
-# These may change when a run is resumed.
+# The run itself. Checkpoints may come more or less often when it is resumed.
 _RECORD_EVERY = flags.DEFINE_integer(
   'record_every', 10, 'Iterations between evaluations.', 1
 )

@@ -150,6 +150,12 @@ def train(
   }
   advance = jax.jit(chunk, donate_argnums=0)
   kept = checkpoints.Checkpoints(folder, keep=1)
+
+  def save(done):
+    # Written while training goes on, which fills the history further.
+    curves = {name: values.copy() for name, values in history.items()}
+    kept.save(done, (_to_save(state), curves), force=True)
+
   with kept, console.bar(label, schedule.records) as bar:
     done = 0
     if kept.latest is not None:
@@ -160,7 +166,7 @@ def train(
     bar(done, 'compiling' if done < schedule.records else '')
     while done < schedule.records:
       if stop():
-        kept.save(done, (_to_save(state), history), force=True)
+        save(done)
         raise InterruptedRunError
       state, metrics = advance(state)
       for name, values in metrics.items():
@@ -174,7 +180,7 @@ def train(
         )
       done += 1
       if done == schedule.records or not done % schedule.checkpoint_every:
-        kept.save(done, (_to_save(state), history), force=True)
+        save(done)
       bar(1, f'return {now.mean():.1f}')
   iterations = schedule.record_every * (1 + np.arange(schedule.records))
   return Result(iterations, {k: v.T for k, v in history.items()}, state)

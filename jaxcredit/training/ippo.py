@@ -248,24 +248,8 @@ class Ippo:
     self, episodes: functional_episodes.Episodes
   ) -> reward_sources.Steps:
     """Episodes as sources see them, [E, N, S]."""
-    count, agents, size = episodes.rewards.shape
-    shape = (count, agents, size)
-    mask = jnp.broadcast_to(episodes.mask[:, None], shape)
     actions = jax.nn.one_hot(episodes.actions, self.environment.action_size)
-    features = self.source.features(
-      episodes.observations[:, :, :-1],
-      actions,
-      episodes.observations[:, :, 1:],
-    )
-    lengths = episodes.mask.sum(axis=-1)[:, None, None]
-    return reward_sources.Steps(
-      features=features,
-      rewards=episodes.rewards,
-      returns=jnp.broadcast_to(episodes.team_return[:, None, None], shape),
-      lengths=jnp.broadcast_to(lengths, shape),
-      last=jnp.broadcast_to(jnp.arange(size) == lengths - 1, shape),
-      mask=mask,
-    )
+    return reward_sources.steps_of(episodes, self.source.features, actions)
 
   def iterate(self, state: State) -> tuple[State, Metrics]:
     """Plays, learns rewards, and takes PPO's steps.

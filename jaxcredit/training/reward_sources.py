@@ -27,6 +27,7 @@ import optax
 
 from jaxcredit.algorithms import ircr, lare
 from jaxcredit.networks import reward_decoder
+from jaxcredit.rollouts import functional_episodes
 from jaxcredit.training import reward_decomposition
 
 # (observation [..., O], action [..., A], observation after it) -> [..., d].
@@ -54,6 +55,31 @@ class Steps:
   lengths: jax.Array
   last: jax.Array
   mask: jax.Array
+
+
+def steps_of(
+  episodes: functional_episodes.Episodes,
+  features: Features,
+  actions: jax.Array,
+) -> Steps:
+  """Whole episodes as sources see them, [E, N, S].
+
+  Args:
+    episodes: as they were played.
+    features: of the source.
+    actions: float [E, N, S, A], theirs.
+  """
+  shape = episodes.rewards.shape
+  lengths = episodes.mask.sum(axis=-1)[:, None, None]
+  seen = episodes.observations
+  return Steps(
+    features=features(seen[:, :, :-1], actions, seen[:, :, 1:]),
+    rewards=episodes.rewards,
+    returns=jnp.broadcast_to(episodes.team_return[:, None, None], shape),
+    lengths=jnp.broadcast_to(lengths, shape),
+    last=jnp.broadcast_to(jnp.arange(shape[-1]) == lengths - 1, shape),
+    mask=jnp.broadcast_to(episodes.mask[:, None], shape),
+  )
 
 
 def no_features(observation, action, next_observation):

@@ -384,3 +384,11 @@ class Td3:
       return action, jnp.zeros(observation.shape[:1])
 
     return functional_episodes.play(self.environment, act, key, episodes)
+
+  def steps(
+    self, episodes: functional_episodes.Episodes
+  ) -> reward_sources.Steps:
+    """Episodes as sources see them, [E, 1, S]."""
+    return reward_sources.steps_of(
+      episodes, self.source.features, episodes.actions
+    )
