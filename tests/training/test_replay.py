@@ -53,8 +53,10 @@ def test_drawn_transitions_know_their_episodes(turns):
       over = len(story) == S or (story and story[-1][1])
       total = sum(0.5 * name for name, _ in story)
       for t, (name, terminated) in enumerate(story):
+        newest = t == len(story) - 1
+        after = name + 0.25 if newest else story[t + 1][0]
         known[name] = (
-          total, len(story), over and t == len(story) - 1, terminated, over,
+          total, len(story), over and newest, terminated, after, over,
         )  # fmt: skip
   draw = jax.jit(replay_lib.sample, static_argnames=('batch', 'finished'))
   for finished in (False, True):
@@ -67,7 +69,7 @@ def test_drawn_transitions_know_their_episodes(turns):
     # All of them, each about as often.
     assert set(names) == expected
     for i, name in enumerate(names):
-      total, length, last, terminated, _ = known[name]
+      total, length, last, terminated, after, _ = known[name]
       assert float(batch.actions[i, 0]) == 10 * name
       assert float(batch.steps.features[i, 0]) == -name
       assert float(batch.steps.rewards[i]) == 0.5 * name
@@ -75,10 +77,7 @@ def test_drawn_transitions_know_their_episodes(turns):
       assert int(batch.steps.lengths[i]) == length
       assert bool(batch.steps.last[i]) == last
       assert bool(batch.terminated[i]) == (terminated and last)
-      if last:
-        assert float(batch.next_observations[i, 0]) == name + 0.25
-      else:
-        assert float(batch.next_observations[i, 0]) in known
+      assert float(batch.next_observations[i, 0]) == after
     counts = [names.count(name) for name in expected]
     assert max(counts) < 5 * 400 / len(expected)
 
