@@ -16,10 +16,11 @@ export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
 PROCEDURAL = $(VENV)/.procedural
+CONTROL = $(VENV)/.control
 TORCH_VENV = .venv-torch
 TORCH_STAMP = $(TORCH_VENV)/.installed
 
-.PHONY: help run test test-slow test-newer test-torch lint format lock clean report procedural
+.PHONY: help run test test-slow test-newer test-torch lint format lock clean report procedural control
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -43,16 +44,24 @@ $(PROCEDURAL): $(STAMP) requirements/procedural.txt
 
 procedural: $(PROCEDURAL) ## reasoning-gym, for experiments.tempo (needs a C compiler)
 
+# Where it cannot be installed, the tests of its tasks are skipped, and say so.
+$(CONTROL): $(STAMP) requirements/control.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --require-hashes -r requirements/control.txt \
+	  || echo "note: jaxmarl, MuJoCo and brax could not be installed; the tests of tasks of control are skipped"
+	touch $(CONTROL)
+
+control: $(CONTROL) ## jaxmarl, MuJoCo and brax, for experiments.lare
+
 run: $(STAMP) ## train and evaluate; RUN=folder, FLAGS="--iterations=5 ..."
 	$(BIN)/python -m experiments.gigpo --flagfile=experiments/flagfiles/gigpo_quick.cfg --run=$(RUN) $(FLAGS)
 
 report: $(STAMP) ## write table, curves and page of RUN again
 	$(BIN)/python -m jaxcredit.reports $(RUN)
 
-test: $(PROCEDURAL) ## all tests but those marked slow or network
+test: $(PROCEDURAL) $(CONTROL) ## all tests but those marked slow or network
 	$(BIN)/python -m pytest -n $(WORKERS) -m 'not slow and not network' $(TESTS)
 
-test-slow: $(PROCEDURAL) ## the tests marked slow or network
+test-slow: $(PROCEDURAL) $(CONTROL) ## the tests marked slow or network
 	$(BIN)/python -m pytest -m 'slow or network' $(TESTS)
 
 test-newer: $(STAMP) ## algorithms and policies under Python 3.13 or 3.12, whose jax is newer
@@ -80,15 +89,20 @@ format: $(STAMP) ## formats, and mends what the linter can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# What is installed beside python3.11.txt, without what that has.
+BESIDE = $(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-header --no-annotate \
+  --python-version 3.11 --python-platform x86_64-manylinux_2_28 --constraints requirements/python3.11.txt \
+  $$(sed -n 's/^\([a-z0-9-]*\)==.*/--no-emit-package=\1/p' requirements/python3.11.txt)
+
 lock: $(STAMP) ## pins the newest versions that fit, with hashes
 	for version in 3.11 3.12 3.13; do \
 	  $(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-header --no-annotate \
 	    --python-version $$version --python-platform x86_64-manylinux_2_28 \
 	    --extra test setup.cfg -o requirements/python$$version.txt; \
 	done
-	echo 'reasoning-gym>=0.1.25,<0.2' | $(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-header --no-annotate \
-	  --python-version 3.11 --python-platform x86_64-manylinux_2_28 --constraints requirements/python3.11.txt \
-	  $$(sed -n 's/^\([a-z0-9-]*\)==.*/--no-emit-package=\1/p' requirements/python3.11.txt) - -o requirements/procedural.txt
+	echo 'reasoning-gym>=0.1.25,<0.2' | $(BESIDE) - -o requirements/procedural.txt
+	printf '%s\n' 'brax>=0.14.2,<0.15' 'gymnasium[mujoco]>=1.3,<2' 'jaxmarl>=0.2,<0.3' \
+	  | $(BESIDE) - -o requirements/control.txt
 	echo uv | $(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-header --no-annotate \
 	  --python-version 3.11 - -o requirements/uv.txt
 

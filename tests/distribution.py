@@ -98,18 +98,27 @@ def extras() -> dict[str, list[requirements_lib.Requirement]]:
 def extra_names() -> set[str]:
   """Distributions that are in some extra and not in the light install.
 
-  That of the extra 'procedural' needs a C compiler, and is left out where it
-  is not installed.
+  That of the extra 'procedural' needs a C compiler, and those of 'control' may
+  be missing too: both are left out where they are not installed.
   """
   wanted = {name_of(r) for listed in extras().values() for r in listed}
   wanted -= {name_of(r) for r in light_requirements()}
   if not has_procedural():
     wanted -= {name_of(r) for r in extras()['procedural']}
+  if not has_control():
+    wanted -= {name_of(r) for r in extras()['control']}
   return wanted
 
 
 def has_procedural() -> bool:
   return importlib.util.find_spec('reasoning_gym') is not None
+
+
+def has_control() -> bool:
+  return all(
+    importlib.util.find_spec(name) is not None
+    for name in ('brax', 'gymnasium', 'jaxmarl', 'mujoco')
+  )
 
 
 def modules_of(distributions: set[str]) -> set[str]:

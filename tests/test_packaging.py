@@ -14,7 +14,7 @@ from tests import distribution
 
 PYTHONS = ('3.11', '3.12', '3.13')
 FILES = [f'python{version}.txt' for version in PYTHONS]
-FILES += ['procedural.txt', 'torch.txt', 'uv.txt']
+FILES += ['control.txt', 'procedural.txt', 'torch.txt', 'uv.txt']
 REQUIREMENTS = distribution.REPOSITORY / 'requirements'
 # A name, one version, and hashes; no marker, address, path or option else.
 PINNED = re.compile(
@@ -109,7 +109,8 @@ def test_python_versions(wheel):
 
 def test_extras(wheel):
   extras = {
-    'train', 'household', 'questions', 'procedural', 'shop', 'cuda', 'tpu',
+    'train', 'household', 'questions', 'procedural', 'shop', 'control', 'cuda',
+    'tpu',
     'test',
   }  # fmt: skip
   assert set(metadata(wheel).get_all('Provides-Extra')) == extras
@@ -201,10 +202,10 @@ def test_requirements_satisfy_what_is_declared(wheel, python):
   assert not [n for n in versions if n.startswith(('nvidia', 'libtpu'))]
 
 
-@pytest.mark.parametrize('python', PYTHONS)
-def test_procedural_requirements_add_to_the_others(wheel, python):
-  others = pins(REQUIREMENTS / f'python{python}.txt')
-  versions = pins(REQUIREMENTS / 'procedural.txt')
+@pytest.mark.parametrize('extra', ['procedural', 'control'])
+def test_requirements_beside_the_others(wheel, extra):
+  others = pins(REQUIREMENTS / 'python3.11.txt')
+  versions = pins(REQUIREMENTS / f'{extra}.txt')
   assert not others.keys() & versions.keys()
-  for name, specifier in required(wheel, python, 'procedural').items():
+  for name, specifier in required(wheel, '3.11', extra).items():
     assert specifier.contains((others | versions)[name]), name

@@ -1,0 +1,223 @@
+"""experiments.lare: end to end, resumed, and every flag has an effect."""
+
+import csv
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from experiments import lare_runs
+from tests import distribution
+from tests.experiments import script
+
+needs_control = pytest.mark.skipif(
+  not distribution.has_control(),
+  reason="jaxmarl is missing (extra 'control')",
+)
+FLAGS = (
+  '--method=episodic', '--method=lare', '--seed=0', '--seed=3',
+  '--iterations=4', '--record_every=2', '--episodes=4', '--buffer=6',
+  '--minibatch=50', '--epochs=1', '--hidden=8', '--decoder_hidden=8',
+  '--decoder_updates=1', '--decoder_batch=2', '--evaluation_episodes=2',
+  '--checkpoint_every=1',
+)  # fmt: skip
+
+# Stops after the first chunk of the first method, as Ctrl-C does.
+_STOPPED = """
+import sys
+from absl import app
+from experiments import interruption, lare
+
+class Stop:
+  looked = 0
+  def __enter__(self):
+    return self
+  def __exit__(self, *unused):
+    pass
+  @property
+  def requested(self):
+    Stop.looked += 1
+    return Stop.looked > 1
+
+interruption.Interruption = Stop
+app.run(lare.main)
+"""
+
+
+def rows(path):
+  with open(path, newline='', encoding='utf-8') as file:
+    return list(csv.DictReader(file))
+
+
+@needs_control
+def test_end_to_end_and_stopped(tmp_path):
+  whole = script.run(
+    f'--run={tmp_path / "whole"}', *FLAGS, module='experiments.lare'
+  )
+  assert whole.returncode == 0, whole.stderr
+  for name, start in (('curves.png', b'\x89PNG'), ('curves.pdf', b'%PDF'),
+                      ('episode_lare.png', b'\x89PNG')):  # fmt: skip
+    assert (tmp_path / 'whole' / name).read_bytes().startswith(start)
+  assert (tmp_path / 'whole' / 'table.md').read_text() in whole.stdout
+  assert not (tmp_path / 'whole' / 'episode_episodic.png').exists()
+  values = rows(tmp_path / 'whole' / 'curves.csv')
+  evaluated = [r for r in values if r['name'] == 'evaluation']
+  # 2 methods, 2 seeds, 2 records.
+  assert len(evaluated) == 8
+  assert {r['seed'] for r in evaluated} == {'0', '3'}
+  assert len({r['value'] for r in evaluated}) > 2
+  assert {r['name'] for r in values if r['method'] == 'lare'} > {
+    'decoder_loss', 'reward_correlation', 'entropy',
+  }  # fmt: skip
+
+  stopped = subprocess.run(
+    [sys.executable, '-c', _STOPPED, f'--run={tmp_path / "part"}', *FLAGS],
+    cwd=script.REPOSITORY,
+    env=script.environment(),
+    capture_output=True,
+    text=True,
+    timeout=500,
+  )
+  assert stopped.returncode == 130, stopped.stderr
+  assert not (tmp_path / 'part' / 'curves.csv').exists()
+  again = script.run(
+    f'--run={tmp_path / "part"}', *FLAGS, module='experiments.lare'
+  )
+  assert again.returncode == 0, again.stderr
+  assert (tmp_path / 'part' / 'curves.csv').read_bytes() == (
+    tmp_path / 'whole' / 'curves.csv'
+  ).read_bytes()
+
+
+# A process of its own, since flags of two scripts do not mix. Programs are
+# compared as they are traced, not run.
+_TELL = """
+import json, re, sys
+import jax
+from absl import flags
+from absl.testing import flagsaver
+from experiments import lare, lare_runs
+
+flags.FLAGS(['test'])
+changes = json.loads(sys.argv[1])
+
+def told():
+  program = lare.program(flags.FLAGS.method[0])
+  if type(program).__name__ == 'Td3':
+    # Robots take long to trace; their parts do not depend on the flags.
+    return repr((program.options, vars(program.source),
+                 program.environment.robot.backend, program.environment.name))
+  state = jax.eval_shape(program.init, jax.random.key(0))
+  return str(jax.make_jaxpr(program.iterate)(state)) + repr(
+    (type(program.environment), program.source.features,
+     getattr(program.source, 'options', 0), lare.schedule(),
+     flags.FLAGS.seed, flags.FLAGS.method))
+
+result, bases = {}, []
+for name, (base, value) in changes.items():
+  outcomes = []
+  for values in (base, {**base, name: value}):
+    with flagsaver.flagsaver(**values):
+      # Addresses differ from program to program.
+      outcomes.append(re.sub(' at 0x[0-9a-f]+', '', told()))
+  result[name] = outcomes[0] != outcomes[1]
+  if base not in bases:
+    bases.append(base)
+    with flagsaver.flagsaver(**base):
+      assert re.sub(' at 0x[0-9a-f]+', '', told()) == outcomes[0]
+print(json.dumps([result, sorted(lare.own_flags())]))
+"""
+
+
+@needs_control
+def test_every_flag_has_an_effect():
+  small = {'episodes': 4, 'buffer': 6, 'minibatch': 50, 'method': ['lare']}
+  rrd = {**small, 'method': ['rrd']}
+  robot = {'task': 'reacher', 'method': ['rrd']}
+  changes = {
+    'task': (small, 'triangle_area'), 'agents': (rrd, 4),
+    'reward': (small, 'standard'), 'method': (small, ['episodic']),
+    'seed': (small, [5]), 'iterations': (small, 20),
+    'latent': (small, 'poor'), 'record_every': (small, 20),
+    'evaluation_episodes': (small, 3), 'checkpoint_every': (small, 3),
+    'decoder_hidden': (small, 3), 'decoder_layers': (small, 2),
+    'decoder_learning_rate': (small, 1e-2), 'decoder_l2': (small, 0.1),
+    'decoder_updates': (small, 2), 'decoder_batch': (small, 3),
+    'decoder_steps': (rrd, 3), 'unbiased': (rrd, False),
+    'form': (rrd, 'mean'), 'variance_weight': (small, 0.5),
+    'normalise_factors': (small, False), 'scaling': (small, 'length'),
+    'share_rewards': (small, True), 'backend': (robot, 'positional'),
+    'episodes': (small, 5), 'decay': (small, False), 'clip': (small, 0.1),
+    'gae_lambda': (small, 0.5), 'entropy_coefficient': (small, 0.5),
+    'value_coefficient': (small, 2.0), 'huber': (small, 0.1),
+    'epochs': (small, 2), 'minibatch': (small, 25), 'clip_norm': (small, 0.1),
+    'normalise_values': (small, False), 'buffer': (small, 7),
+    'learning_rate': (small, 1e-2), 'discount': (small, 0.5),
+    'hidden': (small, 9), 'environments': (robot, 2), 'block': (robot, 2),
+    'updates': (robot, 4), 'blocks': (robot, 3), 'rounds': (robot, 9),
+    'random_steps': (robot, 9), 'batch': (robot, 9), 'follow': (robot, 0.1),
+    'noise': (robot, 0.5), 'target_noise': (robot, 0.5),
+    'target_clip': (robot, 0.1), 'delay': (robot, 4),
+  }  # fmt: skip
+  process = subprocess.run(
+    [sys.executable, '-c', _TELL, json.dumps(changes)],
+    cwd=script.REPOSITORY,
+    env=script.environment(),
+    capture_output=True,
+    text=True,
+    timeout=500,
+  )
+  assert process.returncode == 0, process.stderr
+  effects, flags = json.loads(process.stdout.splitlines()[-1])
+  assert [name for name, effect in effects.items() if not effect] == []
+  # The folder, which the other test varies.
+  assert sorted([*changes, 'run']) == flags
+
+
+@needs_control
+def test_errors_for_people(tmp_path):
+  def refused(*arguments):
+    folder = tmp_path / 'run'
+    result = script.run(
+      f'--run={folder}', *arguments, module='experiments.lare'
+    )
+    assert result.returncode == 1
+    assert 'Traceback' not in result.stderr
+    # The folder of a run that never began does not keep its flags.
+    assert not (folder / 'config.json').exists()
+    return result.stderr
+
+  assert 'observations of 18 numbers, and there are 42' in refused(
+    '--agents=6', '--method=lare'
+  )
+  assert '--batch: not an option of the policy of this task' in refused(
+    '--batch=4'
+  )
+
+
+def test_schedule_must_fit():
+  with pytest.raises(ValueError, match='must be a multiple of'):
+    lare_runs.Schedule(10, 3, 1, 1)
+  assert lare_runs.Schedule(12, 3, 1, 1).records == 4
+
+
+def test_a_return_that_is_not_finite_stops_the_run(tmp_path):
+  class Broken:
+    def init(self, key):
+      return key, np.zeros(0)
+
+    def iterate(self, state):
+      return state, {'team_return': np.float32('nan')}
+
+    def evaluate(self, state, key, episodes):
+      class Played:
+        team_return = np.full(episodes, np.nan, np.float32)
+
+      return Played
+
+  with pytest.raises(FloatingPointError, match='after 2 iterations'):
+    lare_runs.train(
+      'broken', Broken(), [0], lare_runs.Schedule(4, 2, 3, 1), tmp_path
+    )

@@ -1,0 +1,46 @@
+"""Interquartile means and their intervals."""
+
+import numpy as np
+import pytest
+
+from experiments import seed_statistics
+
+
+def test_the_middle_half():
+  values = np.array([100.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, -50.0])
+  assert seed_statistics.interquartile_mean(values) == pytest.approx(3.5)
+  # A quarter of seven, rounded down, is one.
+  assert seed_statistics.interquartile_mean(values[:7]) == pytest.approx(4.0)
+  few = np.array([[1.0, 10.0], [2.0, 40.0], [6.0, 70.0]])
+  np.testing.assert_allclose(seed_statistics.interquartile_mean(few), [3, 40])
+
+
+def test_the_interval_against_a_loop():
+  values = np.random.default_rng(0).normal(size=(9, 2))
+  low, high = seed_statistics.bootstrap_interval(
+    values, confidence=0.9, resamples=300, seed=5
+  )
+  drawn = np.random.default_rng(5).integers(0, 9, (300, 9))
+  for column in (0, 1):
+    means = []
+    for row in drawn:
+      chosen = sorted(values[i, column] for i in row)
+      means.append(np.mean(chosen[2:7]))
+    assert low[column] == pytest.approx(np.quantile(means, 0.05))
+    assert high[column] == pytest.approx(np.quantile(means, 0.95))
+
+
+def test_the_interval_holds_what_it_should():
+  generator = np.random.default_rng(1)
+  hits = 0
+  for _ in range(100):
+    runs = generator.normal(size=20)
+    low, high = seed_statistics.bootstrap_interval(runs, resamples=300)
+    hits += low <= 0 <= high
+  assert 82 <= hits <= 100
+
+
+def test_one_seed_has_no_width():
+  low, high = seed_statistics.bootstrap_interval(np.array([[3.0, 4.0]]))
+  np.testing.assert_array_equal(low, [3, 4])
+  np.testing.assert_array_equal(high, [3, 4])
