@@ -391,9 +391,11 @@ class _Play:
     if i not in self.environment:
       return
     episode, answer = self.episodes[i], self.answers[i]
-    executed = answer.executed
+    executed = grounded = answer.executed
     if executed is None:
       executed = action.text in before.admissible
+      # Where no actions are listed, nothing is known.
+      grounded = executed if before.admissible else None
     episode.solved = answer.success
     episode.steps.append(
       episodes_lib.Step(
@@ -404,9 +406,7 @@ class _Play:
         valid=action.valid,
         admissible=executed,
         anchor=before.anchor,
-        grounded=(
-          action.text in before.admissible if before.admissible else None
-        ),
+        grounded=grounded,
       )
     )
     too_long = len(episode.steps) >= self.limits.steps

@@ -145,7 +145,7 @@ class ThinkAction:
 
   def prompt(self, history, observation, admissible, task) -> str:
     lines = [
-      'You act in a household that answers in text.',
+      'You act in a world that answers in text.',
       f'Your task: {task}',
     ]
     recent = list(history)[

@@ -208,6 +208,7 @@ def test_steps_and_episodes_record_what_a_candid_environment_tells():
   steps = [step for episode in episodes for step in episode.steps]
   assert all(step.admissible == (len(step.action) > 4) for step in steps)
   assert {step.admissible for step in steps} == {True, False}
+  assert all(step.grounded == step.admissible for step in steps)
   ended = [episode for episode in episodes if episode.terminated]
   assert any(episode.episode_return > 0 for episode in ended)
   assert not any(episode.success for episode in episodes)
