@@ -189,7 +189,7 @@ def test_errors_for_people(tmp_path):
     assert not (folder / 'config.json').exists()
     return result.stderr
 
-  assert 'observations of 18 numbers, and there are 42' in refused(
+  assert 'observations of 18 numbers, and there are 36' in refused(
     '--agents=6', '--method=lare'
   )
   assert '--batch: not an option of the policy of this task' in refused(
