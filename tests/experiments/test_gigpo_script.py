@@ -20,7 +20,7 @@ FLAGFILES = [
   for path in sorted(
     (script.REPOSITORY / 'experiments/flagfiles').glob('*.cfg')
   )
-  if not path.name.startswith(('dynlin_', 'spa_', 'tempo_'))
+  if not path.name.startswith(('dynlin_', 'lare_', 'spa_', 'tempo_'))
 ]
 QWEN = 'gigpo_alfworld_qwen2_5_1_5b.cfg'
 

@@ -131,6 +131,7 @@ print(json.dumps([result, sorted(lare.own_flags())]))
 """
 
 
+@pytest.mark.slow
 @needs_control
 def test_every_flag_has_an_effect():
   small = {'episodes': 4, 'buffer': 6, 'minibatch': 50, 'method': ['lare']}

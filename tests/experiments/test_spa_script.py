@@ -192,7 +192,7 @@ TINY = (
   '--warm_start_learning_rate=0.03', '--learning_rate=0.01',
   '--exploration_rollouts=3', '--estimator_steps=7',
   '--estimator_evaluate_every=3', '--estimator_batch=4',
-  '--estimator_held_out=0.25', '--estimator_learning_rate=0.003',
+  '--estimator_held_out=0.25', '--estimator_learning_rate=0.0003',
   '--reward_scale=1', '--kl_reward=0.1', '--kl_reward_target=6',
   '--compilation_cache=',
 )  # fmt: skip
