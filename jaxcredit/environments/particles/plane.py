@@ -1,5 +1,6 @@
 """What the tasks in the plane share: an adapter to jaxmarl's particles."""
 
+import abc
 import dataclasses
 
 import jax
@@ -24,7 +25,7 @@ def arena_of(agents: int) -> float:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Plane:
+class Plane(abc.ABC):
   """A task on jaxmarl's physics.
 
   A subclass sets `task`, jaxmarl's object, and says what steps are worth. The
@@ -52,18 +53,18 @@ class Plane:
     # Eagerly: jaxmarl's objects keep arrays, which no trace may own.
     object.__setattr__(self, 'task', self.make())
 
+  @abc.abstractmethod
   def make(self) -> physics.SimpleMPE:
     """jaxmarl's task."""
-    raise NotImplementedError
 
   def script(self, state: State, action: jax.Array) -> jax.Array:
     """Actions of all agents of the task, given those of the learners."""
     del state
     return action
 
+  @abc.abstractmethod
   def rewards(self, state: State) -> jax.Array:
     """Rewards of the learners for having come to a state, float [N]."""
-    raise NotImplementedError
 
   @property
   def observation_size(self) -> int:
