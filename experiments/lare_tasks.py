@@ -138,14 +138,15 @@ def latent_program(
   if latent not in examples.QUALITIES:
     recorded = random_transitions(environment, task.parameters)
     return stored.load(pathlib.Path(latent), task, recorded).program
-  usual, here = tasks.named(name).sizes[0], environment.observation_size
-  if usual != here:
+  agents = environment.agents if name in examples.LARGER_TEAMS else None
+  try:
+    source = examples.source(name, latent, agents)
+  except ValueError as error:
     raise ValueError(
-      f'the recorded functions of {name} are for observations of {usual} '
-      f'numbers, and there are {here}: name a file with --latent (python -m '
+      f'{error}; name a file with --latent (python -m '
       'experiments.write_latent_reward makes one)'
-    )
-  return language.check(examples.source(name, latent), task.parameters)
+    ) from None
+  return language.check(source, task.parameters)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -33,6 +33,13 @@ from jaxcredit.latent_rewards import (
 _TASK = flags.DEFINE_enum(
   'task', None, tasks.NAMES, 'What the function is for.', required=True
 )
+_AGENTS = flags.DEFINE_integer(
+  'agents',
+  None,
+  'Agents that learn, of cooperative_navigation and predator_prey; 3 if not '
+  'given.',
+  2,
+)
 _OUTPUT = flags.DEFINE_string(
   'output', None, 'File to write, .json.', required=True
 )
@@ -134,7 +141,7 @@ def make_model() -> language_model.LanguageModel:
   elif _ANSWERS.value is not None:
     model = recorded_answers.RecordedAnswers(_ANSWERS.value)
   else:
-    model = examples.ExampleModel(_TASK.value, _QUALITY.value)
+    model = examples.ExampleModel(_TASK.value, _QUALITY.value, _AGENTS.value)
   if _RECORD.value is not None:
     model = recorded_answers.Recorder(model, _RECORD.value)
   return model
@@ -150,7 +157,7 @@ def write(output: pathlib.Path) -> stored.LatentReward:
   """
   if output.exists():
     raise FileExistsError(f'{output} exists: choose another --output')
-  task = tasks.named(_TASK.value)
+  task = tasks.named(_TASK.value, _AGENTS.value)
   if _TRANSITIONS.value is None:
     recorded = task.random_transitions()
   else:

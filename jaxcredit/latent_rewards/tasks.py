@@ -15,12 +15,25 @@ _TASKS = {
 NAMES = tuple(_TASKS)
 
 
-def named(name: str) -> task_lib.Task:
-  """A task of the paper, at its usual size.
+def named(name: str, agents: int | None = None) -> task_lib.Task:
+  """A task of the paper.
+
+  Args:
+    name: one of NAMES.
+    agents: how many learn, of tasks in the plane whose size is free, with as
+      many landmarks or a third as many prey. None: the usual size.
 
   Raises:
-    ValueError: there is none of this name.
+    ValueError: there is none of this name, or not of this size.
   """
   if name not in _TASKS:
     raise ValueError(f'no task {name!r}: choose one of {", ".join(NAMES)}')
-  return _TASKS[name]()
+  if agents is None:
+    return _TASKS[name]()
+  if agents < 2:
+    raise ValueError(f'a team has at least 2 agents, not {agents}')
+  if name == 'cooperative_navigation':
+    return particle_tasks.cooperative_navigation(agents, agents)
+  if name == 'predator_prey':
+    return particle_tasks.predator_prey(agents, max(agents // 3, 1))
+  raise ValueError(f'{name} comes in one size: leave the number of agents out')

@@ -8,7 +8,8 @@ import sys
 import numpy as np
 import pytest
 
-from experiments import lare_runs
+from experiments import lare_runs, lare_tasks
+from jaxcredit.latent_rewards import interpreter
 from tests import distribution
 from tests.experiments import script
 
@@ -178,6 +179,30 @@ def test_every_flag_has_an_effect():
 
 
 @needs_control
+@pytest.mark.parametrize(
+  ('task', 'agents', 'factors'),
+  [
+    ('cooperative_navigation', 6, 4), ('predator_prey', 6, 5),
+    ('predator_prey', 15, 5), ('predator_prey', 3, 6),
+  ],
+)  # fmt: skip
+def test_recorded_functions_fit_teams_of_every_size(task, agents, factors):
+  environment = lare_tasks.environment(task, agents, 'released', 'spring')
+  program = lare_tasks.latent_program(task, environment, 'good')
+  arrays = lare_tasks.random_transitions(
+    environment, program.parameters, episodes=2
+  ).arrays
+  found = interpreter.encode(program, *arrays)
+  # The written description has the layout of the environment.
+  assert [a.shape[-1] for a in arrays] == list(
+    lare_tasks.described(task, environment).sizes
+  )
+  assert found.shape == (2 * 25 * agents, factors)
+  assert np.isfinite(found).all()
+  assert (np.std(found, axis=0) > 0)[:3].all()
+
+
+@needs_control
 def test_errors_for_people(tmp_path):
   def refused(*arguments):
     folder = tmp_path / 'run'
@@ -190,9 +215,9 @@ def test_errors_for_people(tmp_path):
     assert not (folder / 'config.json').exists()
     return result.stderr
 
-  assert 'observations of 18 numbers, and there are 36' in refused(
-    '--agents=6', '--method=lare'
-  )
+  told = refused('--agents=4', '--method=lare')
+  assert 'no example of cooperative_navigation for 4 agents' in told
+  assert 'name a file with --latent' in told
   assert '--batch: not an option of the policy of this task' in refused(
     '--batch=4'
   )

@@ -76,6 +76,16 @@ def test_an_output_that_exists(call, tmp_path, capsys):
   assert 'choose another --output' in capsys.readouterr().err
 
 
+def test_a_larger_team(call, tmp_path, capsys):
+  assert call(task='predator_prey', agents=6) == 0
+  task = tasks.named('predator_prey', 6)
+  recorded = task.random_transitions(4, 99)
+  reward = stored.load(tmp_path / 'r.json', task, recorded)
+  assert reward.program.source == examples.source('predator_prey', 'good', 6)
+  assert call(agents=3, output=str(tmp_path / 'x')) == 1
+  assert 'reacher comes in one size' in capsys.readouterr().err
+
+
 def test_recorded_transitions(call, tmp_path, capsys):
   path = tmp_path / 'recorded.npz'
   generator = np.random.default_rng(0)

@@ -19,10 +19,11 @@ def distance(x):
   return np.linalg.norm(x, axis=1)
 
 
-def team_navigation(o):
+def team_navigation(o, agents=3):
   """What an agent can know of simple_spread's reward."""
-  landmarks = [o[:, i : i + 2] for i in (4, 6, 8)]
-  others = [o[:, i : i + 2] for i in (10, 12)]
+  end = 4 + 2 * agents
+  landmarks = [o[:, i : i + 2] for i in range(4, end, 2)]
+  others = [o[:, i : i + 2] for i in range(end, end + 2 * (agents - 1), 2)]
   covered = sum(
     np.min([distance(m), *(distance(m - x) for x in others)], axis=0)
     for m in landmarks
@@ -30,13 +31,16 @@ def team_navigation(o):
   return -covered - sum(distance(x) < 0.3 for x in others)
 
 
-def hunt(o):
+def hunt(o, agents=3):
   """Touches, with the shaping of LaRe's predators: -0.1 times the distance."""
-  prey = distance(o[:, 12:14])
-  touches = prey < 0.125
-  for i in (8, 10):
-    touches = touches + (distance(o[:, i : i + 2] - o[:, 12:14]) < 0.125)
-  return 10 * touches - 0.1 * prey
+  first = 8 + 2 * (agents - 1)
+  prey = [o[:, i : i + 2] for i in range(first, first + 2 * (agents // 3), 2)]
+  others = [o[:, i : i + 2] for i in range(8, first, 2)]
+  touches = sum(
+    (distance(p) < 0.125) + sum(distance(x - p) < 0.125 for x in others)
+    for p in prey
+  )
+  return 10 * touches - 0.1 * np.min([distance(p) for p in prey], axis=0)
 
 
 def area(o):
@@ -58,11 +62,12 @@ REWARDS = {
 }  # fmt: skip
 
 
-def explained(task: str, quality: str) -> float:
+def explained(task: str, quality: str, agents: int | None = None) -> float:
   """Share of the reward's variance that a line through the factors explains."""
-  arrays = tasks.named(task).random_transitions(1, 4_000).arrays
-  reward = REWARDS[task](*(array.astype(np.float64) for array in arrays))
-  factors = programs.by_python(examples.source(task, quality), *arrays)
+  arrays = tasks.named(task, agents).random_transitions(1, 4_000).arrays
+  size = {} if agents is None else {'agents': agents}
+  reward = REWARDS[task](*(a.astype(np.float64) for a in arrays), **size)
+  factors = programs.by_python(examples.source(task, quality, agents), *arrays)
   columns = np.concatenate([factors, np.ones((len(reward), 1))], 1)
   fit = columns @ np.linalg.lstsq(columns, reward, rcond=None)[0]
   return 1 - np.var(reward - fit) / np.var(reward)
@@ -76,12 +81,25 @@ def test_qualities(task):
   assert poor < 0.3 or task == 'reacher'
 
 
-@pytest.mark.parametrize('task', tasks.NAMES)
+LARGER = [(t, n) for t, sizes in examples.LARGER_TEAMS.items() for n in sizes]
+
+
+@pytest.mark.parametrize(('task', 'agents'), LARGER)
+def test_qualities_in_larger_teams(task, agents):
+  good, partial, poor = (explained(task, q, agents) for q in examples.QUALITIES)
+  assert good > max(partial, poor) + 0.05
+  assert good > (0.1 if task == 'predator_prey' else 0.9)
+
+
+@pytest.mark.parametrize(
+  ('task', 'agents'), [*((name, None) for name in tasks.NAMES), *LARGER]
+)
 @pytest.mark.parametrize('quality', examples.QUALITIES)
-def test_files(task, quality):
-  record = examples.read(task, quality)
+def test_files(task, agents, quality):
+  record = examples.read(task, quality, agents)
   assert record['about'].startswith('Recorded example written for this library')
   assert (record['task'], record['quality']) == (task, quality)
+  assert record.get('agents') == agents
   assert record['sha256'] == language.sha256(record['source'])
   language.check(record['source'], tasks.named(task).parameters)
   for line in record['source'].split('\n'):
@@ -91,7 +109,9 @@ def test_files(task, quality):
 def test_no_file_is_left_over():
   folder = examples._FOLDER
   assert {path.name for path in folder.glob('*.json')} == {
-    f'{t}_{q}.json' for t in tasks.NAMES for q in examples.QUALITIES
+    f'{name}_{quality}.json'
+    for name in (*tasks.NAMES, *(f'{task}_{n}' for task, n in LARGER))
+    for quality in examples.QUALITIES
   }
 
 
@@ -113,3 +133,13 @@ def test_unknown_names_are_told():
     examples.read('hopper', 'good')
   with pytest.raises(ValueError, match="no quality '../x'"):
     examples.read('reacher', '../x')
+  with pytest.raises(ValueError, match='usual number and for 6, 15'):
+    examples.read('predator_prey', 'good', 4)
+  with pytest.raises(ValueError, match='one size'):
+    examples.read('reacher', 'good', 3)
+
+
+def test_the_usual_number_of_agents():
+  assert examples.source('predator_prey', 'good', 3) == examples.source(
+    'predator_prey', 'good'
+  )

@@ -30,11 +30,17 @@ def test_every_form_computes_what_python_computes(name):
   np.testing.assert_allclose(found, expected, rtol=2e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize('task', tasks.NAMES)
-def test_examples_compute_what_python_computes(task):
+@pytest.mark.parametrize(
+  ('task', 'agents'),
+  [
+    *((name, None) for name in tasks.NAMES),
+    *((t, n) for t, sizes in examples.LARGER_TEAMS.items() for n in sizes),
+  ],
+)
+def test_examples_compute_what_python_computes(task, agents):
   for quality in examples.QUALITIES:
-    source = examples.source(task, quality)
-    arrays = tasks.named(task).random_transitions(3, 20).arrays
+    source = examples.source(task, quality, agents)
+    arrays = tasks.named(task, agents).random_transitions(3, 20).arrays
     program = language.check(source, tasks.named(task).parameters)
     with jax.disable_jit():
       found = interpreter.run(program, *map(jnp.asarray, arrays))
