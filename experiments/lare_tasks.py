@@ -80,6 +80,22 @@ def described(name: str, environment: functional.Environment):
   return tasks.named(name)
 
 
+def random_policy(
+  environment: functional.Environment,
+) -> functional_episodes.Policy:
+  """Actions that are drawn alike, whatever is observed."""
+
+  def act(observation, key):
+    agents, size = observation.shape[0], environment.action_size
+    if environment.discrete:
+      action = jax.random.randint(key, (agents,), 0, size)
+    else:
+      action = jax.random.uniform(key, (agents, size), minval=-1.0)
+    return action, jax.numpy.zeros(agents)
+
+  return act
+
+
 def random_transitions(
   environment: functional.Environment,
   parameters: tuple[str, ...],
@@ -97,16 +113,10 @@ def random_transitions(
     seed: of everything random.
   """
 
-  def act(observation, key):
-    agents, size = observation.shape[0], environment.action_size
-    if environment.discrete:
-      action = jax.random.randint(key, (agents,), 0, size)
-    else:
-      action = jax.random.uniform(key, (agents, size), minval=-1.0)
-    return action, jax.numpy.zeros(agents)
-
   played = jax.jit(
-    lambda key: functional_episodes.play(environment, act, key, episodes)
+    lambda key: functional_episodes.play(
+      environment, random_policy(environment), key, episodes
+    )
   )(jax.random.key(seed))
   mask = np.broadcast_to(np.asarray(played.mask)[:, None], played.rewards.shape)
   if len(parameters) == 1:

@@ -1,9 +1,10 @@
 """What seeds say together: interquartile means and their uncertainty.
 
 As Agarwal et al. (2021, arXiv 2108.13264) recommend, and their library rliable
-computes them; that brings two packages of statistics for these few lines. With
-one task its stratified bootstrap is the plain one.
+computes them; that brings two packages of statistics for these few lines.
 """
+
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -46,3 +47,31 @@ def bootstrap_interval(
   tail = (1 - confidence) / 2
   low, high = np.quantile(means, (tail, 1 - tail), axis=0)
   return low, high
+
+
+def stratified_interval(
+  tasks: Sequence[np.ndarray],
+  *,
+  confidence: float = 0.95,
+  resamples: int = 2000,
+  seed: int = 0,
+) -> tuple[float, float]:
+  """Bootstrap interval of the interquartile mean over all tasks and seeds.
+
+  Args:
+    tasks: float [N] each, scores of the seeds of a task; seeds are drawn with
+      replacement within each task.
+    confidence, resamples, seed: as in `bootstrap_interval`.
+
+  Returns:
+    low, high.
+  """
+  generator = np.random.default_rng(seed)
+  drawn = [
+    scores[generator.integers(0, len(scores), (resamples, len(scores)))]
+    for scores in tasks
+  ]
+  means = interquartile_mean(np.concatenate(drawn, axis=1).T)
+  tail = (1 - confidence) / 2
+  low, high = np.quantile(means, (tail, 1 - tail))
+  return float(low), float(high)

@@ -44,3 +44,22 @@ def test_one_seed_has_no_width():
   low, high = seed_statistics.bootstrap_interval(np.array([[3.0, 4.0]]))
   np.testing.assert_array_equal(low, [3, 4])
   np.testing.assert_array_equal(high, [3, 4])
+
+
+def test_the_stratified_interval_against_a_loop():
+  draw = np.random.default_rng(2)
+  tasks = [draw.normal(size=4), draw.normal(3.0, size=6)]
+  low, high = seed_statistics.stratified_interval(
+    tasks, confidence=0.8, resamples=200, seed=7
+  )
+  generator = np.random.default_rng(7)
+  rows = [generator.integers(0, len(task), (200, len(task))) for task in tasks]
+  means = []
+  for first, second in zip(*rows, strict=True):
+    chosen = sorted([*tasks[0][first], *tasks[1][second]])
+    means.append(np.mean(chosen[2:8]))
+  assert low == pytest.approx(np.quantile(means, 0.1))
+  assert high == pytest.approx(np.quantile(means, 0.9))
+  # Seeds are never drawn from another task, which would be wider.
+  apart = [np.zeros(4), np.ones(4)]
+  assert seed_statistics.stratified_interval(apart) == (0.5, 0.5)
