@@ -14,7 +14,6 @@ interquartile mean and stratified bootstrap. Needs the extra control.
 import csv
 import dataclasses
 import pathlib
-import sys
 import time
 
 import jax
@@ -23,7 +22,7 @@ from absl import app, flags
 from matplotlib import figure
 
 from experiments import lare_tasks, run_folder, seed_statistics
-from experiments.benchmarks import side_by_side
+from experiments.benchmarks import comparison, side_by_side
 from jaxcredit.rollouts import functional_episodes
 
 TASKS = {
@@ -246,27 +245,18 @@ def draw(outcomes: dict[str, Outcome]) -> figure.Figure:
   return picture
 
 
-def main(argv):
-  if len(argv) > 1:
-    print(
-      f'error: unknown arguments: {" ".join(argv[1:])} (flags start with --)',
-      file=sys.stderr,
-    )
-    return 1
-  output = pathlib.Path(_OUTPUT.value)
+def compare(output: pathlib.Path) -> str:
+  """Runs all, draws their curves and returns the table."""
   names = list(dict.fromkeys(_TASKS.value))
-  try:
-    output.mkdir(parents=True, exist_ok=True)
-    with side_by_side.workers(_JOBS.value) as pool:
-      outcomes = dict(zip(names, pool.map(run, names), strict=True))
-    text = table(outcomes)
-    draw(outcomes).savefig(output / 'curves.png', dpi=100)
-  except (OSError, RuntimeError, ValueError, ModuleNotFoundError) as error:
-    print(f'error: {error}', file=sys.stderr)
-    return 1
-  (output / 'comparison.md').write_text(text, encoding='utf-8')
-  print(text)
-  return 0
+  with side_by_side.workers(_JOBS.value) as pool:
+    outcomes = dict(zip(names, pool.map(run, names), strict=True))
+  text = table(outcomes)
+  draw(outcomes).savefig(output / 'curves.png', dpi=100)
+  return text
+
+
+def main(argv):
+  return comparison.command(argv, pathlib.Path(_OUTPUT.value), compare)
 
 
 if __name__ == '__main__':

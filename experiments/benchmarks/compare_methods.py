@@ -14,13 +14,12 @@ several episodes a game: on these games, and on as many generated ones as
 
 import json
 import pathlib
-import sys
 
 import numpy as np
 from absl import app, flags
 
 from experiments import group_relative_credit
-from experiments.benchmarks import side_by_side
+from experiments.benchmarks import comparison, side_by_side
 from jaxcredit.environments.household import games as games_lib
 from jaxcredit.reports import run_data
 
@@ -163,15 +162,6 @@ def table(results: dict[int, dict[str, dict]]) -> str:
   def share(part):
     return 100 * part['success_rate'] if part and part['episodes'] else None
 
-  def spread(values):
-    # Few games may lack a type; one seed has no deviation.
-    values = [value for value in values if value is not None]
-    if not values:
-      return '-'
-    if len(values) == 1:
-      return f'{values[0]:.1f}'
-    return f'{np.mean(values):.1f} ± {np.std(values, ddof=1):.1f}'
-
   def percent(values):
     known = [value for value in values if value is not None]
     return f'{100 * np.mean(known):.3f} %' if known else '-'
@@ -187,11 +177,15 @@ def table(results: dict[int, dict[str, dict]]) -> str:
   ]
   for kind in games_lib.TASK_TYPES:
     cells = [
-      spread([share(results[s][m]['by_task_type'].get(kind)) for s in seeds])
+      comparison.spread(
+        [share(results[s][m]['by_task_type'].get(kind)) for s in seeds]
+      )
       for m in methods
     ]
     lines.append(f'| {kind} | ' + ' | '.join(cells) + ' |')
-  cells = [spread([share(results[s][m]) for s in seeds]) for m in methods]
+  cells = [
+    comparison.spread([share(results[s][m]) for s in seeds]) for m in methods
+  ]
   lines.append('| **all** | ' + ' | '.join(cells) + ' |')
   for seed in seeds:
     cells = [
@@ -200,11 +194,12 @@ def table(results: dict[int, dict[str, dict]]) -> str:
     ]
     lines.append(f'| won, seed {seed} | ' + ' | '.join(cells) + ' |')
   cells = [
-    spread([results[s][m]['mean_length'] for s in seeds]) for m in methods
+    comparison.spread([results[s][m]['mean_length'] for s in seeds])
+    for m in methods
   ]
   lines.append('| steps of an episode | ' + ' | '.join(cells) + ' |')
   cells = [
-    spread([results[s][m]['seconds'] / 60 for s in seeds])
+    comparison.spread([results[s][m]['seconds'] / 60 for s in seeds])
     if m != WARM_START
     else '-'
     for m in methods
@@ -227,38 +222,30 @@ def further_games() -> dict[str, list[str]]:
   return games
 
 
-def main(argv):
-  if len(argv) > 1:
-    print(
-      f'error: unknown arguments: {" ".join(argv[1:])} (flags start with --)',
-      file=sys.stderr,
-    )
-    return 1
-  output = pathlib.Path(_OUTPUT.value)
-  try:
-    output.mkdir(parents=True, exist_ok=True)
-    folders = run_all()
-    results = {
-      seed: {name: outcome(folder) for name, folder in runs.items()}
-      for seed, runs in folders.items()
-    }
-    text = table(results)
-    for label, games in further_games().items():
-      again = evaluate_again(folders, label, games)
-      text += '\n' + table(
-        {
-          seed: {
-            name: {**results[seed][name], **part} for name, part in r.items()
-          }
-          for seed, r in again.items()
+def compare(output: pathlib.Path) -> str:
+  """Runs all and returns the tables."""
+  del output  # `run` knows it.
+  folders = run_all()
+  results = {
+    seed: {name: outcome(folder) for name, folder in runs.items()}
+    for seed, runs in folders.items()
+  }
+  text = table(results)
+  for label, games in further_games().items():
+    again = evaluate_again(folders, label, games)
+    text += '\n' + table(
+      {
+        seed: {
+          name: {**results[seed][name], **part} for name, part in r.items()
         }
-      )
-  except (OSError, RuntimeError, ValueError) as error:
-    print(f'error: {error}', file=sys.stderr)
-    return 1
-  (output / 'comparison.md').write_text(text, encoding='utf-8')
-  print(text)
-  return 0
+        for seed, r in again.items()
+      }
+    )
+  return text
+
+
+def main(argv):
+  return comparison.command(argv, pathlib.Path(_OUTPUT.value), compare)
 
 
 if __name__ == '__main__':

@@ -13,13 +13,12 @@ that all share: the table says how many episodes it took.
 
 import csv
 import pathlib
-import sys
 from collections.abc import Callable
 
 import numpy as np
 from absl import app, flags
 
-from experiments.benchmarks import side_by_side
+from experiments.benchmarks import comparison, side_by_side
 from jaxcredit.reports import run_data
 
 # Name -> what makes the variant.
@@ -110,17 +109,6 @@ def run_all() -> dict[tuple[int, str], pathlib.Path]:
   return {**{(s, START): f for s, f in starts.items()}, **trained}
 
 
-def spread(values, digits: int = 1) -> str:
-  """Mean and standard deviation in words; a dash where nothing is known."""
-  values = [value for value in values if value is not None]
-  if not values:
-    return '-'
-  text = f'{np.mean(values):.{digits}f}'
-  if len(values) > 1:
-    text += f' ± {np.std(values, ddof=1):.{digits}f}'
-  return text
-
-
 # What the table says of an evaluation: title, entry -> number, digits.
 FIGURES: tuple[tuple[str, Callable, int], ...] = (
   ('success, %', lambda e: _per_cent(e.get('success_rate')), 1),
@@ -162,7 +150,7 @@ def table(runs: dict[tuple[int, str], run_data.RunData]) -> str:
     )
 
   def at(number, value, digits):
-    return lambda chosen: spread(
+    return lambda chosen: comparison.spread(
       [value(run.evaluations[number]) for run in chosen], digits
     )
 
@@ -172,7 +160,7 @@ def table(runs: dict[tuple[int, str], run_data.RunData]) -> str:
   # The whole course, since the end alone is noisy.
   line(
     'success, mean of training, %',
-    lambda chosen: spread(
+    lambda chosen: comparison.spread(
       [
         100 * np.mean([r['success_rate'] for r in run.training])
         for run in chosen
@@ -190,7 +178,7 @@ def table(runs: dict[tuple[int, str], run_data.RunData]) -> str:
     )
   line(
     'seconds of an iteration',
-    lambda chosen: spread(
+    lambda chosen: comparison.spread(
       [np.median([r['seconds_total'] for r in run.training]) for run in chosen],
       2,
     ),
@@ -236,25 +224,15 @@ def write_results(path: pathlib.Path, runs) -> None:
       )
 
 
+def compare(output: pathlib.Path) -> str:
+  """Runs all, writes their evaluations and returns the table."""
+  runs = {pair: run_data.read(path) for pair, path in run_all().items()}
+  write_results(output / 'results.csv', runs)
+  return table(runs)
+
+
 def main(argv):
-  if len(argv) > 1:
-    print(
-      f'error: unknown arguments: {" ".join(argv[1:])} (flags start with --)',
-      file=sys.stderr,
-    )
-    return 1
-  output = pathlib.Path(_OUTPUT.value)
-  try:
-    output.mkdir(parents=True, exist_ok=True)
-    runs = {pair: run_data.read(path) for pair, path in run_all().items()}
-    text = table(runs)
-    write_results(output / 'results.csv', runs)
-  except (OSError, RuntimeError, ValueError) as error:
-    print(f'error: {error}', file=sys.stderr)
-    return 1
-  (output / 'comparison.md').write_text(text, encoding='utf-8')
-  print(text)
-  return 0
+  return comparison.command(argv, pathlib.Path(_OUTPUT.value), compare)
 
 
 if __name__ == '__main__':

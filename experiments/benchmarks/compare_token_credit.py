@@ -11,12 +11,11 @@ evaluations of every run against samples and seconds of training.
 
 import csv
 import pathlib
-import sys
 
 import numpy as np
 from absl import app, flags
 
-from experiments.benchmarks import side_by_side
+from experiments.benchmarks import comparison, side_by_side
 from jaxcredit.reports import run_data
 
 _OUTPUT = flags.DEFINE_string('output', 'runs/tokens', 'Folder of the runs.')
@@ -84,14 +83,6 @@ def run_all() -> dict[tuple[int, str], pathlib.Path]:
   return {**{(s, WARM_START): f for s, f in starts.items()}, **trained}
 
 
-def spread(values, digits: int = 1) -> str:
-  """Mean and standard deviation, in words."""
-  text = f'{np.mean(values):.{digits}f}'
-  if len(values) > 1:
-    text += f' ± {np.std(values, ddof=1):.{digits}f}'
-  return text
-
-
 def curve(run: run_data.RunData) -> list[tuple[int, int, float, float]]:
   """Evaluations: iteration, samples, seconds of training, success."""
   seconds = np.cumsum([0.0] + [r['seconds_total'] for r in run.training])
@@ -134,12 +125,12 @@ def table(runs: dict[tuple[int, str], run_data.RunData]) -> str:
   first = curves[seeds[0], methods[0]]
   for number, (iteration, samples, _, _) in enumerate(first):
     name = f'after {samples:,} samples' if iteration else 'warm start'
-    line(name, lambda pairs, n=number: spread(share(pairs, n)))
+    line(name, lambda pairs, n=number: comparison.spread(share(pairs, n)))
   # At a time that every run has reached.
   shortest = min(curves[s, m][-1][2] for s in seeds for m in methods)
 
   def at_time(pairs):
-    return spread(
+    return comparison.spread(
       [
         100
         * np.interp(
@@ -157,7 +148,7 @@ def table(runs: dict[tuple[int, str], run_data.RunData]) -> str:
   ):
     line(
       f'{kind}, at the end',
-      lambda pairs, kind=kind: spread(
+      lambda pairs, kind=kind: comparison.spread(
         [
           100 * runs[p].evaluations[-1]['by_task_type'][kind]['success_rate']
           for p in pairs
@@ -173,7 +164,7 @@ def table(runs: dict[tuple[int, str], run_data.RunData]) -> str:
     )
 
   def mean_of(name, factor=1.0, digits=2):
-    return lambda pairs: spread(
+    return lambda pairs: comparison.spread(
       [factor * np.mean([r[name] for r in runs[p].training]) for p in pairs],
       digits,
     )
@@ -184,7 +175,7 @@ def table(runs: dict[tuple[int, str], run_data.RunData]) -> str:
 
   def part(name):
     # The first iteration compiles.
-    return lambda pairs: spread(
+    return lambda pairs: comparison.spread(
       [
         100
         * sum(r[name] for r in runs[p].training[1:])
@@ -196,7 +187,7 @@ def table(runs: dict[tuple[int, str], run_data.RunData]) -> str:
 
   line(
     'seconds of an iteration',
-    lambda pairs: spread(
+    lambda pairs: comparison.spread(
       [
         np.median([r['seconds_total'] for r in runs[p].training]) for p in pairs
       ],
@@ -217,7 +208,7 @@ def tokens_of_a_sample(runs):
       records = runs[pair].training
       samples = sum(r['generated_episodes'] for r in records)
       counts.append(sum(r['drawn_tokens'] for r in records) / samples)
-    return spread(counts)
+    return comparison.spread(counts)
 
   return cell
 
@@ -233,25 +224,15 @@ def write_curves(path: pathlib.Path, runs) -> None:
         writer.writerows((seed, method, *point) for point in curve(run))
 
 
+def compare(output: pathlib.Path) -> str:
+  """Runs all, writes their curves and returns the table."""
+  runs = {pair: run_data.read(path) for pair, path in run_all().items()}
+  write_curves(output / 'curves.csv', runs)
+  return table(runs)
+
+
 def main(argv):
-  if len(argv) > 1:
-    print(
-      f'error: unknown arguments: {" ".join(argv[1:])} (flags start with --)',
-      file=sys.stderr,
-    )
-    return 1
-  output = pathlib.Path(_OUTPUT.value)
-  try:
-    output.mkdir(parents=True, exist_ok=True)
-    runs = {pair: run_data.read(path) for pair, path in run_all().items()}
-    text = table(runs)
-    write_curves(output / 'curves.csv', runs)
-  except (OSError, RuntimeError, ValueError) as error:
-    print(f'error: {error}', file=sys.stderr)
-    return 1
-  (output / 'comparison.md').write_text(text, encoding='utf-8')
-  print(text)
-  return 0
+  return comparison.command(argv, pathlib.Path(_OUTPUT.value), compare)
 
 
 if __name__ == '__main__':

@@ -6,7 +6,7 @@ import json
 import pytest
 from absl.testing import flagsaver
 
-from experiments.benchmarks import side_by_side
+from experiments.benchmarks import comparison, side_by_side
 from jaxcredit.reports import run_data
 from tests.experiments import imported_script
 from tests.reports import run_files
@@ -79,8 +79,12 @@ def test_the_table(compare, runs):
   text = compare.table(runs)
   found = cells(text)
   assert found['success, %, warm start'] == ['25.0 ± 0.0'] * 7
-  assert found['success, %, at the end'][1] == compare.spread([12.5, 12.5, 25])
-  assert found['mean reward, at the end'][0] == compare.spread([0, 0, 0.125], 3)
+  assert found['success, %, at the end'][1] == comparison.spread(
+    [12.5, 12.5, 25]
+  )
+  assert found['mean reward, at the end'][0] == comparison.spread(
+    [0, 0, 0.125], 3
+  )
   assert found['grounding accuracy, %, at the end'][0] == '75.0 ± 0.0'
   assert found['won, seed 2'] == [f'{n}/8' for n in (1, 2, 3, 4, 6, 7, 8)]
   assert found['success, mean of training, %'][0] == '25.0 ± 0.0'
@@ -132,9 +136,3 @@ def test_all_go_from_the_start_of_their_seed(
       '--seed=2', f'--start_from={source}', f'--{other}_from={source}', *own,
     ):  # fmt: skip
       assert flag in command
-
-
-def test_spread(compare):
-  assert compare.spread([None]) == '-'
-  assert compare.spread([1.0]) == '1.0'
-  assert compare.spread([1.0, 2.0, None]) == '1.5 ± 0.7'

@@ -7,7 +7,7 @@ import pytest
 from absl import flags
 from absl.testing import flagsaver
 
-from experiments.benchmarks import side_by_side
+from experiments.benchmarks import comparison, side_by_side
 from jaxcredit.reports import run_data
 from tests.experiments import imported_script
 from tests.reports import run_files
@@ -92,7 +92,7 @@ def test_the_table(compare, runs):
   count = runs[0, 'grpo'].evaluations[0]['episodes']
 
   def share(*wins):
-    return compare.spread([100 * win / count for win in wins])
+    return comparison.spread([100 * win / count for win in wins])
 
   assert found['warm start'] == [share(2, 3, 2)] * 3
   assert found['after 16 samples'] == [
