@@ -219,8 +219,9 @@ class StepCreditMethod:
       taken = np.asarray(trajectories.mask).any(axis=-1)
       outcome = np.asarray(outcomes(trajectories, options.reward_scale))[taken]
       predicted = contributions.sum(axis=-1)[taken]
-      figures['predicted_outcome'] = predicted.mean()
-      figures['estimator_error'] = np.abs(predicted - outcome).mean()
+      if taken.any():
+        figures['predicted_outcome'] = predicted.mean()
+        figures['estimator_error'] = np.abs(predicted - outcome).mean()
     rewards = step_rewards(trajectories, contributions, options)
     self._rewards = np.asarray(rewards)
     kl_rewards = None

@@ -132,6 +132,20 @@ def test_spa_token_by_token(positions):
   )
 
 
+@pytest.mark.filterwarnings('error')
+def test_lost_episodes_alone_have_no_figures():
+  method = make_method()
+  lost = dataclasses.replace(
+    BATCH.trajectories, mask=np.zeros_like(BATCH.trajectories.mask)
+  )
+  rows = dataclasses.replace(
+    ROWS, step_of_token=np.full_like(ROWS.step_of_token, -1)
+  )
+  given = method.token_credit(lost, rows, VALUES)
+  assert not np.asarray(given.total).any()
+  assert 'predicted_outcome' not in method._figures
+
+
 def test_steps_have_one_advantage_each():
   credit, _ = run(gae_positions='steps')
   rewards = rewards_by_hand()
