@@ -29,6 +29,7 @@ What the released script does differently, and how to get it:
 * Its bound on the states, and the noise that it tells the agent of, are not
   those of its system: `bounds.of_system(x='released', sigma=...)`.
 * A horizon that ends inside an epoch cuts it; so it does here.
+
 The paper's Theorem 3.1 has a sharper radius with the determinant of V in place
 of its bound: radius='determinant'.
 """
