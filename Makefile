@@ -17,10 +17,11 @@ BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
 PROCEDURAL = $(VENV)/.procedural
 CONTROL = $(VENV)/.control
+DOCS = $(VENV)/.docs
 TORCH_VENV = .venv-torch
 TORCH_STAMP = $(TORCH_VENV)/.installed
 
-.PHONY: help run test test-slow test-newer test-torch lint format lock clean report procedural control
+.PHONY: help run test test-slow test-newer test-torch lint format lock clean report procedural control docs
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -51,6 +52,14 @@ $(CONTROL): $(STAMP) requirements/control.txt
 	touch $(CONTROL)
 
 control: $(CONTROL) ## jaxmarl, MuJoCo and brax, for experiments.lare
+
+$(DOCS): $(STAMP) requirements/docs.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --require-hashes -r requirements/docs.txt
+	touch $(DOCS)
+
+docs: $(DOCS) ## the documentation, with the API reference, in docs/_build
+	JAX_PLATFORMS=cpu $(BIN)/python -m sphinx --fail-on-warning --keep-going -q -b html docs docs/_build
+	@echo 'docs/_build/index.html'
 
 run: $(STAMP) ## train and evaluate; RUN=folder, FLAGS="--iterations=5 ..."
 	$(BIN)/python -m experiments.gigpo --flagfile=experiments/flagfiles/gigpo_quick.cfg --run=$(RUN) $(FLAGS)
@@ -103,6 +112,8 @@ lock: $(STAMP) ## pins the newest versions that fit, with hashes
 	echo 'reasoning-gym>=0.1.25,<0.2' | $(BESIDE) - -o requirements/procedural.txt
 	printf '%s\n' 'brax>=0.14.2,<0.15' 'gymnasium[mujoco]>=1.3,<2' 'jaxmarl>=0.2,<0.3' \
 	  | $(BESIDE) - -o requirements/control.txt
+	printf '%s\n' 'furo>=2025.12' 'myst-parser>=5,<6' 'sphinx>=9,<10' \
+	  | $(BESIDE) - -o requirements/docs.txt
 	echo uv | $(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-header --no-annotate \
 	  --python-version 3.11 - -o requirements/uv.txt
 

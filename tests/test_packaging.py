@@ -14,7 +14,7 @@ from tests import distribution
 
 PYTHONS = ('3.11', '3.12', '3.13')
 FILES = [f'python{version}.txt' for version in PYTHONS]
-FILES += ['control.txt', 'procedural.txt', 'torch.txt', 'uv.txt']
+FILES += ['control.txt', 'docs.txt', 'procedural.txt', 'torch.txt', 'uv.txt']
 REQUIREMENTS = distribution.REPOSITORY / 'requirements'
 # A name, one version, and hashes; no marker, address, path or option else.
 PINNED = re.compile(
@@ -109,9 +109,8 @@ def test_python_versions(wheel):
 
 def test_extras(wheel):
   extras = {
-    'train', 'household', 'questions', 'procedural', 'shop', 'control', 'cuda',
-    'tpu',
-    'test',
+    'train', 'household', 'questions', 'procedural', 'shop', 'control', 'docs',
+    'tunix', 'cuda', 'tpu', 'test',
   }  # fmt: skip
   assert set(metadata(wheel).get_all('Provides-Extra')) == extras
   light = required(wheel, '3.12')
