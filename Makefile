@@ -21,7 +21,7 @@ DOCS = $(VENV)/.docs
 TORCH_VENV = .venv-torch
 TORCH_STAMP = $(TORCH_VENV)/.installed
 
-.PHONY: help run test test-slow test-newer test-torch lint format lock clean report procedural control docs
+.PHONY: help run test test-slow test-newer test-torch test-tunix lint format lock clean report procedural control docs
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -90,6 +90,9 @@ $(TORCH_STAMP): requirements/torch.txt $(STAMP)
 test-torch: $(TORCH_STAMP) ## policies against transformers on torch, the slow tests included
 	$(TORCH_VENV)/bin/python -m pytest -m torch $(or $(TESTS),tests/networks)
 
+test-tunix: $(STAMP) ## our advantages in Tunix's learner, under Python 3.12
+	BIN=$(BIN) sh requirements/test_tunix.sh
+
 lint: $(STAMP) ## formatter and linter
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -114,8 +117,12 @@ lock: $(STAMP) ## pins the newest versions that fit, with hashes
 	  | $(BESIDE) - -o requirements/control.txt
 	printf '%s\n' 'furo>=2025.12' 'myst-parser>=5,<6' 'sphinx>=9,<10' \
 	  | $(BESIDE) - -o requirements/docs.txt
+	printf '%s\n' hypothesis packaging pytest pytest-timeout \
+	  | $(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-header --no-annotate \
+	    --python-version 3.12 --python-platform x86_64-manylinux_2_28 \
+	    --extra tunix setup.cfg - -o requirements/tunix.txt
 	echo uv | $(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-header --no-annotate \
 	  --python-version 3.11 - -o requirements/uv.txt
 
-clean: ## removes the environments
-	rm -rf $(VENV) .venv-newer $(TORCH_VENV)
+clean: ## removes the environments and the built documentation
+	rm -rf $(VENV) .venv-newer .venv-tunix $(TORCH_VENV) docs/_build

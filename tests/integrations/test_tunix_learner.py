@@ -85,7 +85,7 @@ def trained(kind, estimator):
   )
   learner = kind(rl_cluster=engine, algo_config=config, reward_fns=reward)
   made = examples_of(learner)
-  learner.train([{'prompts': PROMPTS}] * 2)
+  learner.train([{'prompts': np.array(PROMPTS)}] * 2)
   after = jax.tree.map(np.asarray, nnx.state(actor, nnx.Param))
   moved = jax.tree.leaves(
     jax.tree.map(lambda x, y: np.abs(x - y).max(), before, after)
