@@ -74,8 +74,10 @@ def test_results_in_the_table_of_methods_are_in_results():
   )
   assert len(linked) >= 8
   for said, anchor in linked:
-    number = re.search(r'[\d.,]+( ± [\d.]+)?', said)[0]
-    assert number in sections[anchor], said
+    mean = re.search(r'\d[\d.,]*\d', said)[0]
+    if spread := re.search(r'\(sd ([\d.]+)\)', said):
+      mean = f'{mean} ± {spread[1]}'
+    assert mean in sections[anchor], said
 
 
 def test_functions_in_the_text_exist():
