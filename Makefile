@@ -17,10 +17,11 @@ BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
 PROCEDURAL = $(VENV)/.procedural
 CONTROL = $(VENV)/.control
+DOCS = $(VENV)/.docs
 TORCH_VENV = .venv-torch
 TORCH_STAMP = $(TORCH_VENV)/.installed
 
-.PHONY: help run test test-slow test-newer test-torch lint format lock clean report procedural control
+.PHONY: help run test test-slow test-newer test-torch test-tunix lint format lock clean report procedural control docs
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -52,6 +53,14 @@ $(CONTROL): $(STAMP) requirements/control.txt
 
 control: $(CONTROL) ## jaxmarl, MuJoCo and brax, for experiments.lare
 
+$(DOCS): $(STAMP) requirements/docs.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --require-hashes -r requirements/docs.txt
+	touch $(DOCS)
+
+docs: $(DOCS) ## the documentation, with the API reference, in docs/_build
+	JAX_PLATFORMS=cpu $(BIN)/python -m sphinx --fail-on-warning --keep-going -q -b html docs docs/_build
+	@echo 'docs/_build/index.html'
+
 run: $(STAMP) ## train and evaluate; RUN=folder, FLAGS="--iterations=5 ..."
 	$(BIN)/python -m experiments.gigpo --flagfile=experiments/flagfiles/gigpo_quick.cfg --run=$(RUN) $(FLAGS)
 
@@ -81,6 +90,9 @@ $(TORCH_STAMP): requirements/torch.txt $(STAMP)
 test-torch: $(TORCH_STAMP) ## policies against transformers on torch, the slow tests included
 	$(TORCH_VENV)/bin/python -m pytest -m torch $(or $(TESTS),tests/networks)
 
+test-tunix: $(STAMP) ## our advantages in Tunix's learner, under Python 3.12
+	BIN=$(BIN) sh requirements/test_tunix.sh
+
 lint: $(STAMP) ## formatter and linter
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -103,8 +115,14 @@ lock: $(STAMP) ## pins the newest versions that fit, with hashes
 	echo 'reasoning-gym>=0.1.25,<0.2' | $(BESIDE) - -o requirements/procedural.txt
 	printf '%s\n' 'brax>=0.14.2,<0.15' 'gymnasium[mujoco]>=1.3,<2' 'jaxmarl>=0.2,<0.3' \
 	  | $(BESIDE) - -o requirements/control.txt
+	printf '%s\n' 'furo>=2025.12' 'myst-parser>=5,<6' 'sphinx>=9,<10' \
+	  | $(BESIDE) - -o requirements/docs.txt
+	printf '%s\n' hypothesis packaging pytest pytest-timeout \
+	  | $(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-header --no-annotate \
+	    --python-version 3.12 --python-platform x86_64-manylinux_2_28 \
+	    --extra tunix setup.cfg - -o requirements/tunix.txt
 	echo uv | $(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-header --no-annotate \
 	  --python-version 3.11 - -o requirements/uv.txt
 
-clean: ## removes the environments
-	rm -rf $(VENV) .venv-newer $(TORCH_VENV)
+clean: ## removes the environments and the built documentation
+	rm -rf $(VENV) .venv-newer .venv-tunix $(TORCH_VENV) docs/_build

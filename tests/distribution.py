@@ -99,9 +99,15 @@ def extra_names() -> set[str]:
   """Distributions that are in some extra and not in the light install.
 
   That of the extra 'procedural' needs a C compiler, and those of 'control' may
-  be missing too: both are left out where they are not installed.
+  be missing too: both are left out where they are not installed. Those of
+  'docs' and 'tunix' are for other environments.
   """
-  wanted = {name_of(r) for listed in extras().values() for r in listed}
+  wanted = {
+    name_of(r)
+    for extra, listed in extras().items()
+    if extra not in ('docs', 'tunix')
+    for r in listed
+  }
   wanted -= {name_of(r) for r in light_requirements()}
   if not has_procedural():
     wanted -= {name_of(r) for r in extras()['procedural']}

@@ -14,7 +14,10 @@ from tests import distribution
 
 PYTHONS = ('3.11', '3.12', '3.13')
 FILES = [f'python{version}.txt' for version in PYTHONS]
-FILES += ['control.txt', 'procedural.txt', 'torch.txt', 'uv.txt']
+FILES += [
+  'control.txt', 'docs.txt', 'procedural.txt', 'torch.txt', 'tunix.txt',
+  'uv.txt',
+]  # fmt: skip
 REQUIREMENTS = distribution.REPOSITORY / 'requirements'
 # A name, one version, and hashes; no marker, address, path or option else.
 PINNED = re.compile(
@@ -109,9 +112,8 @@ def test_python_versions(wheel):
 
 def test_extras(wheel):
   extras = {
-    'train', 'household', 'questions', 'procedural', 'shop', 'control', 'cuda',
-    'tpu',
-    'test',
+    'train', 'household', 'questions', 'procedural', 'shop', 'control', 'docs',
+    'tunix', 'cuda', 'tpu', 'test',
   }  # fmt: skip
   assert set(metadata(wheel).get_all('Provides-Extra')) == extras
   light = required(wheel, '3.12')
@@ -188,6 +190,16 @@ def test_torch_is_needed_by_tests_alone():
   }
 
 
+def test_requirements_of_tunix_are_an_environment_of_their_own(wheel):
+  """With what jaxcredit itself needs, under Python 3.12 and later alone."""
+  versions = pins(REQUIREMENTS / 'tunix.txt')
+  asked = required(wheel, '3.12', 'tunix')
+  assert 'google-tunix' in asked
+  assert 'google-tunix' not in required(wheel, '3.11', 'tunix')
+  for name, specifier in asked.items():
+    assert specifier.contains(versions[name]), name
+
+
 def test_no_other_requirements():
   assert sorted(p.name for p in REQUIREMENTS.glob('*.txt')) == sorted(FILES)
 
@@ -202,7 +214,7 @@ def test_requirements_satisfy_what_is_declared(wheel, python):
   assert not [n for n in versions if n.startswith(('nvidia', 'libtpu'))]
 
 
-@pytest.mark.parametrize('extra', ['procedural', 'control'])
+@pytest.mark.parametrize('extra', ['procedural', 'control', 'docs'])
 def test_requirements_beside_the_others(wheel, extra):
   others = pins(REQUIREMENTS / 'python3.11.txt')
   versions = pins(REQUIREMENTS / f'{extra}.txt')

@@ -16,33 +16,14 @@ def run(block: str, folder) -> dict:
   return runpy.run_path(str(script))
 
 
-def shape_claims(block: str) -> dict[str, tuple[int, ...]]:
-  """Shapes that comments claim: `credit.total  # [4, 3], ...`."""
-  claims = re.findall(
-    r'^([\w.]+)(?: = .*)?  # \[(\d+(?:, \d+)*)\]', block, re.M
-  )
-  return {
-    name: tuple(int(n) for n in sizes.split(', ')) for name, sizes in claims
-  }
-
-
-def value(variables: dict, name: str):
-  """The variable `a`, or the part `a.b` of it."""
-  first, *attributes = name.split('.')
-  result = variables[first]
-  for attribute in attributes:
-    result = getattr(result, attribute)
-  return result
-
-
 def test_blocks_run_and_shapes_are_as_claimed(tmp_path):
   blocks = readme.python_blocks()
   assert blocks
   claimed = 0
   for block in blocks:
     variables = run(block, tmp_path)
-    for name, shape in shape_claims(block).items():
-      assert value(variables, name).shape == shape, name
+    for name, shape in readme.shape_claims(block).items():
+      assert readme.value(variables, name).shape == shape, name
       claimed += 1
   assert claimed
 
@@ -77,6 +58,26 @@ def test_table_names_the_public_modules():
   assert sorted(named) == sorted(jaxcredit.__all__)
   for name in named:
     assert hasattr(jaxcredit, name), name
+
+
+def test_results_in_the_table_of_methods_are_in_results():
+  """Each number stands in the section of docs/results.md that is linked."""
+  results = (distribution.REPOSITORY / 'docs' / 'results.md').read_text(
+    encoding='utf-8'
+  )
+  sections = {}
+  for section in re.split(r'^##+ ', results, flags=re.M)[1:]:
+    title = section.partition('\n')[0].lower().replace(' ', '-')
+    sections[re.sub(r'[^\w-]', '', title)] = section
+  linked = re.findall(
+    r'\[([^]]+)\]\(docs/results\.md#([\w-]+)\)', readme.text()
+  )
+  assert len(linked) >= 8
+  for said, anchor in linked:
+    mean = re.search(r'\d[\d.,]*\d', said)[0]
+    if spread := re.search(r'\(sd ([\d.]+)\)', said):
+      mean = f'{mean} ± {spread[1]}'
+    assert mean in sections[anchor], said
 
 
 def test_functions_in_the_text_exist():

@@ -16,7 +16,7 @@ LAYERS = (
   ('jaxcredit.types',),
   ('jaxcredit.algorithms',),
   ('jaxcredit',),
-  ('jaxcredit.networks', 'jaxcredit.environments'),
+  ('jaxcredit.networks', 'jaxcredit.environments', 'jaxcredit.integrations'),
   ('jaxcredit.rollouts', 'jaxcredit.latent_rewards'),
   ('jaxcredit.training',),
   ('jaxcredit.reports',),
@@ -215,7 +215,7 @@ def test_every_import_is_declared():
   for extra in extras:
     declared |= {distribution.name_of(r) for r in distribution.extras()[extra]}
   allowed = distribution.modules_of(declared)
-  allowed |= {'brax', 'gymnasium', 'jaxmarl', 'reasoning_gym'}
+  allowed |= {'brax', 'gymnasium', 'jaxmarl', 'reasoning_gym', 'tunix'}
   for module, tree in TREES.items():
     assert outside_imports(tree) <= allowed, module
 

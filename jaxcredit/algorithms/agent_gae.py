@@ -1,7 +1,7 @@
 """Advantages of agents whose tokens stand between those of an environment.
 
-Generalised advantage estimation over the tokens of a row that holds an episode
-depends on what counts as a moment in time:
+Generalised advantage estimation (Schulman et al. 2016) over the tokens of a row
+that holds an episode depends on what counts as a moment in time:
 
   across='drawn'     each token of the policy's; the rest is skipped
   across='all'       each position; reward and value are 0 where the environment
@@ -65,6 +65,16 @@ def token_advantages(
 
   Raises:
     ValueError: wrong shapes or options.
+
+  Example:
+    >>> from jaxcredit import spa
+    >>> rewards, values = jnp.array([0.0, 0, 1]), jnp.array([0.5, 9, 0.5])
+    >>> drawn = jnp.array([True, False, True])
+    >>> credit = spa.token_advantages(
+    ...   rewards, values, drawn, discount=1, gae_lambda=1, whiten=False
+    ... )
+    >>> print(credit.total)
+    [0.5 0.  0.5]
   """
   arguments.one_of('across', across, ACROSS)
   arguments.one_of('ddof', ddof, (0, 1))
@@ -133,6 +143,16 @@ def step_advantages(
 
   Raises:
     ValueError: wrong shapes or options.
+
+  Example:
+    >>> from jaxcredit import spa
+    >>> values = jnp.array([0.5, 9, 9, 0.75, 9])
+    >>> step_of_token = jnp.array([0, 0, -1, 1, 1])
+    >>> credit = spa.step_advantages(
+    ...   jnp.array([0.0, 1]), values, step_of_token, discount=1, whiten=False
+    ... )
+    >>> print(credit.total.round(2))
+    [0.48999998 0.25      ]
   """
   arguments.axes('step_rewards', step_rewards, 1, '[..., S]')
   step_rewards = arguments.floating('step_rewards', step_rewards)

@@ -29,6 +29,11 @@ def group_filter(
 
   Raises:
     ValueError: wrong shapes.
+
+  Example:
+    >>> from jaxcredit import dapo
+    >>> print(dapo.group_filter(jnp.array([[1.0, 0, 1], [1, 1, 1]])))
+    [ True False]
   """
   arguments.axes('returns', returns, 1, '[..., G]')
   returns = arguments.floating('returns', returns)

@@ -29,6 +29,7 @@ What the released script does differently, and how to get it:
 * Its bound on the states, and the noise that it tells the agent of, are not
   those of its system: `bounds.of_system(x='released', sigma=...)`.
 * A horizon that ends inside an epoch cuts it; so it does here.
+
 The paper's Theorem 3.1 has a sharper radius with the determinant of V in place
 of its bound: radius='determinant'.
 """
@@ -116,8 +117,19 @@ def configure(
     start: 'paper' or 'released'.
     radius: 'closed' (Algorithm 1) or 'determinant' (Theorem 3.1).
 
+  Returns:
+    Config, whose arrays have the dtype of the system.
+
   Raises:
     ValueError: options or shapes that do not fit.
+
+  Example:
+    >>> from jaxcredit import bandits, dynlin_ucb
+    >>> system = bandits.linear_system.create([[0.5]], [[1, 0]], [1], [0, 1])
+    >>> arms = bandits.action_sets.finite([[1, 0], [0, 1]])
+    >>> config = dynlin_ucb.configure(system, arms, 100)
+    >>> print(config.ends[:8].astype(int))
+    [1 0 1 0 1 0 0 1]
   """
   arguments.one_of('radius', radius, RADII)
   arguments.one_of('start', start, epochs.STARTS)
@@ -136,7 +148,22 @@ def configure(
 
 
 def init(config: Config) -> State:
-  """Nothing played yet."""
+  """The state before the first round.
+
+  Args:
+    config: settings.
+
+  Returns:
+    State, in which nothing was played yet.
+
+  Example:
+    >>> from jaxcredit import bandits, dynlin_ucb
+    >>> system = bandits.linear_system.create([[0.5]], [[1, 0]], [1], [0, 1])
+    >>> arms = bandits.action_sets.finite([[1, 0], [0, 1]])
+    >>> config = dynlin_ucb.configure(system, arms, 100)
+    >>> print(dynlin_ucb.init(config).rounds)
+    0
+  """
   return State(
     ridge_lib.init(config.actions, config.constants.ridge.dtype),
     config.actions.blank(),
@@ -148,7 +175,29 @@ def init(config: Config) -> State:
 def confidence_radius(
   config: Config, rounds: jax.Array, estimate: ridge_lib.Estimate
 ) -> jax.Array:
-  """beta after `rounds` rounds, float []."""
+  """The width beta of the confidence set (Section 3, Theorem 3.1).
+
+  Args:
+    config: settings.
+    rounds: int32 [], t, played so far.
+    estimate: the regression, whose determinant radius='determinant' needs.
+
+  Returns:
+    float [], in units of the reward, dtype of the settings.
+
+  Example:
+    >>> from jaxcredit import bandits, dynlin_ucb
+    >>> system = bandits.linear_system.create([[0.5]], [[1, 0]], [1], [0, 1])
+    >>> arms = bandits.action_sets.finite([[1, 0], [0, 1]])
+    >>> config = dynlin_ucb.configure(system, arms, 100)
+    >>> estimate = bandits.ridge.estimate(
+    ...   dynlin_ucb.init(config).statistics, arms, config.constants.ridge
+    ... )
+    >>> few, many = jnp.array(1), jnp.array(90)
+    >>> radius = dynlin_ucb.confidence_radius
+    >>> print(radius(config, few, estimate) < radius(config, many, estimate))
+    True
+  """
   c = config.constants
   rounds = rounds.astype(c.ridge.dtype)
   if config.radius == 'determinant':
@@ -163,7 +212,7 @@ def confidence_radius(
 
 
 def select(config: Config, state: State, draw: jax.Array):
-  """The action of the next round.
+  """The action of the next round (Algorithm 1): the optimistic one, held.
 
   Args:
     config: settings.
@@ -171,7 +220,18 @@ def select(config: Config, state: State, draw: jax.Array):
     draw: float [], uniform in [0, 1); used by start='released' alone.
 
   Returns:
-    The action (an index in a finite set, else [d]) and the state with it.
+    The action (int32 [], an index in a finite set, else float [d]) and the
+    State with it.
+
+  Example:
+    >>> from jaxcredit import bandits, dynlin_ucb
+    >>> system = bandits.linear_system.create([[0.5]], [[1, 0]], [1], [0, 1])
+    >>> arms = bandits.action_sets.finite([[1, 0], [0, 1]])
+    >>> config = dynlin_ucb.configure(system, arms, 100)
+    >>> state = dynlin_ucb.init(config)
+    >>> action, state = dynlin_ucb.select(config, state, jnp.array(0.0))
+    >>> print(action)
+    0
   """
 
   def optimistic():
@@ -191,7 +251,28 @@ def select(config: Config, state: State, draw: jax.Array):
 def update(
   config: Config, state: State, action: jax.Array, reward: jax.Array
 ) -> State:
-  """The state after a round; its reward counts if the epoch ends with it."""
+  """The state after a round; its reward counts if the epoch ends with it.
+
+  Args:
+    config: settings.
+    state: of `select`.
+    action: that was played, int32 [] or float [d], as `select` gave it.
+    reward: float [], y_t.
+
+  Returns:
+    State.
+
+  Example:
+    >>> from jaxcredit import bandits, dynlin_ucb
+    >>> system = bandits.linear_system.create([[0.5]], [[1, 0]], [1], [0, 1])
+    >>> arms = bandits.action_sets.finite([[1, 0], [0, 1]])
+    >>> config = dynlin_ucb.configure(system, arms, 100)
+    >>> state = dynlin_ucb.init(config)
+    >>> action, state = dynlin_ucb.select(config, state, jnp.array(0.0))
+    >>> state = dynlin_ucb.update(config, state, action, jnp.array(1.0))
+    >>> print(state.rounds, state.statistics.counts)
+    1 [1 0]
+  """
   end = config.ends[state.rounds]
   return State(
     ridge_lib.add(state.statistics, action, reward, end),
@@ -212,7 +293,32 @@ def run(
   *,
   record_every: int | None = None,
 ) -> play.History:
-  """Plays `horizon` rounds; see `bandits.play.run`."""
+  """Plays `horizon` rounds from the start; see `bandits.play.run`.
+
+  Args:
+    key: random key, of all randomness.
+    system: the system.
+    config: settings, made for `horizon` rounds or more.
+    horizon: rounds; static.
+    record_every: rounds between records; None for up to 500 records.
+
+  Returns:
+    bandits.play.History of R records.
+
+  Raises:
+    ValueError: arguments that do not fit.
+
+  Example:
+    >>> from jaxcredit import bandits, dynlin_ucb
+    >>> system = bandits.linear_system.create([[0.5]], [[1, 0]], [1], [0, 1])
+    >>> arms = bandits.action_sets.finite([[1, 0], [0, 1]])
+    >>> config = dynlin_ucb.configure(system, arms, 100)
+    >>> history = dynlin_ucb.run(
+    ...   jax.random.key(0), system, config, 100, record_every=50
+    ... )
+    >>> print(history.rounds, history.plays.sum())
+    [ 50 100] 100
+  """
   return play.run(
     ALGORITHM, key, system, config, horizon, record_every=record_every
   )

@@ -92,9 +92,21 @@ def configure(
     start: 'paper' or 'released'.
     **options: of `dynlin_ucb.configure`.
 
+  Returns:
+    Config, whose arrays have the dtype of the system.
+
   Raises:
     ValueError: `count` or `longest` is too small, and whatever
       `dynlin_ucb.configure` raises.
+
+  Example:
+    >>> from jaxcredit import bandits, dynlin_ucb_epochs
+    >>> system = bandits.linear_system.create([[0.5]], [[1, 0]], [1], [0, 1])
+    >>> arms = bandits.action_sets.finite([[1, 0], [0, 1]])
+    >>> bounds = bandits.bounds.of_system(system, arms)
+    >>> config = dynlin_ucb_epochs.configure(system, arms, 100, bounds=bounds)
+    >>> print(config.lengths[:8], config.lengths.sum())
+    [1 2 2 3 3 3 3 4] 100
   """
   agent = dynlin_ucb.configure(
     system, actions, horizon, bounds=bounds, start=start, **options
@@ -208,10 +220,27 @@ def run(
   """Plays all epochs; vmap it over keys, systems and configurations.
 
   Args:
-    key: of all randomness; other numbers than those of `dynlin_ucb.run`.
+    key: random key, of all randomness; other numbers than those of
+      `dynlin_ucb.run`.
     system: the system.
     config: settings; they fix the horizon.
     record_every: epochs between records.
+
+  Returns:
+    History of R records.
+
+  Raises:
+    ValueError: `record_every` is below 1.
+
+  Example:
+    >>> from jaxcredit import bandits, dynlin_ucb_epochs
+    >>> system = bandits.linear_system.create([[0.5]], [[1, 0]], [1], [0, 1])
+    >>> arms = bandits.action_sets.finite([[1, 0], [0, 1]])
+    >>> bounds = bandits.bounds.of_system(system, arms)
+    >>> config = dynlin_ucb_epochs.configure(system, arms, 100, bounds=bounds)
+    >>> history = dynlin_ucb_epochs.run(jax.random.key(0), system, config)
+    >>> print(history.rounds, history.plays.sum())
+    [100] 100
   """
   if record_every < 1:
     raise ValueError(f'record_every must be at least 1, not {record_every}')

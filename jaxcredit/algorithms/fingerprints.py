@@ -30,6 +30,14 @@ def text_fingerprints(texts: Sequence[str]) -> np.ndarray:
 
   Raises:
     ValueError: `texts` is one text, or an item is not text.
+
+  Example:
+    >>> from jaxcredit import fingerprints
+    >>> words = fingerprints.text_fingerprints(['a room', 'a hall', 'a room'])
+    >>> words.shape, words.dtype
+    ((3, 2), dtype('uint32'))
+    >>> print((words[0] == words[2]).all(), (words[0] == words[1]).all())
+    True False
   """
   if isinstance(texts, str):
     raise ValueError('texts must be a sequence of texts, not one text')
@@ -51,6 +59,13 @@ def image_fingerprints(images: Sequence[np.ndarray]) -> np.ndarray:
 
   Raises:
     ValueError: an item holds objects instead of numbers.
+
+  Example:
+    >>> from jaxcredit import fingerprints
+    >>> image = np.zeros((2, 2), np.uint8)
+    >>> words = fingerprints.image_fingerprints([image, image.reshape(4)])
+    >>> print((words[0] == words[1]).all())
+    False
   """
 
   def content(index, image):
@@ -88,6 +103,12 @@ def near_duplicate_groups(
 
   Raises:
     ValueError: threshold out of range.
+
+  Example:
+    >>> from jaxcredit import fingerprints
+    >>> texts = ['You are in room 1.', 'A lamp.', 'You are in room 2.']
+    >>> print(fingerprints.near_duplicate_groups(texts, threshold=0.9))
+    [0 1 0]
   """
   if not 0 < threshold <= 1:
     raise ValueError(f'threshold must lie in (0, 1], not {threshold}')

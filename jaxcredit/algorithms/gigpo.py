@@ -156,6 +156,12 @@ def anchor_groups(
 
   Raises:
     ValueError: wrong shapes, or anchors that are not integers.
+
+  Example:
+    >>> from jaxcredit import gigpo
+    >>> print(gigpo.anchor_groups(jnp.array([[7, 8, 7], [8, 8, 9]])))
+    [[0 1 0]
+     [1 1 5]]
   """
   shape = np.shape(anchors) if mask is None else np.shape(mask)
   if len(shape) < 2:
@@ -320,6 +326,18 @@ def advantages(
 
   Raises:
     ValueError: wrong shapes, dtypes or options.
+
+  Example:
+    >>> from jaxcredit import gigpo
+    >>> rewards = jnp.array([[0.0, 0, 1], [0, 0, 0]])
+    >>> anchors = jnp.array([[7, 8, 9], [7, 7, 8]])
+    >>> credit = gigpo.advantages(rewards, None, anchors)
+    >>> print(credit.episode.round(2))
+    [[ 0.71  0.71  0.71]
+     [-0.71 -0.71 -0.71]]
+    >>> print(credit.step.round(2))
+    [[ 1.15  0.71  0.  ]
+     [-0.58 -0.58 -0.71]]
   """
   arguments.one_of('scale', scale, grpo.SCALES)
   arguments.one_of('episode_statistics', episode_statistics, EPISODE_STATISTICS)

@@ -51,6 +51,11 @@ def advantages(
 
   Raises:
     ValueError: wrong shapes or options.
+
+  Example:
+    >>> from jaxcredit import grpo
+    >>> print(grpo.advantages(jnp.array([1.0, 0, 0, 1])).round(2))
+    [ 0.87 -0.87 -0.87  0.87]
   """
   arguments.one_of('scale', scale, SCALES)
   arguments.one_of('singleton', singleton, SINGLETONS)

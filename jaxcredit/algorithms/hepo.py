@@ -80,6 +80,14 @@ def advantages(
 
   Raises:
     ValueError: wrong shapes or options.
+
+  Example:
+    >>> from jaxcredit import hepo
+    >>> scores = jnp.array([1.0, 0])
+    >>> entropies = jnp.array([[0.1, 2.0, 0.3], [1.5, 0.2, 0.1]])
+    >>> print(hepo.advantages(scores, entropies, rho=0.4).round(2))
+    [[ 0.    0.71  0.  ]
+     [-0.71  0.    0.  ]]
   """
   arguments.number('rho', rho, 0, 1)
   arguments.axes('scores', scores, 1, '[..., G]')

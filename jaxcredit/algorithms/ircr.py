@@ -48,6 +48,13 @@ def uniform_rewards(episode_return: jax.Array, mask: jax.Array) -> jax.Array:
 
   Raises:
     ValueError: shapes do not fit.
+
+  Example:
+    >>> from jaxcredit import ircr
+    >>> mask = jnp.array([[True, True, True], [True, False, False]])
+    >>> print(ircr.uniform_rewards(jnp.array([3.0, 2]), mask))
+    [[1. 1. 1.]
+     [2. 0. 0.]]
   """
   dtype, returns, mask, length = _arguments(episode_return, mask)
   share = _per_step(returns, length)[..., None]
@@ -73,6 +80,13 @@ def return_bounds(
 
   Raises:
     ValueError: shapes do not fit.
+
+  Example:
+    >>> from jaxcredit import ircr
+    >>> mask = jnp.array([[True, True, True], [True, False, False]])
+    >>> low, high = ircr.return_bounds(jnp.array([3.0, 2]), mask)
+    >>> print(low, high)
+    1.0 2.0
   """
   arguments.axes('episode_return', episode_return, 1, '[..., M]')
   dtype, x, _, length = _arguments(episode_return, mask)
@@ -114,6 +128,13 @@ def guidance_rewards(
 
   Raises:
     ValueError: shapes do not fit, or one bound is given without the other.
+
+  Example:
+    >>> from jaxcredit import ircr
+    >>> mask = jnp.array([[True, True, True], [True, False, False]])
+    >>> print(ircr.guidance_rewards(jnp.array([3.0, 2]), mask))
+    [[0. 0. 0.]
+     [1. 0. 0.]]
   """
   if (low is None) != (high is None):
     raise ValueError('low and high must be given together')

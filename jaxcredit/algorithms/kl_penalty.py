@@ -51,6 +51,12 @@ def rewards(
 
   Raises:
     ValueError: wrong shapes or options.
+
+  Example:
+    >>> from jaxcredit import kl_penalty
+    >>> policy, reference = jnp.array([-1.0, -2]), jnp.array([-1.5, -2])
+    >>> print(kl_penalty.rewards(policy, reference, coefficient=0.1).round(3))
+    [-0.05  0.  ]
   """
   arguments.one_of('estimator', estimator, losses.KL_ESTIMATORS)
   arguments.number('coefficient', coefficient, 0)
@@ -101,6 +107,14 @@ def adapted_coefficient(
 
   Raises:
     ValueError: target or horizon is not above 0, clip is negative.
+
+  Example:
+    >>> from jaxcredit import kl_penalty
+    >>> episodes = 10_000
+    >>> print(
+    ...   kl_penalty.adapted_coefficient(0.5, 9.0, target=6.0, count=episodes)
+    ... )
+    0.6
   """
   for name, value in (('target', target), ('horizon', horizon)):
     arguments.number(name, value, 0)

@@ -98,6 +98,11 @@ def decomposition_loss(
 
   Raises:
     ValueError: wrong shapes or options.
+
+  Example:
+    >>> from jaxcredit import lare
+    >>> print(lare.decomposition_loss(jnp.array([1.0, 0, 1]), jnp.array(3.0)))
+    1.0
   """
   arguments.one_of('form', form, FORMS)
   arguments.axes('step_rewards', step_rewards, 1, '[..., S]')
@@ -128,12 +133,6 @@ def subsampled_loss(
 ) -> jax.Array:
   """RRD: the loss of decomposition, estimated from sampled steps.
 
-    sample = lare.sample_steps(key, steps_mask, 64)
-    inputs = lare.take_steps(factors, sample.indices, sample.mask)
-    loss = lare.subsampled_loss(
-      network(inputs), episode_return, sample.lengths, sample.mask
-    )
-
   With `unbiased` its mean over the samples is `decomposition_loss` of the whole
   episodes; a single one may be negative. Without, the variance of the sample's
   mean comes on top, which draws the rewards of an episode together. More drawn
@@ -155,6 +154,17 @@ def subsampled_loss(
 
   Raises:
     ValueError: wrong shapes or options.
+
+  Example:
+    >>> from jaxcredit import lare
+    >>> sample = lare.sample_steps(jax.random.key(0), jnp.ones((1, 3), bool), 2)
+    >>> inputs = lare.take_steps(jnp.ones((1, 3)), sample.indices, sample.mask)
+    >>> step_rewards = 4 * inputs  # in place of a network
+    >>> loss = lare.subsampled_loss(
+    ...   step_rewards, jnp.array([9.0]), sample.lengths, sample.mask
+    ... )
+    >>> print(loss)
+    1.0
   """
   arguments.one_of('form', form, FORMS)
   arguments.axes('step_rewards', step_rewards, 1, '[..., K]')
@@ -205,6 +215,11 @@ def temporal_variance(
 
   Raises:
     ValueError: wrong shapes or options.
+
+  Example:
+    >>> from jaxcredit import lare
+    >>> print(lare.temporal_variance(jnp.array([[0.0, 2], [1, 1]])))
+    0.5
   """
   arguments.one_of('ddof', ddof, (0, 1))
   arguments.axes('step_rewards', step_rewards, 1, '[..., S]')
@@ -229,12 +244,7 @@ def team_rewards(
   """Step rewards of a team: the sum over its agents.
 
   One network predicts for each agent, and the only thing known is the return of
-  the team, the sum of all agents' rewards (the released code takes agent 0's):
-
-    loss = lare.decomposition_loss(
-      lare.team_rewards(agent_rewards, mask), team_return, mask.any(axis=-2)
-    )
-
+  the team, the sum of all agents' rewards (the released code takes agent 0's).
   Credit of agents then comes from differences of their features alone: agents
   that observe the same get the same.
 
@@ -247,6 +257,14 @@ def team_rewards(
 
   Raises:
     ValueError: wrong shapes.
+
+  Example:
+    >>> from jaxcredit import lare
+    >>> mask = jnp.ones((2, 3), bool)
+    >>> team = lare.team_rewards(jnp.array([[1.0, 0, 1], [0, 0, 2]]), mask)
+    >>> loss = lare.decomposition_loss(team, jnp.array(4.0), mask.any(axis=-2))
+    >>> print(team, loss)
+    [1. 0. 3.] 0.0
   """
   rewards, mask = _of_agents(agent_rewards, mask)
   total = jnp.where(mask, arguments.wide(rewards), 0).sum(axis=-2)
@@ -271,6 +289,12 @@ def shared_rewards(
 
   Raises:
     ValueError: wrong shapes.
+
+  Example:
+    >>> from jaxcredit import lare
+    >>> print(lare.shared_rewards(jnp.array([[1.0, 0, 1], [0, 0, 2]])))
+    [[0.5 0.  1.5]
+     [0.5 0.  1.5]]
   """
   rewards, mask = _of_agents(agent_rewards, mask)
   wide = jnp.where(mask, arguments.wide(rewards), 0)
@@ -326,6 +350,14 @@ def redistributed_rewards(
 
   Raises:
     ValueError: wrong shapes or options.
+
+  Example:
+    >>> from jaxcredit import lare
+    >>> rewards = lare.redistributed_rewards(
+    ...   jnp.array([1.0, 0, 1]), scaling='exact', episode_return=jnp.array(5.0)
+    ... )
+    >>> print(rewards)
+    [2. 1. 2.]
   """
   arguments.one_of('scaling', scaling, SCALINGS)
   rank = 2 if agents else 1

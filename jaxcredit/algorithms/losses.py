@@ -28,7 +28,7 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from jaxcredit.algorithms import arguments, explicit_axes
+from jaxcredit.algorithms import arguments, explicit_axes, kl_estimators
 
 RATIOS = ('token', 'step', 'sequence')
 AGGREGATIONS = (
@@ -38,7 +38,9 @@ AGGREGATIONS = (
   'seq-mean-token-sum-norm',
   'step-mean',
 )
-KL_ESTIMATORS = ('k1', 'k2', 'k3', 'abs')
+KL_ESTIMATORS = kl_estimators.KL_ESTIMATORS
+# Of use beyond losses, and therefore at home elsewhere.
+kl = kl_estimators.kl
 
 
 @jax.tree_util.register_dataclass
@@ -114,6 +116,15 @@ def aggregate(
 
   Raises:
     ValueError: wrong shapes or options.
+
+  Example:
+    >>> from jaxcredit import losses
+    >>> values = jnp.array([[1.0, 1, 1], [3, 0, 0]])
+    >>> mask = jnp.array([[True, True, True], [True, False, False]])
+    >>> print(losses.aggregate(values, mask))
+    1.5
+    >>> print(losses.aggregate(values, mask, 'seq-mean-token-mean'))
+    2.0
   """
   arguments.one_of('aggregation', aggregation, AGGREGATIONS)
   arguments.axes('values', values, 1, '[..., L]')
@@ -195,6 +206,14 @@ def policy_loss(
 
   Raises:
     ValueError: wrong shapes or options.
+
+  Example:
+    >>> from jaxcredit import losses
+    >>> old, new = jnp.log(jnp.array([[[0.25, 0.2]], [[0.5, 0.2]]]))
+    >>> credit = jnp.array([[1.0, -1.0]])
+    >>> result = losses.policy_loss(new, old, credit, clip=0.5)
+    >>> print(result.ratio.round(2), result.loss, result.clip_share)
+    [[2. 1.]] -0.25 0.5
   """
   arguments.one_of('ratio', ratio, RATIOS)
   arguments.one_of('aggregation', aggregation, AGGREGATIONS)
@@ -295,6 +314,14 @@ def value_loss(
 
   Raises:
     ValueError: wrong shapes or options.
+
+  Example:
+    >>> from jaxcredit import losses
+    >>> values, old = jnp.array([[1.0, 0.5]]), jnp.array([[0.5, 0.5]])
+    >>> returns = jnp.array([[1.0, 1.0]])
+    >>> result = losses.value_loss(values, old, returns, clip=0.25)
+    >>> print(result.loss, result.clip_share, result.error)
+    0.078125 0.5 0.25
   """
   arguments.one_of('aggregation', aggregation, AGGREGATIONS)
   if clip is not None:
@@ -333,54 +360,6 @@ def value_loss(
   )
 
 
-@functools.partial(jax.jit, static_argnames=('estimator', 'clamp'))
-def kl(
-  log_probs: jax.Array,
-  reference_log_probs: jax.Array,
-  *,
-  estimator: str = 'k3',
-  clamp: float | None = None,
-) -> jax.Array:
-  """Estimates KL(policy || reference) from tokens that the policy drew.
-
-  With d = log ref - log pi (Schulman 2020, "Approximating KL divergence"):
-  k1 = -d, k2 = d^2 / 2, k3 = exp(d) - d - 1, abs = |d|.
-
-  Args:
-    log_probs: float [...], of the tokens under the policy.
-    reference_log_probs: float [...], under the reference.
-    estimator: one of KL_ESTIMATORS.
-    clamp: bounds each entry to [-clamp, clamp] (verl: 10 for k3); None for
-      no bound.
-
-  Returns:
-    float [...], an estimate for each token.
-
-  Raises:
-    ValueError: wrong shapes or options.
-  """
-  arguments.one_of('estimator', estimator, KL_ESTIMATORS)
-  log_probs = arguments.floating('log_probs', log_probs)
-  arguments.same_shape(
-    'reference_log_probs', reference_log_probs, log_probs.shape, 'log_probs'
-  )
-  d = arguments.wide(jnp.asarray(reference_log_probs)) - arguments.wide(
-    log_probs
-  )
-  if estimator == 'k1':
-    result = -d
-  elif estimator == 'k2':
-    result = 0.5 * d * d
-  elif estimator == 'abs':
-    result = jnp.abs(d)
-  else:
-    # A token that the policy has all but given up would overflow.
-    result = jnp.expm1(jnp.minimum(d, 20.0)) - d
-  if clamp is not None:
-    result = jnp.clip(result, -clamp, clamp)
-  return result.astype(log_probs.dtype)
-
-
 @jax.jit
 def entropy(logits: jax.Array) -> jax.Array:
   """Entropy in nats of categorical distributions.
@@ -393,6 +372,11 @@ def entropy(logits: jax.Array) -> jax.Array:
 
   Raises:
     ValueError: no axis.
+
+  Example:
+    >>> from jaxcredit import losses
+    >>> print(losses.entropy(jnp.array([[0.0, 0], [0, 1]])).round(2))
+    [0.69 0.58]
   """
   arguments.axes('logits', logits, 1, '[..., V]')
   logits = arguments.floating('logits', logits)

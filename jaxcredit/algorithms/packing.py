@@ -83,6 +83,19 @@ def pack_groups(group_ids: Sequence[Any]) -> Packing:
 
   Raises:
     ValueError: there are no rows.
+
+  Example:
+    >>> from jaxcredit import packing
+    >>> packed = packing.pack_groups(['a', 'b', 'a'])
+    >>> print(packed.mask)
+    [[ True  True]
+     [ True False]]
+    >>> dense = packed.pack(np.array([1.0, 2.0, 3.0]))
+    >>> print(dense)
+    [[1. 3.]
+     [2. 0.]]
+    >>> print(packed.unpack(dense))
+    [1. 2. 3.]
   """
   keys = _hashable(group_ids)
   if not keys:
@@ -113,6 +126,15 @@ def pack_steps(
 
   Raises:
     ValueError: lengths differ, or two steps of a rollout have one time.
+
+  Example:
+    >>> from jaxcredit import packing
+    >>> packed = packing.pack_steps(['a', 'a', 'a'], [0, 1, 0])
+    >>> packed.shape
+    (1, 2, 2)
+    >>> print(packed.pack(np.array([1.0, 2.0, 3.0])))
+    [[[1. 3.]
+      [2. 0.]]]
   """
   groups_keys, trajectory_keys = _hashable(group_ids), _hashable(trajectory_ids)
   if len(groups_keys) != len(trajectory_keys) or (

@@ -68,6 +68,15 @@ def advantages(
 
   Raises:
     ValueError: wrong shapes or options.
+
+  Example:
+    >>> from jaxcredit import ppo
+    >>> rewards, values = jnp.array([0.0, 0, 1]), jnp.array([0.5, 0.5, 0.75])
+    >>> credit = ppo.advantages(rewards, values, gae_lambda=0.5)
+    >>> print(credit.total.round(2))
+    [-0.87  1.09 -0.22]
+    >>> print(credit.returns)
+    [0.6875 0.875  1.    ]
   """
   arguments.one_of('ddof', ddof, (0, 1))
   arguments.number('eps', eps, 0)

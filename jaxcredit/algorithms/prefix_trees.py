@@ -26,7 +26,20 @@ _BLOCK = 32
 
 
 def row_lengths(valid: jax.Array) -> jax.Array:
-  """Length of each row up to its last valid token: bool [..., L] -> [...]."""
+  """Length of each row up to its last valid token.
+
+  Args:
+    valid: bool [..., L].
+
+  Returns:
+    int32 [...]; 0 for a row without a valid token.
+
+  Example:
+    >>> from jaxcredit import prefix_trees
+    >>> valid = jnp.array([[True, False, True], [True, False, False]])
+    >>> print(prefix_trees.row_lengths(valid))
+    [3 1]
+  """
   size = valid.shape[-1]
   if not size:
     return jnp.zeros(valid.shape[:-1], jnp.int32)
@@ -93,6 +106,12 @@ def run_starts(step_of_token: jax.Array, valid: jax.Array) -> jax.Array:
 
   Returns:
     int32 [..., L + 1]; the end of the row is its own.
+
+  Example:
+    >>> from jaxcredit import prefix_trees
+    >>> steps, valid = jnp.array([0, 0, 1]), jnp.ones(3, bool)
+    >>> print(prefix_trees.run_starts(steps, valid))
+    [0 0 2 3]
   """
   step = jnp.where(valid, step_of_token, -1)
   # The end of the row is no step either.
@@ -116,6 +135,13 @@ def shared_lengths(words, valid, starts=None) -> jax.Array:
   Returns:
     int32 [..., G, G]: `shared[i, k]`, symmetric; a row's own length on the
     diagonal; -1 for rows without a valid token.
+
+  Example:
+    >>> from jaxcredit import prefix_trees
+    >>> words = jnp.array([[5, 6, 7], [5, 6, 8]], jnp.uint32)[..., None]
+    >>> print(prefix_trees.shared_lengths(words, jnp.ones((2, 3), bool)))
+    [[3 2]
+     [2 3]]
   """
   length = row_lengths(valid)
   flags = valid.astype(jnp.uint8)
@@ -153,6 +179,13 @@ def nodes(shared: jax.Array, values: jax.Array) -> tuple[jax.Array, jax.Array]:
       are left in its prefixes up to the n-th.
     means: float [..., G, G], the mean of the members' values. All rows of a
       node sum in the same order, and get the same mean to the bit.
+
+  Example:
+    >>> from jaxcredit import prefix_trees
+    >>> shared = jnp.array([[3, 2], [2, 3]])
+    >>> ends, means = prefix_trees.nodes(shared, jnp.array([1.0, 0]))
+    >>> print(ends[0], means[0])
+    [3 2] [1.  0.5]
   """
   total, members = 0, 0
   for part in _parts(shared.shape[-1]):
@@ -175,6 +208,13 @@ def member_counts(ends: jax.Array, positions: jax.Array) -> jax.Array:
 
   Returns:
     int32 [..., G, T].
+
+  Example:
+    >>> from jaxcredit import prefix_trees
+    >>> ends = jnp.array([[3, 2], [3, 2]])
+    >>> print(prefix_trees.member_counts(ends, jnp.arange(4)))
+    [[2 2 2 1]
+     [2 2 2 1]]
   """
   return sum(
     jnp.sum(
@@ -193,6 +233,14 @@ def prefix_means(means: jax.Array, counts: jax.Array) -> jax.Array:
 
   Returns:
     float [..., G, T]; 0 where a prefix has no member.
+
+  Example:
+    >>> from jaxcredit import prefix_trees
+    >>> means = jnp.array([[1.0, 0.5], [0, 0.5]])
+    >>> counts = jnp.array([[2, 2, 2, 1], [2, 2, 2, 1]])
+    >>> print(prefix_trees.prefix_means(means, counts))
+    [[0.5 0.5 0.5 1. ]
+     [0.5 0.5 0.5 0. ]]
   """
   edge = [(0, 0)] * (means.ndim - 1)
   return jnp.take_along_axis(jnp.pad(means, (*edge, (1, 0))), counts, axis=-1)
@@ -220,6 +268,12 @@ def common_prefixes(
 
   Raises:
     ValueError: wrong shapes, or tokens that are not integers.
+
+  Example:
+    >>> from jaxcredit import prefix_trees
+    >>> print(prefix_trees.common_prefixes(jnp.array([[5, 6, 7], [5, 6, 8]])))
+    [[3 2]
+     [2 3]]
   """
   shape = np.shape(tokens if mask is None else mask)
   if len(shape) < 2:

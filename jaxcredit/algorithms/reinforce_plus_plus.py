@@ -42,6 +42,13 @@ def advantages(
 
   Raises:
     ValueError: wrong shapes or options.
+
+  Example:
+    >>> from jaxcredit import reinforce_plus_plus
+    >>> rewards = jnp.array([[0.0, 1], [0, 0]])
+    >>> print(reinforce_plus_plus.advantages(rewards).round(2))
+    [[ 0.87  0.87]
+     [-0.87 -0.87]]
   """
   arguments.one_of('ddof', ddof, (0, 1))
   arguments.number('eps', eps, 0)
@@ -80,6 +87,13 @@ def baseline_advantages(
 
   Raises:
     ValueError: wrong shapes or options.
+
+  Example:
+    >>> from jaxcredit import reinforce_plus_plus
+    >>> rewards = jnp.array([[0.0, 1], [0, 0]])
+    >>> print(reinforce_plus_plus.baseline_advantages(rewards).round(2))
+    [[ 0.87  0.87]
+     [-0.87 -0.87]]
   """
   arguments.one_of('singleton', singleton, group_statistics.SINGLETONS)
   arguments.one_of('ddof', ddof, (0, 1))

@@ -38,6 +38,12 @@ def discounted_returns(
 
   Raises:
     ValueError: shapes differ.
+
+  Example:
+    >>> from jaxcredit import returns
+    >>> rewards = jnp.array([0.0, 0, 1])
+    >>> print(returns.discounted_returns(rewards, discount=0.5))
+    [0.25 0.5  1.  ]
   """
   arguments.axes('rewards', rewards, 1, '[..., S]')
   rewards = arguments.floating('rewards', rewards)
@@ -82,6 +88,12 @@ def gae(
 
   Raises:
     ValueError: shapes differ.
+
+  Example:
+    >>> from jaxcredit import returns
+    >>> rewards, values = jnp.array([0.0, 0, 1]), jnp.array([0.5, 0.5, 0.75])
+    >>> print(returns.gae(rewards, values, discount=1, gae_lambda=0.5))
+    [0.1875 0.375  0.25  ]
   """
   arguments.axes('rewards', rewards, 1, '[..., S]')
   rewards = arguments.floating('rewards', rewards)

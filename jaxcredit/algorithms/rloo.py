@@ -35,6 +35,11 @@ def advantages(
 
   Raises:
     ValueError: wrong shapes or options.
+
+  Example:
+    >>> from jaxcredit import rloo
+    >>> print(rloo.advantages(jnp.array([2.0, 1, 0])))
+    [ 1.5  0.  -1.5]
   """
   arguments.one_of('singleton', singleton, group_statistics.SINGLETONS)
   arguments.axes('scores', scores, 1, '[..., G]')

@@ -41,6 +41,14 @@ def init(shape: tuple[int, ...], dtype=None) -> RunningStatistics:
   Args:
     shape: of an entry's features, (d,); () for a plain number.
     dtype: floating; the default one if None.
+
+  Returns:
+    RunningStatistics of that shape and dtype, all 0.
+
+  Example:
+    >>> from jaxcredit import running_statistics
+    >>> print(running_statistics.init((2,)).mean)
+    [0. 0.]
   """
   return RunningStatistics(
     jnp.zeros((), dtype), jnp.zeros(shape, dtype), jnp.zeros(shape, dtype)
@@ -51,7 +59,22 @@ def init(shape: tuple[int, ...], dtype=None) -> RunningStatistics:
 def merge(
   first: RunningStatistics, second: RunningStatistics
 ) -> RunningStatistics:
-  """Statistics of both together; of the first's dtype."""
+  """Statistics of both together (Chan, Golub and LeVeque).
+
+  Args:
+    first: of some entries, features [d].
+    second: of others.
+
+  Returns:
+    RunningStatistics of the first's shapes and dtype.
+
+  Example:
+    >>> from jaxcredit import running_statistics
+    >>> nothing = running_statistics.init((2,))
+    >>> some = running_statistics.update(nothing, jnp.array([[1.0, 2], [3, 2]]))
+    >>> print(running_statistics.merge(some, some).count)
+    4.0
+  """
   total = first.count + second.count
   share = second.count / jnp.where(total > 0, total, 1)
   delta = second.mean - first.mean
@@ -96,6 +119,13 @@ def update(
 
   Raises:
     ValueError: shapes do not fit.
+
+  Example:
+    >>> from jaxcredit import running_statistics
+    >>> nothing = running_statistics.init((2,))
+    >>> some = running_statistics.update(nothing, jnp.array([[1.0, 2], [3, 2]]))
+    >>> print(some.count, some.mean, some.m2)
+    2.0 [2. 2.] [2. 0.]
   """
   values, mask = _mask_of(values, mask, state.mean.shape)
   batch = _batch_statistics(
@@ -131,14 +161,24 @@ def _batch_statistics(values, mask, features):
 
 @functools.partial(jax.jit, static_argnames=('ddof',))
 def deviation(state: RunningStatistics, *, ddof: int = 0) -> jax.Array:
-  """Standard deviation [d] of each feature; 0 for fewer than ddof + 1 entries.
+  """Standard deviation of each feature.
 
   Args:
     state: so far.
     ddof: delta degrees of freedom, 0 or 1.
 
+  Returns:
+    float [d], dtype of the statistics; 0 for fewer than ddof + 1 entries.
+
   Raises:
     ValueError: wrong options.
+
+  Example:
+    >>> from jaxcredit import running_statistics
+    >>> nothing = running_statistics.init((2,))
+    >>> some = running_statistics.update(nothing, jnp.array([[1.0, 2], [3, 2]]))
+    >>> print(running_statistics.deviation(some))
+    [1. 0.]
   """
   arguments.one_of('ddof', ddof, (0, 1))
   enough = state.count > ddof
@@ -175,6 +215,14 @@ def apply(
 
   Raises:
     ValueError: wrong shapes or options.
+
+  Example:
+    >>> from jaxcredit import running_statistics
+    >>> values = jnp.array([[1.0, 2], [3, 2]])
+    >>> some = running_statistics.update(running_statistics.init((2,)), values)
+    >>> print(running_statistics.apply(some, values).round(2))
+    [[-1.  0.]
+     [ 1.  0.]]
   """
   arguments.number('eps', eps, 0)
   if clip is not None and not clip > 0:

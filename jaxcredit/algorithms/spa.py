@@ -178,6 +178,12 @@ def progress_loss(
 
   Raises:
     ValueError: wrong shapes or options.
+
+  Example:
+    >>> from jaxcredit import spa
+    >>> contributions = jnp.array([[0.5, 0, 0.5], [0.5, 0, 0]])
+    >>> print(spa.progress_loss(contributions, jnp.array([1.0, 0])))
+    0.125
   """
   return progress_loss_parts(
     contributions,
@@ -202,9 +208,10 @@ def progress_loss_parts(
   """The loss of a progress estimator, with its parts.
 
   Args:
-    contributions: see `progress_loss`; likewise all but the last.
-    outcome: final rewards.
-    mask: steps that were taken.
+    contributions: float [..., S], see `progress_loss`; likewise all but the
+      last.
+    outcome: float [...], final rewards.
+    mask: bool [..., S], steps that were taken; None for all.
     prefix_weight: of the error of the sums up to each step.
     smoothness_weight: of the differences of neighbouring steps.
     monotone_weight: of negative contributions.
@@ -215,6 +222,13 @@ def progress_loss_parts(
 
   Raises:
     ValueError: wrong shapes or options.
+
+  Example:
+    >>> from jaxcredit import spa
+    >>> contributions = jnp.array([[0.5, 0, 0.5], [0.5, 0, 0]])
+    >>> parts = spa.progress_loss_parts(contributions, jnp.array([1.0, 0]))
+    >>> print(parts.regression, parts.error, parts.accuracy)
+    0.125 0.25 0.5
   """
   for name, value in (
     ('prefix_weight', prefix_weight),
@@ -277,6 +291,14 @@ def redistribute(
 
   Raises:
     ValueError: wrong shapes or options.
+
+  Example:
+    >>> from jaxcredit import spa
+    >>> contributions = jnp.array([[0.5, 0, 0.5], [0.5, 0, 0]])
+    >>> outcome = jnp.array([1.0, 0.5])
+    >>> print(spa.redistribute(contributions, outcome, mode='leave_one_out'))
+    [[ 0.5  0.5  0.5]
+     [-0.5 -0.5 -0.5]]
   """
   arguments.one_of('mode', mode, MODES)
   arguments.one_of('singleton', singleton, group_statistics.SINGLETONS)
@@ -319,6 +341,13 @@ def rewards(
 
   Raises:
     ValueError: wrong shapes.
+
+  Example:
+    >>> from jaxcredit import spa
+    >>> contributions = jnp.array([[0.5, 0, 0.5]])
+    >>> grounding = jnp.array([[True, False, True]])
+    >>> print(spa.rewards(contributions, grounding))
+    [[1. 0. 1.]]
   """
   arguments.axes('contributions', contributions, 1, '[..., S]')
   contributions = arguments.floating('contributions', contributions)
@@ -350,6 +379,11 @@ def grounding_accuracy(
 
   Raises:
     ValueError: shapes differ.
+
+  Example:
+    >>> from jaxcredit import spa
+    >>> print(spa.grounding_accuracy(jnp.array([[True, False]])))
+    0.5
   """
   arguments.axes('grounding', grounding, 1, '[..., S]')
   grounding = arguments.floating('grounding', grounding)

@@ -76,6 +76,14 @@ def sample_steps(
 
   Raises:
     ValueError: wrong shapes or options.
+
+  Example:
+    >>> from jaxcredit import lare
+    >>> mask = jnp.array([[True, True, False], [True, False, False]])
+    >>> sample = lare.sample_steps(jax.random.key(0), mask, 2)
+    >>> print(sample.indices.sort(axis=-1), sample.lengths)
+    [[0 1]
+     [0 0]] [2 1]
   """
   arguments.one_of('short', short, SHORT)
   arguments.axes('mask', mask, 1, '[..., S]')
@@ -113,6 +121,12 @@ def take_steps(
 
   Raises:
     ValueError: shapes do not fit.
+
+  Example:
+    >>> from jaxcredit import lare
+    >>> values, indices = jnp.array([[1.0, 2, 3]]), jnp.array([[2, 0]])
+    >>> print(lare.take_steps(values, indices))
+    [[3. 1.]]
   """
   values, indices = jnp.asarray(values), jnp.asarray(indices)
   mask = arguments.boolean_mask('mask', mask, indices.shape, 'indices')

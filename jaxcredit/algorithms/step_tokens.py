@@ -18,10 +18,23 @@ WEIGHTS = ('unit', 'remaining')
 
 
 def checked(step_of_token, leading, of: str) -> jax.Array:
-  """`step_of_token` as an array with the leading axes of another argument.
+  """`step_of_token`, checked against the leading axes of another argument.
+
+  Args:
+    step_of_token: integers [..., L].
+    leading: axes that stand in front of L.
+    of: name of the other argument, for messages.
+
+  Returns:
+    The integers [..., L] as an array, dtype as given.
 
   Raises:
     ValueError: wrong shape or dtype.
+
+  Example:
+    >>> from jaxcredit.algorithms import step_tokens
+    >>> step_tokens.checked([[0, 0, 1]], (1,), 'step_rewards').shape
+    (1, 3)
   """
   step_of_token = jnp.asarray(step_of_token)
   arguments.axes('step_of_token', step_of_token, 1, '[..., L]')
@@ -38,7 +51,20 @@ def checked(step_of_token, leading, of: str) -> jax.Array:
 
 
 def of_steps(step_of_token: jax.Array, steps: int) -> jax.Array:
-  """bool [..., L], whether each token is of a step below `steps`."""
+  """Whether each token is of a step below `steps`.
+
+  Args:
+    step_of_token: int32 [..., L], step of each token, -1 for none.
+    steps: S, how many steps there may be.
+
+  Returns:
+    bool [..., L].
+
+  Example:
+    >>> from jaxcredit.algorithms import step_tokens
+    >>> print(step_tokens.of_steps(jnp.array([0, 0, -1, 1, 2]), 2))
+    [ True  True False  True False]
+  """
   return (step_of_token >= 0) & (step_of_token < steps)
 
 
@@ -62,26 +88,82 @@ def _positions(step_of_token):
 
 
 def sums(values: jax.Array, step_of_token: jax.Array, steps: int) -> jax.Array:
-  """float [..., S], sum of token values [..., L] over each step."""
+  """Sums of token values over each step.
+
+  Args:
+    values: float [..., L].
+    step_of_token: int32 [..., L], step of each token, -1 for none.
+    steps: S, how many steps there may be.
+
+  Returns:
+    float [..., S], dtype of `values`; 0 for a step without a token.
+
+  Example:
+    >>> from jaxcredit.algorithms import step_tokens
+    >>> step_of_token = jnp.array([0, 0, -1, 1, 2])
+    >>> print(step_tokens.sums(jnp.arange(5.0), step_of_token, 2))
+    [1. 3.]
+  """
   return _by_step(jax.ops.segment_sum, values, step_of_token, steps)
 
 
 def first_positions(step_of_token: jax.Array, steps: int) -> jax.Array:
-  """int32 [..., S], where each step begins; L for a step without a token."""
+  """Where each step begins.
+
+  Args:
+    step_of_token: int32 [..., L], step of each token, -1 for none.
+    steps: S, how many steps there may be.
+
+  Returns:
+    int32 [..., S]; L for a step without a token.
+
+  Example:
+    >>> from jaxcredit.algorithms import step_tokens
+    >>> print(step_tokens.first_positions(jnp.array([0, 0, -1, 1, 2]), 2))
+    [0 3]
+  """
   position = _positions(step_of_token)
   first = _by_step(jax.ops.segment_min, position, step_of_token, steps)
   return jnp.minimum(first, step_of_token.shape[-1])
 
 
 def last_positions(step_of_token: jax.Array, steps: int) -> jax.Array:
-  """int32 [..., S], where each step ends; -1 for a step without a token."""
+  """Where each step ends.
+
+  Args:
+    step_of_token: int32 [..., L], step of each token, -1 for none.
+    steps: S, how many steps there may be.
+
+  Returns:
+    int32 [..., S]; -1 for a step without a token.
+
+  Example:
+    >>> from jaxcredit.algorithms import step_tokens
+    >>> print(step_tokens.last_positions(jnp.array([0, 0, -1, 1, 2]), 2))
+    [1 3]
+  """
   position = _positions(step_of_token)
   last = _by_step(jax.ops.segment_max, position, step_of_token, steps)
   return jnp.maximum(last, -1)
 
 
 def spread(values: jax.Array, step_of_token: jax.Array, empty=0) -> jax.Array:
-  """[..., L], step values [..., S] on each token, `empty` where of no step."""
+  """Values of steps, on each of their tokens.
+
+  Args:
+    values: [..., S].
+    step_of_token: int32 [..., L], step of each token, -1 for none.
+    empty: what a token of no step, or of one beyond S, gets.
+
+  Returns:
+    [..., L], dtype of `values`.
+
+  Example:
+    >>> from jaxcredit.algorithms import step_tokens
+    >>> step_of_token = jnp.array([0, 0, -1, 1, 2])
+    >>> print(step_tokens.spread(jnp.array([0.5, 1]), step_of_token))
+    [0.5 0.5 0.  1.  0. ]
+  """
   steps = values.shape[-1]
   if not steps:
     return jnp.full(step_of_token.shape, empty, values.dtype)
@@ -104,6 +186,11 @@ def first_tokens(step_of_token: jax.Array, steps: int) -> jax.Array:
 
   Raises:
     ValueError: wrong shape or dtype.
+
+  Example:
+    >>> from jaxcredit import spa
+    >>> print(spa.first_tokens(jnp.array([0, 0, -1, 1, 1]), 2))
+    [ True False False  True False]
   """
   step_of_token = checked(
     step_of_token, jnp.shape(step_of_token)[:-1], 'step_of_token'
@@ -139,6 +226,12 @@ def place(
 
   Raises:
     ValueError: wrong shapes or options.
+
+  Example:
+    >>> from jaxcredit import spa
+    >>> step_of_token = jnp.array([0, 0, -1, 1, 1])
+    >>> print(spa.place(jnp.array([0.5, 1]), step_of_token))
+    [0.  0.5 0.  0.  1. ]
   """
   arguments.one_of('weight', weight, WEIGHTS)
   arguments.axes('step_rewards', step_rewards, 1, '[..., S]')

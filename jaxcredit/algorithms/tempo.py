@@ -220,6 +220,14 @@ def advantages(
 
   Raises:
     ValueError: wrong shapes, dtypes or options.
+
+  Example:
+    >>> from jaxcredit import tempo
+    >>> tokens = jnp.array([[5, 6, 7], [5, 6, 8], [4, 9, 9], [4, 6, 7]])
+    >>> rewards = jnp.array([1.0, 0, 0, 0])
+    >>> credit = tempo.advantages(tokens, None, rewards, scale='none')
+    >>> print(credit.values[0], credit.td[0], credit.total[0])
+    [0.25 0.5  0.5  1.  ] [0.25 0.   0.5 ] [1.   0.75 1.25]
   """
   arguments.one_of('scale', scale, group_statistics.SCALES)
   arguments.one_of('ended', ended, ENDED)

@@ -97,6 +97,16 @@ def advantages(
 
   Raises:
     ValueError: wrong shapes, dtypes or options.
+
+  Example:
+    >>> from jaxcredit import treerpo
+    >>> parents = jnp.array([-1, -1, 0, 0])
+    >>> rewards = jnp.array([0.0, 0, 1, 0])
+    >>> credit = treerpo.advantages(rewards, parents)
+    >>> print(credit.values)
+    [0.5 0.  1.  0. ]
+    >>> print(credit.total.round(2))
+    [ 0.71 -0.71  0.71 -0.71]
   """
   arguments.one_of('scale', scale, group_statistics.SCALES)
   arguments.one_of('ddof', ddof, (0, 1))

@@ -34,6 +34,12 @@ def state_values(
 
   Raises:
     ValueError: wrong shapes.
+
+  Example:
+    >>> from jaxcredit import vineppo
+    >>> returns = jnp.array([[1.0, 0], [1, 1]])
+    >>> print(vineppo.state_values(returns))
+    [0.5 1. ]
   """
   arguments.axes('returns', returns, 1, '[..., S, K]')
   returns = arguments.floating('returns', returns)
@@ -67,6 +73,12 @@ def advantages(
 
   Raises:
     ValueError: wrong shapes or options.
+
+  Example:
+    >>> from jaxcredit import vineppo
+    >>> rewards, values = jnp.array([0.0, 1]), jnp.array([0.5, 1.0])
+    >>> print(vineppo.advantages(rewards, values))
+    [0.5 0. ]
   """
   return returns_lib.gae(
     rewards,

@@ -81,7 +81,11 @@ class FiniteActions:
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Box:
-  """low <= u <= high, entry by entry; both float [d]."""
+  """low <= u <= high, entry by entry.
+
+  Attributes:
+    low, high: float [d].
+  """
 
   low: jax.Array
   high: jax.Array
@@ -255,8 +259,16 @@ def finite(arms, dtype=None) -> FiniteActions:
     arms: [K, d].
     dtype: of the array; None for JAX's default float.
 
+  Returns:
+    FiniteActions.
+
   Raises:
     ValueError: not a matrix, empty, or entries that are not finite.
+
+  Example:
+    >>> from jaxcredit import bandits
+    >>> bandits.action_sets.finite([[1, 0], [0, 1], [1, 1]]).count
+    3
   """
   arms = np.asarray(arms, np.float64)
   if arms.ndim != 2 or not arms.size:
@@ -270,10 +282,23 @@ def finite(arms, dtype=None) -> FiniteActions:
 
 
 def box(low, high, dtype=None) -> Box:
-  """A box, checked; `low` and `high` are [d].
+  """A box, checked.
+
+  Args:
+    low: [d].
+    high: [d].
+    dtype: of the arrays; None for JAX's default float.
+
+  Returns:
+    Box.
 
   Raises:
     ValueError: shapes differ, low above high, or entries that are not finite.
+
+  Example:
+    >>> from jaxcredit import bandits
+    >>> print(bandits.action_sets.box([0, 0], [3, 4]).norm_bound())
+    5.0
   """
   low, high = np.asarray(low, np.float64), np.asarray(high, np.float64)
   if low.ndim != 1 or low.shape != high.shape or not low.size:
@@ -294,8 +319,21 @@ def box(low, high, dtype=None) -> Box:
 def ball(size: float, dimension: int, dtype=None) -> Ball:
   """A Euclidean ball around 0, checked.
 
+  Args:
+    size: its radius, above 0.
+    dimension: d.
+    dtype: of the size; None for JAX's default float.
+
+  Returns:
+    Ball.
+
   Raises:
     ValueError: a size that is not positive, or a dimension below 1.
+
+  Example:
+    >>> from jaxcredit import bandits
+    >>> print(bandits.action_sets.ball(2.0, 2).best(jnp.array([3.0, 0])))
+    [2. 0.]
   """
   if not (np.isfinite(size) and size > 0) or dimension < 1:
     raise ValueError(
@@ -307,7 +345,20 @@ def ball(size: float, dimension: int, dtype=None) -> Ball:
 
 
 def require_finite(actions: Actions, name: str) -> None:
-  """Raises ValueError where a set of actions is not finite."""
+  """Checks that a set of actions is finite.
+
+  Args:
+    actions: the set.
+    name: of the algorithm, for the message.
+
+  Raises:
+    ValueError: it is a box or a ball.
+
+  Example:
+    >>> from jaxcredit import bandits
+    >>> arms = bandits.action_sets.finite([[1, 0], [0, 1]])
+    >>> bandits.action_sets.require_finite(arms, 'Exp3')
+  """
   if not isinstance(actions, FiniteActions):
     raise ValueError(
       f'{name} needs finitely many actions (action_sets.finite), not '
@@ -316,13 +367,27 @@ def require_finite(actions: Actions, name: str) -> None:
 
 
 def budget_shares(dimension: int, total: float, cap: float) -> np.ndarray:
-  """Extreme points of {u in [0, cap]^d, sum u = total}, in order, [K, d].
+  """Extreme points of {u in [0, cap]^d, sum u = total}, in order.
 
   The actions of the paper's experiments: d = 3, total 1.5, cap 1 gives the
   permutations of (1, 0.5, 0).
 
+  Args:
+    dimension: d.
+    total: what the entries sum to.
+    cap: the largest entry.
+
+  Returns:
+    float64 [K, d].
+
   Raises:
     ValueError: the total cannot be spent.
+
+  Example:
+    >>> from jaxcredit import bandits
+    >>> print(bandits.action_sets.budget_shares(2, 1.5, 1.0))
+    [[0.5 1. ]
+     [1.  0.5]]
   """
   if not 0 <= total <= dimension * cap:
     raise ValueError(

@@ -109,8 +109,19 @@ def configure(
     eigenvalue: alpha as in the script, where it is complex; None for the bound
       on the spectral radius.
 
+  Returns:
+    Config, whose arrays have the dtype of the system.
+
   Raises:
     ValueError: options or shapes that do not fit; rho or sigma that are 0.
+
+  Example:
+    >>> from jaxcredit import bandits
+    >>> system = bandits.linear_system.create([[0.5]], [[1, 0]], [1], [0, 1])
+    >>> arms = bandits.action_sets.finite([[1, 0], [0, 1]])
+    >>> config = bandits.ar2.configure(system, arms, 100)
+    >>> print(config.alpha, config.epoch)
+    0.5 103
   """
   arguments.one_of('triggered', triggered, TRIGGERED)
   action_sets.require_finite(actions, 'AR2')
@@ -152,7 +163,22 @@ def configure(
 
 
 def init(config: Config) -> State:
-  """Nothing played yet."""
+  """The state before the first round.
+
+  Args:
+    config: settings.
+
+  Returns:
+    State, in which nothing was played yet.
+
+  Example:
+    >>> from jaxcredit import bandits
+    >>> system = bandits.linear_system.create([[0.5]], [[1, 0]], [1], [0, 1])
+    >>> arms = bandits.action_sets.finite([[1, 0], [0, 1]])
+    >>> config = bandits.ar2.configure(system, arms, 100)
+    >>> print(bandits.ar2.init(config).round)
+    1
+  """
   k = (config.actions.count,)
   one, zero = jnp.ones((), jnp.int32), jnp.zeros((), jnp.int32)
   return State(
@@ -176,12 +202,25 @@ def _superior(state: State) -> jax.Array:
 
 
 def select(config: Config, state: State, draw: jax.Array):
-  """The action of the next round, and the state with it.
+  """The action of the next round.
 
   Args:
     config: settings.
     state: before the round.
     draw: float [], uniform in [0, 1); decides among arms triggered together.
+
+  Returns:
+    The action (int32 [], an index in the finite set) and the State with it.
+
+  Example:
+    >>> from jaxcredit import bandits
+    >>> system = bandits.linear_system.create([[0.5]], [[1, 0]], [1], [0, 1])
+    >>> arms = bandits.action_sets.finite([[1, 0], [0, 1]])
+    >>> config = bandits.ar2.configure(system, arms, 100)
+    >>> state = bandits.ar2.init(config)
+    >>> action, state = bandits.ar2.select(config, state, jnp.array(0.0))
+    >>> print(action)
+    1
   """
   k = config.actions.count
   arms = jnp.arange(k)
@@ -219,7 +258,28 @@ def select(config: Config, state: State, draw: jax.Array):
 def update(
   config: Config, state: State, action: jax.Array, reward: jax.Array
 ) -> State:
-  """The state after a round."""
+  """The state after a round.
+
+  Args:
+    config: settings.
+    state: of `select`.
+    action: int32 [], that was played.
+    reward: float [], y_t.
+
+  Returns:
+    State.
+
+  Example:
+    >>> from jaxcredit import bandits
+    >>> system = bandits.linear_system.create([[0.5]], [[1, 0]], [1], [0, 1])
+    >>> arms = bandits.action_sets.finite([[1, 0], [0, 1]])
+    >>> config = bandits.ar2.configure(system, arms, 100)
+    >>> state = bandits.ar2.init(config)
+    >>> action, state = bandits.ar2.select(config, state, jnp.array(0.0))
+    >>> state = bandits.ar2.update(config, state, action, jnp.array(1.0))
+    >>> print(state.round)
+    2
+  """
   k = config.actions.count
   taken = jnp.arange(k) == action
   warming = state.round < k + state.epoch_start
@@ -253,7 +313,32 @@ def run(
   *,
   record_every: int | None = None,
 ) -> play.History:
-  """Plays `horizon` rounds; see `play.run`."""
+  """Plays `horizon` rounds from the start; see `play.run`.
+
+  Args:
+    key: random key, of all randomness.
+    system: the system.
+    config: settings, made for `horizon` rounds or more.
+    horizon: rounds; static.
+    record_every: rounds between records; None for up to 500 records.
+
+  Returns:
+    play.History of R records.
+
+  Raises:
+    ValueError: arguments that do not fit.
+
+  Example:
+    >>> from jaxcredit import bandits
+    >>> system = bandits.linear_system.create([[0.5]], [[1, 0]], [1], [0, 1])
+    >>> arms = bandits.action_sets.finite([[1, 0], [0, 1]])
+    >>> config = bandits.ar2.configure(system, arms, 100)
+    >>> history = bandits.ar2.run(
+    ...   jax.random.key(0), system, config, 100, record_every=50
+    ... )
+    >>> print(history.rounds, history.plays.sum())
+    [ 50 100] 100
+  """
   return play.run(
     ALGORITHM, key, system, config, horizon, record_every=record_every
   )

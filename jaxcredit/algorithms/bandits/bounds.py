@@ -121,9 +121,20 @@ def of_system(
       a system without noise cannot exceed; 'released' is the script's
       U / (1 - rho), which is not a bound where B Phi > 1; or a number.
 
+  Returns:
+    Bounds, numbers of the host (float64).
+
   Raises:
     ValueError: shapes that do not fit, a rho that is not in [0, 1), or an
       infinite Phi (nilpotent A with rho 0: give a positive rho).
+
+  Example:
+    >>> from jaxcredit import bandits
+    >>> system = bandits.linear_system.create([[0.5]], [[1, 0]], [1], [0, 1])
+    >>> arms = bandits.action_sets.finite([[1, 0], [0, 1]])
+    >>> bounds = bandits.bounds.of_system(system, arms)
+    >>> bounds.rho, bounds.phi, bounds.reward
+    (0.5, 1.0, 3.0)
   """
   check_shapes(system, actions)
   if isinstance(x, str) and x not in STATE_BOUNDS:
@@ -171,7 +182,20 @@ def of_system(
 def check_shapes(
   system: linear_system.LinearSystem, actions: action_sets.Actions
 ) -> None:
-  """Raises ValueError where actions do not fit the system."""
+  """Checks that actions fit the system.
+
+  Args:
+    system: that takes actions of dimension d.
+    actions: the set.
+
+  Raises:
+    ValueError: dimensions differ.
+
+  Example:
+    >>> from jaxcredit import bandits
+    >>> system = bandits.linear_system.create([[0.5]], [[1, 0]], [1], [0, 1])
+    >>> bandits.bounds.check_shapes(system, bandits.action_sets.ball(1.0, 2))
+  """
   if actions.dimension != system.dimension:
     raise ValueError(
       f'actions have dimension {actions.dimension}, but the system takes '

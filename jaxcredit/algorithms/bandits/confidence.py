@@ -1,4 +1,7 @@
-"""Constants and shared parts of the confidence radii of linear bandits."""
+"""Constants and shared parts of the confidence radii of linear bandits.
+
+They are those of Mussi et al. 2023, 2211.08997, Section 3 and Theorem 3.1.
+"""
 
 import dataclasses
 import math
@@ -50,8 +53,22 @@ def constants(
     ridge: lambda; None for log T.
     delta: None for 1 / T.
 
+  Returns:
+    Constants, whose arrays have the dtype of the system.
+
   Raises:
     ValueError: values out of range, or actions that do not fit the system.
+
+  Example:
+    >>> from jaxcredit import bandits
+    >>> system = bandits.linear_system.create([[0.5]], [[1, 0]], [1], [0, 1])
+    >>> arms = bandits.action_sets.finite([[1, 0], [0, 1]])
+    >>> bounds = bandits.bounds.of_system(system, arms)
+    >>> constants = bandits.confidence.constants(
+    ...   system, arms, 100, bounds, ridge=1.0, delta=0.1
+    ... )
+    >>> print(constants.ridge, constants.log_confidence.round(1))
+    1.0 2.3
   """
   bounds_lib.check_shapes(system, actions)
   check_horizon(horizon)
@@ -75,7 +92,21 @@ def constants(
 
 
 def check_horizon(horizon: int) -> None:
-  """Raises ValueError where a horizon is not a positive whole number."""
+  """Checks that a horizon is a positive whole number.
+
+  Args:
+    horizon: T, rounds.
+
+  Raises:
+    ValueError: it is none.
+
+  Example:
+    >>> from jaxcredit import bandits
+    >>> bandits.confidence.check_horizon(0)
+    Traceback (most recent call last):
+        ...
+    ValueError: horizon must be a whole number above 0, not 0
+  """
   if isinstance(horizon, bool) or not isinstance(horizon, int) or horizon < 1:
     raise ValueError(f'horizon must be a whole number above 0, not {horizon!r}')
 
@@ -87,23 +118,95 @@ def log_volume(constants: Constants, weight: jax.Array, dimension: int):
     constants: U and lambda of them.
     weight: float [], sum of the weights of the rounds; t where all weigh 1.
     dimension: d.
+
+  Returns:
+    float [].
+
+  Example:
+    >>> from jaxcredit import bandits
+    >>> system = bandits.linear_system.create([[0.5]], [[1, 0]], [1], [0, 1])
+    >>> arms = bandits.action_sets.finite([[1, 0], [0, 1]])
+    >>> bounds = bandits.bounds.of_system(system, arms)
+    >>> constants = bandits.confidence.constants(
+    ...   system, arms, 100, bounds, ridge=1.0, delta=0.1
+    ... )
+    >>> volume = bandits.confidence.log_volume(constants, jnp.array(6.0), 2)
+    >>> print(volume.round(1))
+    2.8
   """
   spread = weight * constants.norm**2 / (dimension * constants.ridge)
   return dimension * jnp.log1p(spread)
 
 
 def noise_radius(constants: Constants, volume: jax.Array) -> jax.Array:
-  """sqrt(2 sbar2 (log(1 / delta) + volume / 2)), the self-normalised part."""
+  """sqrt(2 sbar2 (log(1 / delta) + volume / 2)), the self-normalised part.
+
+  Args:
+    constants: sbar2 and delta of them.
+    volume: float [], log det(V / lambda) or its bound.
+
+  Returns:
+    float [], in units of the reward.
+
+  Example:
+    >>> from jaxcredit import bandits
+    >>> system = bandits.linear_system.create([[0.5]], [[1, 0]], [1], [0, 1])
+    >>> arms = bandits.action_sets.finite([[1, 0], [0, 1]])
+    >>> bounds = bandits.bounds.of_system(system, arms)
+    >>> constants = bandits.confidence.constants(
+    ...   system, arms, 100, bounds, ridge=1.0, delta=0.1
+    ... )
+    >>> radius = bandits.confidence.noise_radius(constants, jnp.array(0.0))
+    >>> print((radius**2 / constants.noise).round(1))
+    4.6
+  """
   exponent = constants.log_confidence + volume / 2
   return jnp.sqrt(2 * constants.noise * exponent)
 
 
 def parameter_radius(constants: Constants) -> jax.Array:
-  """c2 sqrt(lambda), what the ridge may bias."""
+  """c2 sqrt(lambda), what the ridge may bias.
+
+  Args:
+    constants: c2 and lambda of them.
+
+  Returns:
+    float [], in units of the reward.
+
+  Example:
+    >>> from jaxcredit import bandits
+    >>> system = bandits.linear_system.create([[0.5]], [[1, 0]], [1], [0, 1])
+    >>> arms = bandits.action_sets.finite([[1, 0], [0, 1]])
+    >>> bounds = bandits.bounds.of_system(system, arms)
+    >>> constants = bandits.confidence.constants(
+    ...   system, arms, 100, bounds, ridge=1.0, delta=0.1
+    ... )
+    >>> print(bandits.confidence.parameter_radius(constants))
+    3.0
+  """
   return constants.parameter * jnp.sqrt(constants.ridge)
 
 
 def transient_radius(constants: Constants, rounds: jax.Array) -> jax.Array:
-  """(c1 / sqrt(lambda)) log(e (t + 1)), what the transients may bias."""
+  """(c1 / sqrt(lambda)) log(e (t + 1)), what the transients may bias.
+
+  Args:
+    constants: c1 and lambda of them.
+    rounds: int or float [], t, played so far.
+
+  Returns:
+    float [], in units of the reward.
+
+  Example:
+    >>> from jaxcredit import bandits
+    >>> system = bandits.linear_system.create([[0.5]], [[1, 0]], [1], [0, 1])
+    >>> arms = bandits.action_sets.finite([[1, 0], [0, 1]])
+    >>> bounds = bandits.bounds.of_system(system, arms)
+    >>> constants = bandits.confidence.constants(
+    ...   system, arms, 100, bounds, ridge=1.0, delta=0.1
+    ... )
+    >>> print(bandits.confidence.transient_radius(constants, jnp.array(0.0)))
+    4.0
+  """
   scale = constants.transient / jnp.sqrt(constants.ridge)
   return scale * (1 + jnp.log1p(rounds))

@@ -117,8 +117,21 @@ def configure(
     budget: of the 'discounted' form (1.5 in the script); None for U.
     random_start: whether the first action is uniform.
 
+  Returns:
+    Config, whose arrays have the dtype of the system.
+
   Raises:
     ValueError: options or shapes that do not fit.
+
+  Example:
+    >>> from jaxcredit import bandits
+    >>> system = bandits.linear_system.create([[0.5]], [[1, 0]], [1], [0, 1])
+    >>> arms = bandits.action_sets.finite([[1, 0], [0, 1]])
+    >>> config = bandits.d_lin_ucb.configure(
+    ...   system, arms, 100, form='discounted'
+    ... )
+    >>> print(config.constants.ridge)
+    1.0
   """
   arguments.one_of('form', form, FORMS)
   action_sets.require_finite(actions, 'D-Lin-UCB')
@@ -157,7 +170,22 @@ def configure(
 
 
 def init(config: Config) -> State:
-  """Nothing played yet."""
+  """The state before the first round.
+
+  Args:
+    config: settings.
+
+  Returns:
+    State, in which nothing was played yet.
+
+  Example:
+    >>> from jaxcredit import bandits
+    >>> system = bandits.linear_system.create([[0.5]], [[1, 0]], [1], [0, 1])
+    >>> arms = bandits.action_sets.finite([[1, 0], [0, 1]])
+    >>> config = bandits.d_lin_ucb.configure(system, arms, 100)
+    >>> print(bandits.d_lin_ucb.init(config).rounds)
+    0
+  """
   ridge = config.constants.ridge
   k = (config.actions.count,)
   zeros = ridge_lib.Compensated.zeros
@@ -184,7 +212,25 @@ def _growing_ridge(config: Config, rounds: jax.Array) -> jax.Array:
 
 
 def confidence_radius(config: Config, rounds: jax.Array) -> jax.Array:
-  """beta after `rounds` rounds, float []."""
+  """The width beta of the confidence set.
+
+  Args:
+    config: settings.
+    rounds: int32 [], t, played so far.
+
+  Returns:
+    float [], in units of the reward, dtype of the settings.
+
+  Example:
+    >>> from jaxcredit import bandits
+    >>> system = bandits.linear_system.create([[0.5]], [[1, 0]], [1], [0, 1])
+    >>> arms = bandits.action_sets.finite([[1, 0], [0, 1]])
+    >>> config = bandits.d_lin_ucb.configure(system, arms, 100)
+    >>> few, many = jnp.array(1), jnp.array(90)
+    >>> radius = bandits.d_lin_ucb.confidence_radius
+    >>> print(radius(config, few) < radius(config, many))
+    True
+  """
   c = config.constants
   rounds = rounds.astype(c.ridge.dtype)
   d = config.actions.dimension
@@ -198,7 +244,26 @@ def confidence_radius(config: Config, rounds: jax.Array) -> jax.Array:
 
 
 def select(config: Config, state: State, draw: jax.Array):
-  """The action of the next round, and the state."""
+  """The action of the next round.
+
+  Args:
+    config: settings.
+    state: before the round.
+    draw: float [], uniform in [0, 1); used by random_start alone.
+
+  Returns:
+    The action (int32 [], an index in the finite set) and the State with it.
+
+  Example:
+    >>> from jaxcredit import bandits
+    >>> system = bandits.linear_system.create([[0.5]], [[1, 0]], [1], [0, 1])
+    >>> arms = bandits.action_sets.finite([[1, 0], [0, 1]])
+    >>> config = bandits.d_lin_ucb.configure(system, arms, 100)
+    >>> state = bandits.d_lin_ucb.init(config)
+    >>> action, state = bandits.d_lin_ucb.select(config, state, jnp.array(0.0))
+    >>> print(action)
+    0
+  """
   arms = config.actions.arms
   beta = confidence_radius(config, state.rounds)
   factor = small_matrices.cholesky(
@@ -229,7 +294,28 @@ def select(config: Config, state: State, draw: jax.Array):
 def update(
   config: Config, state: State, action: jax.Array, reward: jax.Array
 ) -> State:
-  """The state after a round."""
+  """The state after a round.
+
+  Args:
+    config: settings.
+    state: of `select`.
+    action: int32 [], that was played.
+    reward: float [], y_t.
+
+  Returns:
+    State.
+
+  Example:
+    >>> from jaxcredit import bandits
+    >>> system = bandits.linear_system.create([[0.5]], [[1, 0]], [1], [0, 1])
+    >>> arms = bandits.action_sets.finite([[1, 0], [0, 1]])
+    >>> config = bandits.d_lin_ucb.configure(system, arms, 100)
+    >>> state = bandits.d_lin_ucb.init(config)
+    >>> action, state = bandits.d_lin_ucb.select(config, state, jnp.array(0.0))
+    >>> state = bandits.d_lin_ucb.update(config, state, action, jnp.array(1.0))
+    >>> print(state.rounds)
+    1
+  """
   taken = jnp.arange(config.actions.count) == action
   one = taken.astype(reward.dtype)
   earned = jnp.where(taken, reward, 0)
@@ -270,7 +356,32 @@ def run(
   *,
   record_every: int | None = None,
 ) -> play.History:
-  """Plays `horizon` rounds; see `play.run`."""
+  """Plays `horizon` rounds from the start; see `play.run`.
+
+  Args:
+    key: random key, of all randomness.
+    system: the system.
+    config: settings, made for `horizon` rounds or more.
+    horizon: rounds; static.
+    record_every: rounds between records; None for up to 500 records.
+
+  Returns:
+    play.History of R records.
+
+  Raises:
+    ValueError: arguments that do not fit.
+
+  Example:
+    >>> from jaxcredit import bandits
+    >>> system = bandits.linear_system.create([[0.5]], [[1, 0]], [1], [0, 1])
+    >>> arms = bandits.action_sets.finite([[1, 0], [0, 1]])
+    >>> config = bandits.d_lin_ucb.configure(system, arms, 100)
+    >>> history = bandits.d_lin_ucb.run(
+    ...   jax.random.key(0), system, config, 100, record_every=50
+    ... )
+    >>> print(history.rounds, history.plays.sum())
+    [ 50 100] 100
+  """
   return play.run(
     ALGORITHM, key, system, config, horizon, record_every=record_every
   )

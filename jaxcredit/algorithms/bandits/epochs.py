@@ -15,7 +15,23 @@ STARTS = ('paper', 'released')
 
 
 def held_rounds(rho: float, count: int) -> np.ndarray:
-  """H_1, ..., H_count, int64 [count]; all 0 for rho = 0."""
+  """H_1, ..., H_count: for how long each epoch holds its action.
+
+  Args:
+    rho: bound on the spectral radius, in [0, 1).
+    count: epochs.
+
+  Returns:
+    int64 [count], rounds; all 0 for rho = 0.
+
+  Raises:
+    ValueError: rho out of range.
+
+  Example:
+    >>> from jaxcredit import bandits
+    >>> print(bandits.epochs.held_rounds(0.5, 8))
+    [0 1 1 2 2 2 2 3]
+  """
   if not 0 <= rho < 1:
     raise ValueError(f'rho must be in [0, 1), not {rho}')
   if rho == 0:
@@ -25,13 +41,24 @@ def held_rounds(rho: float, count: int) -> np.ndarray:
 
 
 def lengths(rho: float, horizon: int, start: str = 'paper') -> np.ndarray:
-  """Rounds of each epoch that begins within the horizon, int64 [M].
+  """Rounds of each epoch that begins within the horizon.
 
   Args:
-    rho: bound on the spectral radius.
+    rho: bound on the spectral radius, in [0, 1).
     horizon: rounds in all; it cuts the last epoch.
     start: 'paper', or 'released': there the first epoch has a round more,
       unless rho is 0.
+
+  Returns:
+    int64 [M], rounds, which sum to `horizon`.
+
+  Raises:
+    ValueError: wrong options.
+
+  Example:
+    >>> from jaxcredit import bandits
+    >>> print(bandits.epochs.lengths(0.5, 8))
+    [1 2 2 3]
   """
   if start not in STARTS:
     raise ValueError(f'start must be one of {STARTS}, not {start!r}')
@@ -45,7 +72,24 @@ def lengths(rho: float, horizon: int, start: str = 'paper') -> np.ndarray:
 
 
 def ends(rho: float, horizon: int, start: str = 'paper') -> np.ndarray:
-  """Whether each round is the last of a whole epoch, bool [horizon]."""
+  """Whether each round is the last of a whole epoch.
+
+  Args:
+    rho: bound on the spectral radius, in [0, 1).
+    horizon: rounds in all.
+    start: 'paper' or 'released', as in `lengths`.
+
+  Returns:
+    bool [horizon].
+
+  Raises:
+    ValueError: wrong options.
+
+  Example:
+    >>> from jaxcredit import bandits
+    >>> print(bandits.epochs.ends(0.5, 8).astype(int))
+    [1 0 1 0 1 0 0 1]
+  """
   result = np.zeros(horizon, bool)
   rounds = 1 + held_rounds(rho, horizon)
   if start not in STARTS:
@@ -58,7 +102,23 @@ def ends(rho: float, horizon: int, start: str = 'paper') -> np.ndarray:
 
 
 def batch_ends(size: int, horizon: int) -> np.ndarray:
-  """The same for batches of `size` rounds."""
+  """Whether each round is the last of a batch.
+
+  Args:
+    size: rounds of a batch.
+    horizon: rounds in all.
+
+  Returns:
+    bool [horizon].
+
+  Raises:
+    ValueError: a batch without a round.
+
+  Example:
+    >>> from jaxcredit import bandits
+    >>> print(bandits.epochs.batch_ends(2, 5).astype(int))
+    [0 1 0 1 0]
+  """
   if size < 1:
     raise ValueError(f'a batch must have at least one round, not {size}')
   return np.arange(horizon) % size == size - 1

@@ -77,7 +77,20 @@ class State:
 
 
 def batch_size(rho: float, horizon: int) -> int:
-  """k of Exp3-k: ceil(log M / log(1 / rho)), at least 1."""
+  """k of Exp3-k: ceil(log M / log(1 / rho)), at least 1.
+
+  Args:
+    rho: bound on the spectral radius, in [0, 1).
+    horizon: T, rounds.
+
+  Returns:
+    Rounds of a batch, an int of the host.
+
+  Example:
+    >>> from jaxcredit import bandits
+    >>> bandits.exp3.batch_size(0.5, 100)
+    5
+  """
   if rho == 0:
     return 1
   count = int(epochs.lengths(rho, horizon).size)
@@ -108,8 +121,19 @@ def configure(
     batch_reward: 'mean' or 'sum' of a batch.
     reward_bound: xi; None for that of the bounds.
 
+  Returns:
+    Config, whose arrays have the dtype of the system.
+
   Raises:
     ValueError: options or shapes that do not fit.
+
+  Example:
+    >>> from jaxcredit import bandits
+    >>> system = bandits.linear_system.create([[0.5]], [[1, 0]], [1], [0, 1])
+    >>> arms = bandits.action_sets.finite([[1, 0], [0, 1]])
+    >>> config = bandits.exp3.configure(system, arms, 100, batch=10)
+    >>> print(config.batch, config.mixing.round(2))
+    10 0.35
   """
   arguments.one_of('credit', credit, CREDITS)
   arguments.one_of('batch_reward', batch_reward, BATCH_REWARDS)
@@ -141,7 +165,22 @@ def configure(
 
 
 def init(config: Config) -> State:
-  """Nothing played yet."""
+  """The state before the first round.
+
+  Args:
+    config: settings.
+
+  Returns:
+    State, in which nothing was played yet.
+
+  Example:
+    >>> from jaxcredit import bandits
+    >>> system = bandits.linear_system.create([[0.5]], [[1, 0]], [1], [0, 1])
+    >>> arms = bandits.action_sets.finite([[1, 0], [0, 1]])
+    >>> config = bandits.exp3.configure(system, arms, 100)
+    >>> print(bandits.exp3.init(config).rounds)
+    0
+  """
   dtype = config.step.dtype
   return State(
     jnp.zeros((config.actions.count,), dtype),
@@ -152,19 +191,49 @@ def init(config: Config) -> State:
 
 
 def probabilities(config: Config, state: State) -> jax.Array:
-  """Of every action, float [K]."""
+  """The probability of each action, p_k.
+
+  Args:
+    config: settings.
+    state: before the round.
+
+  Returns:
+    float [K], which sum to 1.
+
+  Example:
+    >>> from jaxcredit import bandits
+    >>> system = bandits.linear_system.create([[0.5]], [[1, 0]], [1], [0, 1])
+    >>> arms = bandits.action_sets.finite([[1, 0], [0, 1]])
+    >>> config = bandits.exp3.configure(system, arms, 100)
+    >>> state = bandits.exp3.init(config)
+    >>> print(bandits.exp3.probabilities(config, state))
+    [0.5 0.5]
+  """
   weights = jnp.exp(state.log_weights)
   share = weights / weights.sum()
   return (1 - config.mixing) * share + config.mixing / config.actions.count
 
 
 def select(config: Config, state: State, draw: jax.Array):
-  """The action of the next round, and the state with it.
+  """The action of the next round.
 
   Args:
     config: settings.
     state: before the round.
-    draw: float [], uniform in [0, 1).
+    draw: float [], uniform in [0, 1); decides the action of a batch.
+
+  Returns:
+    The action (int32 [], an index in the finite set) and the State with it.
+
+  Example:
+    >>> from jaxcredit import bandits
+    >>> system = bandits.linear_system.create([[0.5]], [[1, 0]], [1], [0, 1])
+    >>> arms = bandits.action_sets.finite([[1, 0], [0, 1]])
+    >>> config = bandits.exp3.configure(system, arms, 100)
+    >>> state = bandits.exp3.init(config)
+    >>> action, state = bandits.exp3.select(config, state, jnp.array(0.0))
+    >>> print(action)
+    0
   """
   p = probabilities(config, state)
   k = config.actions.count
@@ -179,7 +248,28 @@ def select(config: Config, state: State, draw: jax.Array):
 def update(
   config: Config, state: State, action: jax.Array, reward: jax.Array
 ) -> State:
-  """The state after a round."""
+  """The state after a round.
+
+  Args:
+    config: settings.
+    state: of `select`.
+    action: int32 [], that was played.
+    reward: float [], y_t.
+
+  Returns:
+    State.
+
+  Example:
+    >>> from jaxcredit import bandits
+    >>> system = bandits.linear_system.create([[0.5]], [[1, 0]], [1], [0, 1])
+    >>> arms = bandits.action_sets.finite([[1, 0], [0, 1]])
+    >>> config = bandits.exp3.configure(system, arms, 100)
+    >>> state = bandits.exp3.init(config)
+    >>> action, state = bandits.exp3.select(config, state, jnp.array(0.0))
+    >>> state = bandits.exp3.update(config, state, action, jnp.array(1.0))
+    >>> print(state.rounds)
+    1
+  """
   position = state.rounds % config.batch
   if config.credit == 'aligned':
     due = position == config.batch - 1
@@ -216,7 +306,32 @@ def run(
   *,
   record_every: int | None = None,
 ) -> play.History:
-  """Plays `horizon` rounds; see `play.run`."""
+  """Plays `horizon` rounds from the start; see `play.run`.
+
+  Args:
+    key: random key, of all randomness.
+    system: the system.
+    config: settings, made for `horizon` rounds or more.
+    horizon: rounds; static.
+    record_every: rounds between records; None for up to 500 records.
+
+  Returns:
+    play.History of R records.
+
+  Raises:
+    ValueError: arguments that do not fit.
+
+  Example:
+    >>> from jaxcredit import bandits
+    >>> system = bandits.linear_system.create([[0.5]], [[1, 0]], [1], [0, 1])
+    >>> arms = bandits.action_sets.finite([[1, 0], [0, 1]])
+    >>> config = bandits.exp3.configure(system, arms, 100)
+    >>> history = bandits.exp3.run(
+    ...   jax.random.key(0), system, config, 100, record_every=50
+    ... )
+    >>> print(history.rounds, history.plays.sum())
+    [ 50 100] 100
+  """
   return play.run(
     ALGORITHM, key, system, config, horizon, record_every=record_every
   )

@@ -27,10 +27,26 @@ class Config:
 def constant(
   system: linear_system.LinearSystem, actions: action_sets.Actions, action
 ) -> Config:
-  """Plays `action` [d], which need not be one of `actions`.
+  """Plays one action, which need not be one of the set.
+
+  Args:
+    system: whose dtype the action gets.
+    actions: the set whose best action regret is measured from.
+    action: [d].
+
+  Returns:
+    Config.
 
   Raises:
     ValueError: shapes that do not fit.
+
+  Example:
+    >>> from jaxcredit import bandits
+    >>> system = bandits.linear_system.create([[0.5]], [[1, 0]], [1], [0, 1])
+    >>> arms = bandits.action_sets.finite([[1, 0], [0, 1]])
+    >>> config = bandits.fixed.constant(system, arms, [0.5, 0.5])
+    >>> print(config.actions.arms)
+    [[0.5 0.5]]
   """
   bounds_lib.check_shapes(system, actions)
   arms = action_sets.finite(np.asarray(action)[None], system.A.dtype)
@@ -41,7 +57,26 @@ def constant(
 def optimum(
   system: linear_system.LinearSystem, actions: action_sets.Actions
 ) -> Config:
-  """Plays the best constant action of the set (Theorem 2.1)."""
+  """Plays the best constant action of the set (Theorem 2.1).
+
+  Args:
+    system: whose cumulative Markov parameter h is known here.
+    actions: the set.
+
+  Returns:
+    Config.
+
+  Raises:
+    ValueError: shapes that do not fit.
+
+  Example:
+    >>> from jaxcredit import bandits
+    >>> system = bandits.linear_system.create([[0.5]], [[1, 0]], [1], [0, 1])
+    >>> arms = bandits.action_sets.finite([[1, 0], [0, 1]])
+    >>> config = bandits.fixed.optimum(system, arms)
+    >>> print(config.actions.arms)
+    [[1. 0.]]
+  """
   bounds_lib.check_shapes(system, actions)
   h = linear_system.cumulative_markov_parameter(system)
   best = actions.vector(actions.best(h))
@@ -49,13 +84,26 @@ def optimum(
 
 
 def capped_shares(amounts, total: float, cap: float) -> np.ndarray:
-  """Historical amounts [d] as shares of `total`, none above `cap`.
+  """Historical amounts as shares of `total`, none above `cap`.
 
   What is cut off goes to the other shares, in proportion, as in the expert of
   the paper's advertising system.
 
+  Args:
+    amounts: [d], not negative.
+    total: what the shares sum to, in units of the action.
+    cap: the largest share, likewise.
+
+  Returns:
+    float64 [d].
+
   Raises:
     ValueError: no share is left to take what was cut off.
+
+  Example:
+    >>> from jaxcredit import bandits
+    >>> print(bandits.fixed.capped_shares([6, 1, 1], total=1.5, cap=1.0))
+    [1.   0.25 0.25]
   """
   share = np.asarray(amounts, np.float64)
   share = share / share.sum()
@@ -68,19 +116,70 @@ def capped_shares(amounts, total: float, cap: float) -> np.ndarray:
 
 
 def init(config: Config) -> tuple[()]:
-  """There is nothing to remember."""
+  """There is nothing to remember.
+
+  Args:
+    config: settings.
+
+  Returns:
+    The empty tuple.
+
+  Example:
+    >>> from jaxcredit import bandits
+    >>> system = bandits.linear_system.create([[0.5]], [[1, 0]], [1], [0, 1])
+    >>> arms = bandits.action_sets.finite([[1, 0], [0, 1]])
+    >>> config = bandits.fixed.optimum(system, arms)
+    >>> bandits.fixed.init(config)
+    ()
+  """
   del config
   return ()
 
 
 def select(config: Config, state: tuple[()], draw: jax.Array):
-  """The one action."""
+  """The one action.
+
+  Args:
+    config: settings.
+    state: the empty tuple.
+    draw: float [], not used.
+
+  Returns:
+    int32 [], 0, and the state.
+
+  Example:
+    >>> from jaxcredit import bandits
+    >>> system = bandits.linear_system.create([[0.5]], [[1, 0]], [1], [0, 1])
+    >>> arms = bandits.action_sets.finite([[1, 0], [0, 1]])
+    >>> config = bandits.fixed.optimum(system, arms)
+    >>> action, _ = bandits.fixed.select(config, (), jnp.array(0.0))
+    >>> print(action)
+    0
+  """
   del config, draw
   return jnp.zeros((), jnp.int32), state
 
 
 def update(config: Config, state: tuple[()], action, reward) -> tuple[()]:
-  """There is nothing to learn."""
+  """There is nothing to learn.
+
+  Args:
+    config: settings.
+    state: the empty tuple.
+    action: int32 [].
+    reward: float [].
+
+  Returns:
+    The state, as it was.
+
+  Example:
+    >>> from jaxcredit import bandits
+    >>> system = bandits.linear_system.create([[0.5]], [[1, 0]], [1], [0, 1])
+    >>> arms = bandits.action_sets.finite([[1, 0], [0, 1]])
+    >>> config = bandits.fixed.optimum(system, arms)
+    >>> bandits.fixed.update(config, (), jnp.array(0), jnp.array(1.0))
+    ()
+  """
   del config, action, reward
   return state
 
@@ -96,7 +195,32 @@ def run(
   *,
   record_every: int | None = None,
 ) -> play.History:
-  """Plays `horizon` rounds; see `play.run`."""
+  """Plays `horizon` rounds from the start; see `play.run`.
+
+  Args:
+    key: random key, of all randomness.
+    system: the system.
+    config: settings, made for `horizon` rounds or more.
+    horizon: rounds; static.
+    record_every: rounds between records; None for up to 500 records.
+
+  Returns:
+    play.History of R records.
+
+  Raises:
+    ValueError: arguments that do not fit.
+
+  Example:
+    >>> from jaxcredit import bandits
+    >>> system = bandits.linear_system.create([[0.5]], [[1, 0]], [1], [0, 1])
+    >>> arms = bandits.action_sets.finite([[1, 0], [0, 1]])
+    >>> config = bandits.fixed.optimum(system, arms)
+    >>> history = bandits.fixed.run(
+    ...   jax.random.key(0), system, config, 100, record_every=50
+    ... )
+    >>> print(history.offline_regret)
+    [0. 0.]
+  """
   return play.run(
     ALGORITHM,
     key,

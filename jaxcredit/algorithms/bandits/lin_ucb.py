@@ -116,8 +116,19 @@ def configure(
     batch_reward: 'mean' or 'last'.
     random_start: whether the first action is uniform.
 
+  Returns:
+    Config, whose arrays have the dtype of the system.
+
   Raises:
     ValueError: options or shapes that do not fit.
+
+  Example:
+    >>> from jaxcredit import bandits
+    >>> system = bandits.linear_system.create([[0.5]], [[1, 0]], [1], [0, 1])
+    >>> arms = bandits.action_sets.finite([[1, 0], [0, 1]])
+    >>> config = bandits.lin_ucb.configure(system, arms, 100, batch=10)
+    >>> print(config.ends.shape, config.ends.sum())
+    (100,) 10
   """
   arguments.one_of('form', form, FORMS)
   arguments.one_of('batch_reward', batch_reward, BATCH_REWARDS)
@@ -148,7 +159,22 @@ def configure(
 
 
 def init(config: Config) -> State:
-  """Nothing played yet."""
+  """The state before the first round.
+
+  Args:
+    config: settings.
+
+  Returns:
+    State, in which nothing was played yet.
+
+  Example:
+    >>> from jaxcredit import bandits
+    >>> system = bandits.linear_system.create([[0.5]], [[1, 0]], [1], [0, 1])
+    >>> arms = bandits.action_sets.finite([[1, 0], [0, 1]])
+    >>> config = bandits.lin_ucb.configure(system, arms, 100)
+    >>> print(bandits.lin_ucb.init(config).rounds)
+    0
+  """
   dtype = config.constants.ridge.dtype
   return State(
     ridge_lib.init(config.actions, dtype),
@@ -160,7 +186,25 @@ def init(config: Config) -> State:
 
 
 def confidence_radius(config: Config, rounds: jax.Array) -> jax.Array:
-  """beta after `rounds` rounds, float []."""
+  """The width beta of the confidence set.
+
+  Args:
+    config: settings.
+    rounds: int32 [], t, played so far.
+
+  Returns:
+    float [], in units of the reward, dtype of the settings.
+
+  Example:
+    >>> from jaxcredit import bandits
+    >>> system = bandits.linear_system.create([[0.5]], [[1, 0]], [1], [0, 1])
+    >>> arms = bandits.action_sets.finite([[1, 0], [0, 1]])
+    >>> config = bandits.lin_ucb.configure(system, arms, 100)
+    >>> few, many = jnp.array(1), jnp.array(90)
+    >>> radius = bandits.lin_ucb.confidence_radius
+    >>> print(radius(config, few) < radius(config, many))
+    True
+  """
   c = config.constants
   if config.form == 'horizon':
     spread = 2 * c.log_confidence + config.fixed_volume
@@ -172,7 +216,27 @@ def confidence_radius(config: Config, rounds: jax.Array) -> jax.Array:
 
 
 def select(config: Config, state: State, draw: jax.Array):
-  """The action of the next round, and the state with it."""
+  """The action of the next round.
+
+  Args:
+    config: settings.
+    state: before the round.
+    draw: float [], uniform in [0, 1); used by random_start alone.
+
+  Returns:
+    The action (int32 [], an index in a finite set, else float [d]) and the
+    State with it.
+
+  Example:
+    >>> from jaxcredit import bandits
+    >>> system = bandits.linear_system.create([[0.5]], [[1, 0]], [1], [0, 1])
+    >>> arms = bandits.action_sets.finite([[1, 0], [0, 1]])
+    >>> config = bandits.lin_ucb.configure(system, arms, 100)
+    >>> state = bandits.lin_ucb.init(config)
+    >>> action, state = bandits.lin_ucb.select(config, state, jnp.array(0.0))
+    >>> print(action)
+    0
+  """
 
   def optimistic():
     estimate = ridge_lib.estimate(
@@ -191,7 +255,28 @@ def select(config: Config, state: State, draw: jax.Array):
 def update(
   config: Config, state: State, action: jax.Array, reward: jax.Array
 ) -> State:
-  """The state after a round."""
+  """The state after a round.
+
+  Args:
+    config: settings.
+    state: of `select`.
+    action: that was played, int32 [] or float [d], as `select` gave it.
+    reward: float [], y_t.
+
+  Returns:
+    State.
+
+  Example:
+    >>> from jaxcredit import bandits
+    >>> system = bandits.linear_system.create([[0.5]], [[1, 0]], [1], [0, 1])
+    >>> arms = bandits.action_sets.finite([[1, 0], [0, 1]])
+    >>> config = bandits.lin_ucb.configure(system, arms, 100)
+    >>> state = bandits.lin_ucb.init(config)
+    >>> action, state = bandits.lin_ucb.select(config, state, jnp.array(0.0))
+    >>> state = bandits.lin_ucb.update(config, state, action, jnp.array(1.0))
+    >>> print(state.rounds)
+    1
+  """
   end = config.ends[state.rounds]
   earned = state.earned + reward
   if config.batch_reward == 'mean':
@@ -218,7 +303,32 @@ def run(
   *,
   record_every: int | None = None,
 ) -> play.History:
-  """Plays `horizon` rounds; see `play.run`."""
+  """Plays `horizon` rounds from the start; see `play.run`.
+
+  Args:
+    key: random key, of all randomness.
+    system: the system.
+    config: settings, made for `horizon` rounds or more.
+    horizon: rounds; static.
+    record_every: rounds between records; None for up to 500 records.
+
+  Returns:
+    play.History of R records.
+
+  Raises:
+    ValueError: arguments that do not fit.
+
+  Example:
+    >>> from jaxcredit import bandits
+    >>> system = bandits.linear_system.create([[0.5]], [[1, 0]], [1], [0, 1])
+    >>> arms = bandits.action_sets.finite([[1, 0], [0, 1]])
+    >>> config = bandits.lin_ucb.configure(system, arms, 100)
+    >>> history = bandits.lin_ucb.run(
+    ...   jax.random.key(0), system, config, 100, record_every=50
+    ... )
+    >>> print(history.rounds, history.plays.sum())
+    [ 50 100] 100
+  """
   return play.run(
     ALGORITHM, key, system, config, horizon, record_every=record_every
   )

@@ -88,9 +88,18 @@ def create(
     initial_state: [n]; None for 0.
     dtype: of the arrays; None for JAX's default float.
 
+  Returns:
+    LinearSystem.
+
   Raises:
     ValueError: shapes that do not fit, entries that are not finite, negative
       noise, or a system that is not stable.
+
+  Example:
+    >>> from jaxcredit import bandits
+    >>> system = bandits.linear_system.create([[0.5]], [[1, 0]], [1], [0, 1])
+    >>> system.states, system.dimension
+    (1, 2)
   """
   A, B = _finite('A', A), _finite('B', B)
   omega, theta = _finite('omega', omega), _finite('theta', theta)
@@ -140,16 +149,46 @@ def create(
 
 
 def times(matrix: jax.Array, vector: jax.Array) -> jax.Array:
-  """Matrix times vector, [m, n] and [n] -> [m].
+  """Matrix times vector.
 
   A sum of products fuses with what stands around it, also under vmap; a dot of
   this size costs a call of its own.
+
+  Args:
+    matrix: float [m, n].
+    vector: float [n].
+
+  Returns:
+    float [m].
+
+  Example:
+    >>> from jaxcredit import bandits
+    >>> matrix = jnp.array([[1.0, 2], [3, 4]])
+    >>> print(bandits.linear_system.times(matrix, jnp.array([1.0, 1])))
+    [3. 7.]
   """
   return (matrix * vector).sum(axis=-1)
 
 
 def reward(system: LinearSystem, state, action, noise) -> jax.Array:
-  """y_t of state [n], action [d] and a standard normal noise []."""
+  """y_t = <omega, x_t> + <theta, u_t> + eta_t.
+
+  Args:
+    system: the system.
+    state: float [n], x_t.
+    action: float [d], u_t.
+    noise: float [], standard normal.
+
+  Returns:
+    float [].
+
+  Example:
+    >>> from jaxcredit import bandits
+    >>> system = bandits.linear_system.create([[0.5]], [[1, 0]], [1], [0, 1])
+    >>> state, action = jnp.array([2.0]), jnp.array([0.0, 1])
+    >>> print(bandits.linear_system.reward(system, state, action, 0.0))
+    3.0
+  """
   return (
     (system.omega * state).sum(axis=-1)
     + (system.theta * action).sum(axis=-1)
@@ -158,19 +197,65 @@ def reward(system: LinearSystem, state, action, noise) -> jax.Array:
 
 
 def next_state(system: LinearSystem, state, action, noise) -> jax.Array:
-  """x_{t+1} of state [n], action [d] and standard normal noise [n]."""
+  """x_{t+1} = A x_t + B u_t + eps_t.
+
+  Args:
+    system: the system.
+    state: float [n], x_t.
+    action: float [d], u_t.
+    noise: float [n], standard normal.
+
+  Returns:
+    float [n].
+
+  Example:
+    >>> from jaxcredit import bandits
+    >>> system = bandits.linear_system.create([[0.5]], [[1, 0]], [1], [0, 1])
+    >>> state, action = jnp.array([2.0]), jnp.array([1.0, 0])
+    >>> print(bandits.linear_system.next_state(system, state, action, 0.0))
+    [2.]
+  """
   moved = times(system.A, state) + times(system.B, action)
   return moved + system.state_noise * noise
 
 
 def cumulative_markov_parameter(system: LinearSystem) -> jax.Array:
-  """h, float [d]."""
+  """h = theta + B^T (I - A)^{-T} omega, what each entry of an action earns.
+
+  Args:
+    system: the system.
+
+  Returns:
+    float [d], in units of the reward per unit of the action.
+
+  Example:
+    >>> from jaxcredit import bandits
+    >>> system = bandits.linear_system.create([[0.5]], [[1, 0]], [1], [0, 1])
+    >>> print(bandits.linear_system.cumulative_markov_parameter(system))
+    [2. 1.]
+  """
   remaining = jnp.eye(system.states, dtype=system.A.dtype) - system.A.T
   return system.theta + system.B.T @ jnp.linalg.solve(remaining, system.omega)
 
 
 def markov_parameters(system: LinearSystem, count: int) -> jax.Array:
-  """h{0}, ..., h{count - 1}, float [count, d]."""
+  """h{0}, ..., h{count - 1}: what an action earns that many rounds later.
+
+  Args:
+    system: the system.
+    count: rounds; static.
+
+  Returns:
+    float [count, d].
+
+  Example:
+    >>> from jaxcredit import bandits
+    >>> system = bandits.linear_system.create([[0.5]], [[1, 0]], [1], [0, 1])
+    >>> print(bandits.linear_system.markov_parameters(system, 3))
+    [[0.  1. ]
+     [1.  0. ]
+     [0.5 0. ]]
+  """
 
   def step(weights, _):
     return system.A.T @ weights, system.B.T @ weights
@@ -180,5 +265,19 @@ def markov_parameters(system: LinearSystem, count: int) -> jax.Array:
 
 
 def steady_value(system: LinearSystem, action: jax.Array) -> jax.Array:
-  """J(u) = <h, u> of actions [..., d], float [...]."""
+  """J(u) = <h, u>, what a constant action earns in the long run.
+
+  Args:
+    system: the system.
+    action: float [..., d].
+
+  Returns:
+    float [...], in units of the reward, per round.
+
+  Example:
+    >>> from jaxcredit import bandits
+    >>> system = bandits.linear_system.create([[0.5]], [[1, 0]], [1], [0, 1])
+    >>> print(bandits.linear_system.steady_value(system, jnp.eye(2)))
+    [2. 1.]
+  """
   return action @ cumulative_markov_parameter(system)

@@ -37,7 +37,13 @@ RECORDS = 500
 
 
 class Algorithm(NamedTuple):
-  """A bandit algorithm; see above for its functions."""
+  """A bandit algorithm, as three pure functions.
+
+  Attributes:
+    init: config -> state.
+    select: config, state, draw -> action, state.
+    update: config, state, action, reward -> state.
+  """
 
   init: Callable[..., Any]
   select: Callable[..., Any]
@@ -90,10 +96,27 @@ class Progress:
 
 
 def check(system, config, horizon: int, record_every: int | None) -> int:
-  """Checks a run's arguments and returns the rounds between records.
+  """Checks a run's arguments.
+
+  Args:
+    system: the system.
+    config: the algorithm's settings.
+    horizon: rounds.
+    record_every: rounds between records; None for up to RECORDS records.
+
+  Returns:
+    Rounds between records, an int.
 
   Raises:
     ValueError: they do not fit.
+
+  Example:
+    >>> from jaxcredit import bandits
+    >>> system = bandits.linear_system.create([[0.5]], [[1, 0]], [1], [0, 1])
+    >>> arms = bandits.action_sets.finite([[1, 0], [0, 1]])
+    >>> config = bandits.fixed.optimum(system, arms)
+    >>> bandits.play.check(system, config, 100_000, None)
+    250
   """
   confidence.check_horizon(horizon)
   bounds_lib.check_shapes(system, config.actions)
@@ -123,9 +146,23 @@ def check(system, config, horizon: int, record_every: int | None) -> int:
 def random_numbers(key: jax.Array, block: jax.Array, states: int, dtype):
   """The random numbers of a block of rounds.
 
+  Args:
+    key: random key of the run.
+    block: int32 [], number of the block.
+    states: n, of the system.
+    dtype: floating.
+
   Returns:
     Standard normal noise [BLOCK, 1 + n], of the reward and then of the state,
     and uniform draws [BLOCK].
+
+  Example:
+    >>> from jaxcredit import bandits
+    >>> noise, draws = bandits.play.random_numbers(
+    ...   jax.random.key(0), 0, 3, jnp.float32
+    ... )
+    >>> noise.shape, draws.shape
+    ((500, 4), (500,))
   """
   noise_key, draw_key = jax.random.split(jax.random.fold_in(key, block))
   noise = jax.random.normal(noise_key, (BLOCK, 1 + states), dtype)
@@ -135,7 +172,25 @@ def random_numbers(key: jax.Array, block: jax.Array, states: int, dtype):
 def begin(
   algorithm: Algorithm, system: linear_system.LinearSystem, config
 ) -> Progress:
-  """A run before its first round."""
+  """A run before its first round.
+
+  Args:
+    algorithm: its three functions.
+    system: the system.
+    config: the algorithm's settings.
+
+  Returns:
+    Progress.
+
+  Example:
+    >>> from jaxcredit import bandits
+    >>> system = bandits.linear_system.create([[0.5]], [[1, 0]], [1], [0, 1])
+    >>> arms = bandits.action_sets.finite([[1, 0], [0, 1]])
+    >>> config = bandits.fixed.optimum(system, arms)
+    >>> progress = bandits.play.begin(bandits.fixed.ALGORITHM, system, config)
+    >>> print(progress.rounds, progress.state)
+    0 [0.]
+  """
   return Progress(
     algorithm.init(config), system.initial_state, jnp.zeros((), jnp.int32)
   )
@@ -174,7 +229,7 @@ def advance(
 
   Args:
     algorithm: its three functions.
-    key: of the run, the same in all calls.
+    key: random key of the run, the same in all calls.
     system: the system.
     config: the algorithm's settings.
     progress: from `begin` or the call before.
@@ -184,7 +239,20 @@ def advance(
       that of the algorithm.
 
   Returns:
-    The progress, and the history of these rounds.
+    The Progress, and the History of these rounds.
+
+  Example:
+    >>> from jaxcredit import bandits
+    >>> system = bandits.linear_system.create([[0.5]], [[1, 0]], [1], [0, 1])
+    >>> arms = bandits.action_sets.finite([[1, 0], [0, 1]])
+    >>> config = bandits.fixed.optimum(system, arms)
+    >>> algorithm, key = bandits.fixed.ALGORITHM, jax.random.key(0)
+    >>> progress = bandits.play.begin(algorithm, system, config)
+    >>> progress, history = bandits.play.advance(
+    ...   algorithm, key, system, config, progress, 500, 250
+    ... )
+    >>> print(progress.rounds, history.rounds)
+    500 [250 500]
   """
   actions = config.actions
   h = linear_system.cumulative_markov_parameter(system)
@@ -261,7 +329,7 @@ def run(
 
   Args:
     algorithm: its three functions.
-    key: of all randomness.
+    key: random key, of all randomness.
     system: the system.
     config: the algorithm's settings.
     horizon: rounds; a whole number.
@@ -269,8 +337,22 @@ def run(
       None for up to 500 records.
     comparator: as in `advance`.
 
+  Returns:
+    History of R records.
+
   Raises:
     ValueError: arguments that do not fit.
+
+  Example:
+    >>> from jaxcredit import bandits
+    >>> system = bandits.linear_system.create([[0.5]], [[1, 0]], [1], [0, 1])
+    >>> arms = bandits.action_sets.finite([[1, 0], [0, 1]])
+    >>> config = bandits.fixed.optimum(system, arms)
+    >>> history = bandits.play.run(
+    ...   bandits.fixed.ALGORITHM, jax.random.key(0), system, config, 100
+    ... )
+    >>> print(history.plays.sum(), history.offline_regret[-1])
+    100 0.0
   """
   record_every = check(system, config, horizon, record_every)
   return _run(algorithm, key, system, config, horizon, record_every, comparator)

@@ -20,6 +20,10 @@ class Compensated:
 
   A million rewards of 0.8 in float32, each rounded to the spacing of the sum,
   would have a mean of 0.8125.
+
+  Attributes:
+    total: float [...], the sum.
+    excess: float [...], by how much it is too large.
   """
 
   total: jax.Array
@@ -66,7 +70,22 @@ class GramStatistics:
 
 
 def init(actions: action_sets.Actions, dtype) -> ArmStatistics | GramStatistics:
-  """Statistics of nothing."""
+  """Statistics of nothing.
+
+  Args:
+    actions: the set.
+    dtype: floating.
+
+  Returns:
+    ArmStatistics for a finite set, else GramStatistics.
+
+  Example:
+    >>> from jaxcredit import bandits
+    >>> arms = bandits.action_sets.finite([[1, 0], [0, 1]])
+    >>> nothing = bandits.ridge.init(arms, jnp.float32)
+    >>> print(nothing.counts)
+    [0 0]
+  """
   if isinstance(actions, action_sets.FiniteActions):
     counts = jnp.zeros((actions.count,), jnp.int32)
     return ArmStatistics(counts, Compensated.zeros((actions.count,), dtype))
@@ -77,7 +96,25 @@ def init(actions: action_sets.Actions, dtype) -> ArmStatistics | GramStatistics:
 
 
 def add(statistics, action: jax.Array, reward: jax.Array, use: jax.Array):
-  """The statistics with an action and its reward, where `use` (bool []) is."""
+  """The statistics with an action and its reward.
+
+  Args:
+    statistics: so far.
+    action: int32 [] in a finite set, else float [d].
+    reward: float [].
+    use: bool [], whether the two count.
+
+  Returns:
+    Statistics of the same kind.
+
+  Example:
+    >>> from jaxcredit import bandits
+    >>> arms = bandits.action_sets.finite([[1, 0], [0, 1]])
+    >>> nothing = bandits.ridge.init(arms, jnp.float32)
+    >>> one = bandits.ridge.add(nothing, jnp.array(1), jnp.array(2.0), True)
+    >>> print(one.counts, one.sums.total)
+    [0 1] [0. 2.]
+  """
   if isinstance(statistics, ArmStatistics):
     taken = (jnp.arange(statistics.counts.shape[-1]) == action) & use
     return ArmStatistics(
@@ -126,7 +163,25 @@ class Estimate:
 def estimate(
   statistics, actions: action_sets.Actions, ridge: jax.Array
 ) -> Estimate:
-  """Solves the regression with lambda = `ridge`, float []."""
+  """Solves the regression, hhat = (lambda I + sum u u^T)^-1 sum u y.
+
+  Args:
+    statistics: so far.
+    actions: the set.
+    ridge: lambda, float [], above 0.
+
+  Returns:
+    Estimate.
+
+  Example:
+    >>> from jaxcredit import bandits
+    >>> arms = bandits.action_sets.finite([[1, 0], [0, 1]])
+    >>> nothing = bandits.ridge.init(arms, jnp.float32)
+    >>> one = bandits.ridge.add(nothing, jnp.array(1), jnp.array(2.0), True)
+    >>> solved = bandits.ridge.estimate(one, arms, jnp.array(1.0))
+    >>> print(solved.parameter)
+    [0. 1.]
+  """
   if isinstance(statistics, ArmStatistics):
     sums = statistics.sums.total
     counts = statistics.counts.astype(sums.dtype)

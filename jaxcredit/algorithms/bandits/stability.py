@@ -16,7 +16,19 @@ POWERS = 4096
 
 
 def is_nilpotent(matrix: np.ndarray) -> bool:
-  """Whether the n-th power of a matrix [n, n] is 0, up to rounding."""
+  """Whether the n-th power of a matrix is 0, up to rounding.
+
+  Args:
+    matrix: [n, n].
+
+  Returns:
+    bool.
+
+  Example:
+    >>> from jaxcredit import bandits
+    >>> bandits.stability.is_nilpotent([[0, 1], [0, 0]])
+    True
+  """
   matrix = np.asarray(matrix, np.float64)
   n = matrix.shape[0]
   size = np.linalg.norm(matrix, 2)
@@ -31,6 +43,17 @@ def spectral_radius(matrix: np.ndarray) -> float:
 
   Rounding moves the eigenvalues of a nilpotent matrix from 0 to about 1e-16 to
   the power 1 / n.
+
+  Args:
+    matrix: A, [n, n].
+
+  Returns:
+    rho(A), a float of the host (float64).
+
+  Example:
+    >>> from jaxcredit import bandits
+    >>> bandits.stability.spectral_radius([[0.5, 0], [0, 0.25]])
+    0.5
   """
   if is_nilpotent(matrix):
     return 0.0
@@ -44,8 +67,16 @@ def phi(matrix: np.ndarray, rho: float | None = None) -> float:
     matrix: A, [n, n].
     rho: None for rho(A).
 
+  Returns:
+    A float of the host (float64).
+
   Raises:
     ValueError: Phi is infinite; the message says which rho would do.
+
+  Example:
+    >>> from jaxcredit import bandits
+    >>> bandits.stability.phi(np.array([[0.5, 0], [0, 0.25]]))
+    1.0
   """
   matrix = np.asarray(matrix, np.float64)
   radius = spectral_radius(matrix)

@@ -1,0 +1,1 @@
+"""Credit inside the trainers of others, each an extra of its own."""
