@@ -43,13 +43,21 @@ _REASONS = {
 }
 
 
-def _numbers(config: dict[str, Any]) -> dict[str, Any]:
+def discount(config: dict[str, Any]) -> float:
+  """The discount of GiGPO's returns in a run, or the paper's."""
+  if 'gigpo_discount' in config:
+    return config['gigpo_discount']
+  # Elsewhere a discount may be one of tokens.
+  return config['discount'] if 'step_weight' in config else 0.95
+
+
+def _options(config: dict[str, Any]) -> dict[str, Any]:
   """Options of GiGPO: the run's own where it has them, else the paper's."""
-  names = ('discount', 'step_weight', 'episode_weight', 'scale',
-           'episode_statistics')  # fmt: skip
-  # Other methods mean something else by a discount.
-  own = 'step_weight' in config
-  return {name: config[name] for name in names if own and name in config}
+  own = {'discount': discount(config)}
+  if 'step_weight' in config:
+    names = ('step_weight', 'episode_weight', 'scale', 'episode_statistics')
+    own |= {name: config[name] for name in names if name in config}
+  return own
 
 
 def pack(
@@ -120,9 +128,10 @@ def _rloo(t, options) -> dict[str, jax.Array]:
 
 
 def _reinforce(t, options) -> dict[str, jax.Array]:
-  discount = options.get('discount', 0.95)
   rewards = t.rewards - t.penalties
-  credit = reinforce_plus_plus.advantages(rewards, t.mask, discount=discount)
+  credit = reinforce_plus_plus.advantages(
+    rewards, t.mask, discount=options['discount']
+  )
   return {'total': credit}
 
 
@@ -197,7 +206,7 @@ def choose(
     trajectories, places = pack(episodes, config)
   except KeyError as missing:
     trajectories, unpacked = None, f'the record of a step lacks {missing}'
-  options = _numbers(config)
+  options = _options(config)
   for method in dict.fromkeys(methods):
     if method in _COMPUTED and trajectories is not None:
       parts = _COMPUTED[method](trajectories, options)
