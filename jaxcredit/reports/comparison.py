@@ -86,6 +86,8 @@ def settings(runs: Sequence[Any], beside: set[str] = _BESIDE) -> list[Setting]:
   result = []
   for f, members in zip(flags, groups.values(), strict=True):
     label = ', '.join(f'{n}={_words(f.get(n))}' for n in differ)
+    if differ == ['method']:
+      label = _words(f.get('method'))
     label = label or str(f.get('method') or members[0].folder.name)
     result.append(Setting(label, members))
   return result
@@ -112,9 +114,9 @@ def panels(groups: Sequence[Setting]) -> list[svg_chart.Panel]:
     panel('success in evaluation, per cent', run_panels.evaluated),
     *(
       panel(
-        f'{title}, mean of 5' if name == 'success_rate' else title,
+        f'{title}, mean of 5',
         lambda run, n=name, f=factor: _smoothed(
-          run_panels.series(run.training, n, f)
+          *run_panels.series(run.training, n, f)
         ),
       )
       for name, (title, factor) in run_panels.TRAINING.items()
@@ -126,8 +128,8 @@ def panels(groups: Sequence[Setting]) -> list[svg_chart.Panel]:
   ]
 
 
-def _smoothed(pair):
-  return pair[0], run_panels.smooth(pair[1])
+def _smoothed(x, y):
+  return x, run_panels.smooth(y)
 
 
 def interval(values: Sequence[float | None], digits: int = 1) -> str:
@@ -137,9 +139,10 @@ def interval(values: Sequence[float | None], digits: int = 1) -> str:
   numbers = np.array(values, np.float64)
   middle = f'{seed_statistics.interquartile_mean(numbers):.{digits}f}'
   if len(numbers) < 2:
-    return middle
+    return middle.replace('-', '\u2212')
   low, high = seed_statistics.bootstrap_interval(numbers)
-  return f'{middle} [{low:.{digits}f}, {high:.{digits}f}]'
+  text = f'{middle} [{low:.{digits}f}, {high:.{digits}f}]'
+  return text.replace('-', '\u2212')
 
 
 def _last(run: run_data.RunData) -> dict[str, Any]:
@@ -154,7 +157,8 @@ def table(groups: Sequence[Setting]) -> list[list[str]]:
   """What text runs came to: a header, and a row for each setting."""
   header = [
     'setting', 'runs', 'seeds', 'success, per cent', 'each run',
-    'mean reward', 'steps of an episode', 'iterations', 'minutes of training',
+    'evaluated after', 'mean reward', 'steps of an episode', 'iterations',
+    'minutes of training',
   ]  # fmt: skip
   rows = [header]
   for group in groups:
@@ -172,6 +176,9 @@ def table(groups: Sequence[Setting]) -> list[list[str]]:
         seeds(group),
         interval(success),
         ', '.join('-' if s is None else f'{s:.1f}' for s in success),
+        ', '.join(
+          str(i) for i in sorted({e['iteration'] for e in last if e})
+        ),
         interval([e.get('mean_reward') for e in last], 3),
         interval([e.get('mean_length') for e in last]),
         ', '.join(str(len(run.training)) for run in group.runs),

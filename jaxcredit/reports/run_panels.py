@@ -52,7 +52,7 @@ def _main(run: run_data.RunData) -> list[svg_chart.Panel]:
     x, y = series(run.training, name, factor)
     curves = [
       svg_chart.Curve('mean of 5', x, smooth(y)),
-      svg_chart.Curve('iteration', x, y),
+      svg_chart.Curve('each iteration', x, y, kind='faint'),
     ]
     if name == 'success_rate':
       seen = evaluated(run)

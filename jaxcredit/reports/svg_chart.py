@@ -33,8 +33,8 @@ class Curve:
     y: as many; finite.
     low: lower end of its band, as many; None where it has no band.
     high: upper end.
-    kind: 'line', 'marks' for points alone, 'steps' for a value that holds until
-      the next one.
+    kind: 'line', 'faint' for what another line is the mean of, 'marks' for
+      points alone, 'steps' for a value that holds until the next one.
   """
 
   label: str
@@ -170,8 +170,10 @@ def _path(points) -> str:
   return 'M' + 'L'.join(f'{x:.1f} {y:.1f}' for x, y in points)
 
 
-def _stroke(index: int) -> markupsafe.Markup:
+def _stroke(index: int, kind: str) -> markupsafe.Markup:
   """Class and dashes of the curve with an index: no two of 36 are alike."""
+  if kind == 'faint':
+    return _format('class="curve faint-curve"')
   dashes = _DASHES[(index + index // COLOURS) % len(_DASHES)]
   return _format('class="curve s{}" stroke-dasharray="{}"').format(
     index % COLOURS, dashes
@@ -197,7 +199,7 @@ def _curve(index: int, curve: Curve, x: _Axis, y: _Axis) -> markupsafe.Markup:
     path = _path(points)
   if curve.kind != 'marks' and len(points) > 1:
     parts.append(
-      _format('<path {} d="{}"/>').format(_stroke(index), path)
+      _format('<path {} d="{}"/>').format(_stroke(index, curve.kind), path)
     )
   if curve.kind == 'marks' or len(points) == 1:
     parts += [
@@ -265,7 +267,9 @@ def _numbers(panel: Panel, curves: Sequence[Curve]) -> markupsafe.Markup:
 def _legend(curves: Sequence[Curve]) -> markupsafe.Markup:
   entries = []
   for index, curve in enumerate(curves):
-    swatch = _format('<path {} d="M0 6H26"/>').format(_stroke(index))
+    swatch = _format('<path {} d="M0 6H26"/>').format(
+      _stroke(index, curve.kind)
+    )
     if curve.kind == 'marks':
       swatch = _format('<circle class="f{}" cx="13" cy="6" r="3.5"/>').format(
         index % COLOURS
