@@ -1,9 +1,9 @@
 """Several runs together: those that differ in their seed alone are one curve.
 
-A curve is the interquartile mean over the runs of a setting, its band the 95 per
-cent bootstrap interval of that (Agarwal et al. 2021, arXiv 2108.13264). With
-fewer than four runs the interquartile mean is the mean; with one there is no
-band.
+A curve is the interquartile mean over the runs of a setting, its band the 95
+per cent bootstrap interval of that (Agarwal et al. 2021, arXiv 2108.13264).
+With fewer than four runs the interquartile mean is the mean; with one there is
+no band.
 """
 
 import dataclasses
@@ -176,9 +176,7 @@ def table(groups: Sequence[Setting]) -> list[list[str]]:
         seeds(group),
         interval(success),
         ', '.join('-' if s is None else f'{s:.1f}' for s in success),
-        ', '.join(
-          str(i) for i in sorted({e['iteration'] for e in last if e})
-        ),
+        ', '.join(str(i) for i in sorted({e['iteration'] for e in last if e})),
         interval([e.get('mean_reward') for e in last], 3),
         interval([e.get('mean_length') for e in last]),
         ', '.join(str(len(run.training)) for run in group.runs),
@@ -191,13 +189,20 @@ def table(groups: Sequence[Setting]) -> list[list[str]]:
 def by_task_type(groups: Sequence[Setting]) -> list[list[str]]:
   """Success of the last evaluation by task type; a column for each setting."""
   kinds = sorted(
-    {k for g in groups for r in g.runs for k in _last(r).get('by_task_type', {})}
+    {
+      k
+      for g in groups
+      for r in g.runs
+      for k in _last(r).get('by_task_type', {})
+    }
   )
   rows = [['task type', *(group.label for group in groups)]]
   for kind in kinds:
     cells = []
     for group in groups:
-      parts = [_last(run).get('by_task_type', {}).get(kind) for run in group.runs]
+      parts = [
+        _last(run).get('by_task_type', {}).get(kind) for run in group.runs
+      ]
       cells.append(
         interval([_percent(p['success_rate']) if p else None for p in parts])
       )

@@ -15,7 +15,6 @@ from jaxcredit.reports import (
   failures,
   page_template,
   prefix_tree,
-  prefix_tree_records,
   progress_curves,
   run_data,
   run_panels,
@@ -202,9 +201,7 @@ def render(
   )  # fmt: skip
 
 
-def save(
-  run: run_data.RunData, *, methods: Sequence[str] = ()
-) -> pathlib.Path:
+def save(run: run_data.RunData, *, methods: Sequence[str] = ()) -> pathlib.Path:
   """Writes report.html into the run's folder; returns its path."""
   path = run.folder / NAME
   path.write_text(render(run, methods=methods), encoding='utf-8')

@@ -111,6 +111,4 @@ def of_run(
   if not run.training:
     return [], _others(run.warm_start, set(), 'step of the warm start')
   others = _others(run.warm_start, set(), 'step of the warm start')
-  return _main(run), others + _others(
-    run.training, set(TRAINING), 'iteration'
-  )
+  return _main(run), others + _others(run.training, set(TRAINING), 'iteration')

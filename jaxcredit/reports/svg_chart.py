@@ -137,10 +137,10 @@ def _thinned(curve: Curve, size: int) -> Curve:
   def chosen(values):
     return None if values is None else [values[i] for i in kept]
 
+  parts = ('x', 'y', 'low', 'high')
   return dataclasses.replace(
-    curve,
-    **{name: chosen(getattr(curve, name)) for name in ('x', 'y', 'low', 'high')},
-  )  # fmt: skip
+    curve, **{name: chosen(getattr(curve, name)) for name in parts}
+  )
 
 
 def _drawable(panel: Panel) -> list[Curve]:
@@ -318,9 +318,7 @@ def draw(panel: Panel) -> markupsafe.Markup:
   curves = _drawable(panel)
   if not curves:
     return _format('')
-  x = _Axis(
-    [v for c in curves for v in c.x], _LEFT, _RIGHT, panel.logarithmic
-  )
+  x = _Axis([v for c in curves for v in c.x], _LEFT, _RIGHT, panel.logarithmic)
   heights = [
     v for c in curves for part in (c.y, c.low, c.high)
     if part is not None for v in part
