@@ -223,11 +223,16 @@ def _axes(panel: Panel, x: _Axis, y: _Axis) -> markupsafe.Markup:
       ).format(_LEFT, _RIGHT, at, at, _LEFT - 4, at + 4, number(value))
     )
   for value in x.ticks():
+    # The last one ends with the picture, not behind it.
+    last = x(value) > _RIGHT - 14
     parts.append(
-      _format(
-        '<text x="{:.1f}" y="{}" text-anchor="middle">{}</text>'
-      ).format(x(value), _BOTTOM + 14, number(value))
-    )  # fmt: skip
+      _format('<text x="{:.1f}" y="{}" text-anchor="{}">{}</text>').format(
+        WIDTH - 1 if last else x(value),
+        _BOTTOM + 14,
+        'end' if last else 'middle',
+        number(value),
+      )
+    )
   parts.append(
     _format('<text x="{}" y="{}" text-anchor="middle">{}</text>').format(
       (_LEFT + _RIGHT) / 2, HEIGHT - 3, panel.x_label
