@@ -71,6 +71,8 @@ def main(argv=None) -> int:
     '--output', help='one page that compares the runs, instead of one for each'
   )
   flags = parser.parse_args(argv)
+  if flags.output and flags.method:
+    parser.error('--method is for pages of one run, not for a comparison')
   try:
     runs = [read(folder) for folder in flags.run]
     if flags.output:

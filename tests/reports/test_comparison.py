@@ -214,6 +214,12 @@ def test_an_output_that_cannot_be_written(tmp_path, capsys):
   assert capsys.readouterr().err.startswith('error: ')
 
 
+def test_a_comparison_shows_no_steps(tmp_path, capsys):
+  with pytest.raises(SystemExit):
+    command.main([str(tmp_path), '--method=grpo', '--output=page.html'])
+  assert 'not for a comparison' in capsys.readouterr().err
+
+
 def test_methods_that_nobody_knows(tmp_path, capsys):
   with pytest.raises(SystemExit):
     command.main([str(tmp_path), '--method=magic'])
