@@ -8,6 +8,14 @@ import numpy as np
 FILE_NAME = 'episodes.jsonl'
 
 
+def _in_words(task: Any) -> str:
+  """A task of a household, of VirtualHome or of the shop, for people."""
+  for name in ('task_description', 'description', 'instruction'):
+    if hasattr(task, name):
+      return getattr(task, name)
+  return str(task)
+
+
 def episode_records(
   iteration: int,
   batch,
@@ -43,6 +51,7 @@ def episode_records(
           'answer': step.answer,
           'reward': step.reward,
           'valid': step.valid,
+          'admissible': step.admissible,
           'grounded': step.grounded,
           'anchor_group': name,
           'anchor_size': int((valid == name).sum()) if name >= 0 else 0,
@@ -65,7 +74,7 @@ def episode_records(
         'iteration': iteration,
         'group': p,
         'rollout': g,
-        'task': getattr(episode.task, 'task_description', str(episode.task)),
+        'task': _in_words(episode.task),
         'task_type': getattr(episode.task, 'task_type', ''),
         'success': episode.success,
         'return': episode.episode_return,

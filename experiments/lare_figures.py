@@ -10,7 +10,8 @@ import pathlib
 import numpy as np
 from matplotlib import figure
 
-from experiments import lare_runs, lare_tasks, run_folder, seed_statistics
+from experiments import lare_runs, lare_tasks, run_folder
+from jaxcredit.reports import seed_statistics
 
 # What a curve of training can show beside the evaluation.
 _PANELS = (

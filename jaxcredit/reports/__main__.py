@@ -1,12 +1,31 @@
-"""Writes the table, the curves and the page of a run again."""
+"""Turns folders of runs into pages of HTML.
+
+  python -m jaxcredit.reports RUN
+  python -m jaxcredit.reports RUN --method=grpo --method=gigpo --method=rloo
+  python -m jaxcredit.reports RUN_A RUN_B ... --output=comparison.html
+
+Every run gets a page of its own, RUN/report.html, text runs their table and
+curves as well. With --output there is one page about all of them: runs that
+differ in their seed alone are one curve with a confidence band.
+"""
 
 import argparse
+import pathlib
 import sys
 
 try:
   from rich import console
 
-  from jaxcredit.reports import curves, page, run_data, success_table
+  from jaxcredit.reports import (
+    comparison_page,
+    curves,
+    page,
+    run_data,
+    step_credit,
+    study_data,
+    study_page,
+    success_table,
+  )
 except ModuleNotFoundError as error:
   sys.exit(
     f'error: reports need {error.name}, which the light install leaves out: '
@@ -14,23 +33,58 @@ except ModuleNotFoundError as error:
   )
 
 
+def read(folder: str) -> run_data.RunData | study_data.Study:
+  """A run of any kind."""
+  if study_data.is_study(folder):
+    return study_data.read(folder)
+  return run_data.read(folder)
+
+
+def report(run, methods) -> pathlib.Path:
+  """Writes what one run has of its own; returns the path of its page."""
+  if isinstance(run, study_data.Study):
+    return study_page.save(run)
+  if run.evaluations:
+    console.Console().print(success_table.success_table(run.evaluations))
+  if run.training:
+    curves.save(run)
+  return page.save(run, methods=methods)
+
+
 def main(argv=None) -> int:
-  """Reports on each folder given; returns an exit status."""
+  """Reports on each folder given, or on all; returns an exit status."""
   parser = argparse.ArgumentParser(
-    prog='python -m jaxcredit.reports', description=__doc__
+    prog='python -m jaxcredit.reports',
+    description=__doc__,
+    formatter_class=argparse.RawDescriptionHelpFormatter,
   )
   parser.add_argument('run', nargs='+', help='folder of a run')
-  for folder in parser.parse_args(argv).run:
-    try:
-      run = run_data.read(folder)
-    except (FileNotFoundError, ValueError) as error:
-      print(f'error: {error}', file=sys.stderr)
-      return 1
-    if run.evaluations:
-      console.Console().print(success_table.success_table(run.evaluations))
-    if run.training:
-      curves.save(run)
-    print(page.save(run))
+  parser.add_argument(
+    '--method',
+    action='append',
+    default=[],
+    choices=list(step_credit.LABELS),
+    help='whose credit of steps and answers the page shows; several may be '
+    'given; those that the run wrote down by default',
+  )
+  parser.add_argument(
+    '--output', help='one page that compares the runs, instead of one for each'
+  )
+  flags = parser.parse_args(argv)
+  if flags.output and flags.method:
+    parser.error('--method is for pages of one run, not for a comparison')
+  try:
+    runs = [read(folder) for folder in flags.run]
+    if flags.output:
+      path = pathlib.Path(flags.output).expanduser()
+      path.write_text(comparison_page.render(runs), encoding='utf-8')
+      print(path)
+    else:
+      for run in runs:
+        print(report(run, flags.method))
+  except (OSError, ValueError) as error:
+    print(f'error: {error}', file=sys.stderr)
+    return 1
   return 0
 
 

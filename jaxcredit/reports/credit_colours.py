@@ -7,11 +7,28 @@ to green. All are pale enough for text to be read on them.
 
 STEPS = 10
 
-# Ground, text, loss, gain and high value of each theme.
+# Ground, text, loss, gain and high value of each theme; then what a page is
+# made of beside them, and the colours of curves. Those are told apart by their
+# dashes as well.
 THEMES = {
   'light': {
     'ground': '#ffffff',
     'text': '#1c1e21',
+    'page': '#f5f6f8',
+    'faint': '#5d646b',
+    'line': '#d9dee4',
+    'strong': '#8b939c',
+    'focus': '#1f62ab',
+    'won': '#0b5cad',
+    'lost': '#a84300',
+    'curves': (
+      '#0067a8',
+      '#b84b00',
+      '#00775a',
+      '#8e3f86',
+      '#5d646b',
+      '#7a5c00',
+    ),  # fmt: skip
     'loss': '#f2953d',
     'gain': '#63a9ee',
     'value': '#5fb592',
@@ -19,6 +36,21 @@ THEMES = {
   'dark': {
     'ground': '#16191d',
     'text': '#e9ecef',
+    'page': '#0e1013',
+    'faint': '#a0a8b0',
+    'line': '#30363d',
+    'strong': '#6d757e',
+    'focus': '#7db7f0',
+    'won': '#7db7f0',
+    'lost': '#f2a65a',
+    'curves': (
+      '#5db1f0',
+      '#f2953d',
+      '#4cc3a0',
+      '#dd9fd6',
+      '#a0a8b0',
+      '#d9b840',
+    ),  # fmt: skip
     'loss': '#9c560f',
     'gain': '#1f62ab',
     'value': '#1f6f55',

@@ -1,29 +1,10 @@
-"""Curves of a run, drawn with matplotlib."""
-
-import io
+"""Curves of a run as files, drawn with matplotlib."""
 
 from matplotlib import figure
 
-from jaxcredit.reports import run_data
+from jaxcredit.reports import run_data, run_panels
 
 _SIZES = ('1', '2-4', '5-9', '10-49', '50+')
-
-
-def _smooth(values, window=5):
-  """Trailing mean."""
-  return [
-    sum(part) / len(part)
-    for part in (
-      values[max(0, i - window + 1) : i + 1] for i in range(len(values))
-    )
-  ]
-
-
-def _series(records, name):
-  pairs = [
-    (r['iteration'], r[name]) for r in records if r.get(name) is not None
-  ]
-  return [p[0] for p in pairs], [p[1] for p in pairs]
 
 
 def draw(run: run_data.RunData) -> figure.Figure:
@@ -35,10 +16,10 @@ def draw(run: run_data.RunData) -> figure.Figure:
     (axes[0, 0], 'success_rate', 'success in training, per cent', 100),
     (axes[0, 1], 'episode_length', 'steps of an episode', 1),
   ):
-    x, y = _series(records, name)
+    x, y = run_panels.series(records, name)
     y = [factor * value for value in y]
     axis.plot(x, y, color='0.75', linewidth=1)
-    axis.plot(x, _smooth(y), color='C0', label='mean of 5')
+    axis.plot(x, run_panels.smooth(y), color='C0', label='mean of 5')
     axis.set_title(title)
     axis.set_xlabel('iteration')
     axis.set_ylim(bottom=0)
@@ -69,7 +50,7 @@ def draw(run: run_data.RunData) -> figure.Figure:
     )
     axes[1, 0].legend(title='size', loc='lower left', ncols=5, fontsize=8)
   title = 'steps by size of their anchor group, per cent'
-  x, y = _series(records, 'grounding_accuracy')
+  x, y = run_panels.series(records, 'grounding_accuracy')
   if x and not histograms:
     # Without anchors there is room for what else tells of the actions.
     axes[1, 0].plot(x, [100 * value for value in y], color='C2')
@@ -91,14 +72,6 @@ def draw(run: run_data.RunData) -> figure.Figure:
   if timed:
     axes[1, 1].legend(frameon=False, loc='upper right')
   return picture
-
-
-def svg(run: run_data.RunData) -> str:
-  """The curves as SVG text, to stand inside a page."""
-  buffer = io.StringIO()
-  draw(run).savefig(buffer, format='svg', metadata={'Date': None})
-  text = buffer.getvalue()
-  return text[text.index('<svg') :]
 
 
 def save(run: run_data.RunData) -> None:

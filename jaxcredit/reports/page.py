@@ -1,40 +1,33 @@
-"""One HTML page about a run: self-contained, without scripts.
+"""One HTML page about a run of text: self-contained, and whole without scripts.
 
-What a model or a game wrote is escaped; a content security policy forbids
-scripts and everything from outside, whatever the text may hold.
+What a model or a game wrote is escaped; see `page_template` for what keeps it
+from being obeyed even so.
 """
 
+import dataclasses
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
-import jinja2
-import markupsafe
-
 from jaxcredit.reports import (
-  curves,
+  anchor_groups,
+  answer_credit,
+  failures,
+  page_template,
+  prefix_tree,
   progress_curves,
   run_data,
+  run_panels,
+  step_credit,
   success_table,
+  svg_chart,
+  time_split,
 )
 
 NAME = 'report.html'
-# Credit as the records name it -> as people do; in this order it is shown.
-METHODS = {
-  'grpo': 'GRPO',
-  'gigpo': 'GiGPO',
-  'ppo': "PPO's reward",
-  'spa': "SPA's reward",
-}
-
-
-def _environment() -> jinja2.Environment:
-  return jinja2.Environment(
-    loader=jinja2.PackageLoader('jaxcredit.reports', 'templates'),
-    autoescape=True,
-    undefined=jinja2.StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-  )
+# In units of a standard deviation, so that they share a scale.
+_STANDARD = {'grpo', 'gigpo', 'reinforce++', 'reinforce++baseline'}
+_REWARDS = {'spa', 'ppo'}
 
 
 def bar(value: float, scale: float) -> dict[str, Any]:
@@ -49,103 +42,167 @@ def bar(value: float, scale: float) -> dict[str, Any]:
   }
 
 
-def methods_of(episodes: list[dict[str, Any]]) -> dict[str, str]:
-  """The credits that every step of the records has, with their names."""
-  steps = [step for episode in episodes for step in episode['steps']]
-  return {
-    method: name
-    for method, name in METHODS.items()
-    if steps and all(method in step['credit'] for step in steps)
-  }
+def _parts(credit: dict[str, float]) -> str:
+  """The parts of a step's credit, where it has several."""
+  return ', '.join(
+    f'{name} {value:+.2f}' for name, value in credit.items() if name != 'total'
+  )
 
 
-def _groups(episodes: list[dict[str, Any]], limit: int) -> list[dict[str, Any]]:
-  """Groups of the latest iteration kept, those with both outcomes first."""
-  if not episodes:
-    return []
-  latest = max(e['iteration'] for e in episodes)
-  methods = methods_of(episodes)
+def _with_bars(
+  episodes: Sequence[dict[str, Any]], methods: Sequence[str]
+) -> list[dict[str, Any]]:
+  """Episodes of a group whose steps have a bar for each method."""
+
+  def largest(some):
+    return max(
+      (
+        abs(step['credit'][method]['total'])
+        for episode in episodes
+        for step in episode['steps']
+        for method in some
+      ),
+      default=0.0,
+    )
+
+  shared = largest([m for m in methods if m in _STANDARD])
+  scales = {m: shared if m in _STANDARD else largest([m]) for m in methods}
+  return [
+    {
+      **episode,
+      'steps': [
+        {
+          **step,
+          'bars': {
+            method: {
+              **bar(step['credit'][method]['total'], scales[method]),
+              'parts': _parts(step['credit'][method]),
+            }
+            for method in methods
+          },
+        }
+        for step in episode['steps']
+      ],
+    }
+    for episode in episodes
+  ]
+
+
+def _by_group(
+  episodes: Sequence[dict[str, Any]], methods: Sequence[str]
+) -> list[list[dict[str, Any]]]:
+  """Groups with their bars, those with both outcomes first."""
   by_group: dict[int, list[dict[str, Any]]] = {}
   for episode in episodes:
-    if episode['iteration'] == latest:
-      by_group.setdefault(episode['group'], []).append(episode)
+    by_group.setdefault(episode['group'], []).append(episode)
 
   def mixed(item):
     won = sum(e['success'] for e in item[1])
     return (not 0 < won < len(item[1]), item[0])
 
-  groups = []
-  for _, members in sorted(by_group.items(), key=mixed)[:limit]:
-    scale = max(
-      (
-        abs(step['credit'][method]['total'])
-        for episode in members
-        for step in episode['steps']
-        for method in methods
-      ),
-      default=0.0,
-    )
-    groups.append(
-      {
-        'iteration': latest,
-        'task': members[0]['task'],
-        'task_type': members[0]['task_type'],
-        'won': sum(e['success'] for e in members),
-        'episodes': [
-          {
-            **episode,
-            'steps': [
-              {
-                **step,
-                'bars': {
-                  method: bar(step['credit'][method]['total'], scale)
-                  for method in methods
-                },
-              }
-              for step in episode['steps']
-            ],
-          }
-          for episode in sorted(members, key=lambda e: e['rollout'])
-        ],
-      }
-    )
-  return groups
+  return [
+    _with_bars(sorted(members, key=lambda e: e['rollout']), methods)
+    for _, members in sorted(by_group.items(), key=mixed)
+  ]
 
 
-def render(run: run_data.RunData, *, group_limit: int = 8) -> str:
+def _group(members: list[dict[str, Any]], discount: float) -> dict[str, Any]:
+  """What the page shows of a group."""
+  states, singletons = anchor_groups.table(members, discount)
+  return {
+    'iteration': members[0]['iteration'],
+    'task': members[0]['task'],
+    'task_type': members[0]['task_type'],
+    'won': sum(e['success'] for e in members),
+    'episodes': members,
+    'states': states,
+    'singletons': singletons,
+  }
+
+
+def _labels(methods) -> dict[str, str]:
+  return {method: step_credit.LABELS[method] for method in methods}
+
+
+def _trees(
+  run: run_data.RunData, methods: Sequence[str]
+) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
+  """Prefix trees of the latest groups, and their failures; None without."""
+  if not run.trees:
+    return None, []
+  more, reasons = answer_credit.choose(run.trees, methods)
+  return {
+    **prefix_tree.view(run.trees, group_limit=len(run.trees), more=more),
+    'left_out': [(step_credit.LABELS[m], why) for m, why in reasons.items()],
+  }, failures.pick_answers(run.trees)
+
+
+def render(
+  run: run_data.RunData,
+  *,
+  methods: Sequence[str] = (),
+  group_limit: int = 8,
+) -> str:
   """The page as text.
 
   Args:
     run: the run.
-    group_limit: groups of episodes that are shown at most.
+    methods: names from `step_credit.LABELS`, whose credit is computed again;
+      none for those that the run wrote down.
+    group_limit: groups of episodes, and prefix trees, that are shown at most.
   """
   header, *body = success_table.rows(run.evaluations)
-  return (
-    _environment()
-    .get_template('run.html.jinja')
-    .render(
-      title=f'{run.config.get("method", "run")}: {run.folder.name}',
-      config=sorted(run.config.items()),
-      games=sorted({e['games'] for e in run.evaluations}),
-      header=header,
-      rows=body if run.evaluations else [],
-      # Drawn by matplotlib from numbers; it holds no text of a model.
-      curves=markupsafe.Markup(curves.svg(run)) if run.training else '',
-      groups=_groups(run.episodes, group_limit),
-      methods=methods_of(run.episodes) or METHODS,
-      figures=success_table.figures(run.evaluations),
-      estimator=run.estimator,
-      progress=(
-        markupsafe.Markup(progress_curves.svg(run)) if run.estimator else ''
-      ),
-      iterations=len(run.training),
-      number=lambda x: '-' if x is None else f'{x:.3f}',
-    )
+  latest = max((e['iteration'] for e in run.episodes), default=0)
+  episodes, chosen, reasons = step_credit.choose(
+    [e for e in run.episodes if e['iteration'] == latest], methods, run.config
   )
+  groups = _by_group(episodes, chosen)
+  discount = step_credit.discount(run.config)
+  # The run's own method tells best what it learned from a failure.
+  own = run.config.get('method')
+  judged = own if own in chosen else next(iter(chosen[::-1]), None)
+  run = dataclasses.replace(run, trees=run.trees[-group_limit:])
+  trees, answer_failures = _trees(run, methods)
+  charts, others = run_panels.of_run(run)
+  return page_template.render(
+    'run.html.jinja',
+    title=f'{own or "run"}: {run.folder.name}',
+    config=sorted(run.config.items()),
+    games=sorted({e['games'] for e in run.evaluations}),
+    header=header,
+    rows=body if run.evaluations else [],
+    figures=success_table.figures(run.evaluations),
+    charts=[c for c in map(svg_chart.draw, charts) if c],
+    other_charts=[c for c in map(svg_chart.draw, others) if c],
+    time=time_split.table(run.training),
+    estimator=run.estimator,
+    progress=(
+      [svg_chart.draw(p) for p in progress_curves.panels(run)]
+      if run.estimator
+      else []
+    ),
+    failures=failures.pick([e for g in groups for e in g], judged),
+    rules=failures.RULES,
+    answer_failures=answer_failures,
+    groups=[_group(members, discount) for members in groups[:group_limit]],
+    methods=_labels(chosen),
+    rewarded=bool(_REWARDS & set(chosen)),
+    own_scale=[step_credit.LABELS[m] for m in chosen if m not in _STANDARD],
+    left_out=[
+      (step_credit.LABELS[m], why)
+      for m, why in reasons.items()
+      if run.episodes
+    ],
+    discount=discount,
+    trees=trees,
+    iterations=len(run.training),
+    number=svg_chart.number,
+    decimal=lambda x: '-' if x is None else f'{x:.3f}',
+  )  # fmt: skip
 
 
-def save(run: run_data.RunData) -> pathlib.Path:
+def save(run: run_data.RunData, *, methods: Sequence[str] = ()) -> pathlib.Path:
   """Writes report.html into the run's folder; returns its path."""
   path = run.folder / NAME
-  path.write_text(render(run), encoding='utf-8')
+  path.write_text(render(run, methods=methods), encoding='utf-8')
   return path

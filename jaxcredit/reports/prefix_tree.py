@@ -14,10 +14,9 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-import jinja2
-
 from jaxcredit.reports import (
   credit_colours,
+  page_template,
   prefix_tree_records,
   visible_text,
 )
@@ -210,7 +209,7 @@ def _pieces(answer, scales, one_by_one) -> list[dict[str, Any]]:
   return pieces
 
 
-def _view(number, group, one_by_one) -> dict[str, Any]:
+def _view(number, group, one_by_one, more) -> dict[str, Any]:
   """All that the page shows of a group."""
   scales = _Scales(group)
   own = [sum(a.mask) for a in group.answers]
@@ -224,6 +223,7 @@ def _view(number, group, one_by_one) -> dict[str, Any]:
       'tokens': len(answer.tokens),
       'takes_part': own[g] > 0,
       'grpo_text': _signed(answer.grpo),
+      'more': [(name, _signed(credit[g])) for name, credit in more.items()],
       'grpo': scales.total_index(answer.grpo),
       'pieces': _pieces(answer, scales, one_by_one),
     }
@@ -246,14 +246,31 @@ def _view(number, group, one_by_one) -> dict[str, Any]:
   }
 
 
-def _environment() -> jinja2.Environment:
-  return jinja2.Environment(
-    loader=jinja2.PackageLoader('jaxcredit.reports', 'templates'),
-    autoescape=True,
-    undefined=jinja2.StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-  )
+def view(
+  groups: Sequence[prefix_tree_records.Group],
+  *,
+  group_limit: int = 16,
+  more: Sequence[dict[str, Sequence[float]]] | None = None,
+) -> dict[str, Any]:
+  """What the template of groups shows.
+
+  Args:
+    groups: with credit, see `prefix_tree_records.with_tempo`.
+    group_limit: groups that are shown at most, the first ones.
+    more: for each group credit of its answers that stands beside GRPO's, by
+      name.
+  """
+  shown = groups[:group_limit]
+  tokens = sum(len(a.tokens) for group in shown for a in group.answers)
+  one_by_one = tokens <= _TOKENS_ONE_BY_ONE
+  return {
+    'groups': [
+      _view(i + 1, group, one_by_one, more[i] if more else {})
+      for i, group in enumerate(shown)
+    ],
+    'count': len(groups),
+    'one_by_one': one_by_one,
+  }
 
 
 def render(
@@ -262,41 +279,18 @@ def render(
   title: str = 'Prefix trees',
   group_limit: int = 16,
 ) -> str:
-  """The page as text.
-
-  Args:
-    groups: with credit, see `prefix_tree_records.with_tempo`.
-    title: of the page.
-    group_limit: groups that are shown at most, the first ones.
+  """The page as text; see `view`.
 
   Raises:
     ValueError: there is no group.
   """
   if not groups:
     raise ValueError('there is no group to show')
-  shown = groups[:group_limit]
-  tokens = sum(len(a.tokens) for group in shown for a in group.answers)
-  one_by_one = tokens <= _TOKENS_ONE_BY_ONE
-  return (
-    _environment()
-    .get_template('prefix_tree.html.jinja')
-    .render(
-      title=visible_text.one_line(title),
-      groups=[
-        _view(number, group, one_by_one)
-        for number, group in enumerate(shown, start=1)
-      ],
-      count=len(groups),
-      one_by_one=one_by_one,
-      themes={
-        theme: {
-          **credit_colours.THEMES[theme],
-          'credit': credit_colours.credit_scale(theme),
-          'values': credit_colours.value_scale(theme),
-        }
-        for theme in credit_colours.THEMES
-      },
-    )
+  return page_template.render(
+    'prefix_tree.html.jinja',
+    scripted=False,
+    title=visible_text.one_line(title),
+    **view(groups, group_limit=group_limit),
   )
 
 

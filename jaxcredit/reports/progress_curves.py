@@ -1,15 +1,14 @@
-"""Pictures of a progress estimator, drawn with matplotlib.
+"""Pictures of a progress estimator: files by matplotlib, and charts of a page.
 
 How its predictions are calibrated, how its loss fell, and estimated beside true
 progress along a few episodes.
 """
 
-import io
 import itertools
 
 from matplotlib import figure
 
-from jaxcredit.reports import run_data
+from jaxcredit.reports import run_data, svg_chart
 
 _COLUMNS = 3
 
@@ -86,12 +85,56 @@ def _progress(axis, episode) -> None:
   axis.legend(frameon=False)
 
 
-def svg(run: run_data.RunData) -> str:
-  """The pictures as SVG text, to stand inside a page."""
-  buffer = io.StringIO()
-  draw(run).savefig(buffer, format='svg', metadata={'Date': None})
-  text = buffer.getvalue()
-  return text[text.index('<svg') :]
+def panels(run: run_data.RunData) -> list[svg_chart.Panel]:
+  """The same as charts of a page.
+
+  Args:
+    run: with an estimator.
+  """
+  table = run.estimator['calibration']
+  seen = [
+    (r['iteration'], r['held_out_loss'])
+    for r in run.fit
+    if r.get('held_out_loss') is not None
+  ]
+  loss = [svg_chart.finite('held-out tasks', seen)]
+  constant = run.estimator['constant_loss']
+  if constant is not None and seen:
+    ends = [(seen[0][0], constant), (seen[-1][0], constant)]
+    loss.append(svg_chart.finite('the mean outcome', ends))
+  result = [
+    svg_chart.Panel(
+      'outcome by prediction, held-out tasks',
+      'sum of contributions',
+      [
+        svg_chart.finite(
+          'mean outcome',
+          [(row['predicted'], row['outcome']) for row in table],
+          kind='marks',
+        ),
+        svg_chart.Curve('as predicted', [0, 1], [0, 1]),
+      ],
+    ),
+    svg_chart.Panel(
+      'squared error of the outcome', 'optimizer steps', loss, floor=0
+    ),
+  ]
+  for number, episode in enumerate(run.estimator['episodes'], start=1):
+    estimated = [0.0, *itertools.accumulate(episode['contributions'])]
+    won = 'won' if episode['success'] else 'lost'
+    result.append(
+      svg_chart.Panel(
+        f'progress in episode {number}, {won}',
+        'step',
+        [
+          svg_chart.finite('estimated', enumerate(estimated)),
+          svg_chart.finite(
+            'true', enumerate(episode['progress'], start=1), kind='steps'
+          ),
+        ],
+      )
+    )
+  return result
 
 
 def save(run: run_data.RunData) -> None:

@@ -5,6 +5,8 @@ import json
 import pathlib
 from typing import Any
 
+from jaxcredit.reports import prefix_tree_records
+
 
 @dataclasses.dataclass(frozen=True)
 class RunData:
@@ -19,6 +21,7 @@ class RunData:
     episodes: episodes that were kept, with the credit of their steps.
     estimator: what is known of a progress estimator; None where there is none.
     fit: metrics of its measurements, in order.
+    trees: groups of answers that were kept, with the credit of their tokens.
   """
 
   folder: pathlib.Path
@@ -29,6 +32,9 @@ class RunData:
   episodes: list[dict[str, Any]]
   estimator: dict[str, Any] | None = None
   fit: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+  trees: list[prefix_tree_records.Group] = dataclasses.field(
+    default_factory=list
+  )
 
 
 def read(folder: str | pathlib.Path) -> RunData:
@@ -43,6 +49,7 @@ def read(folder: str | pathlib.Path) -> RunData:
   if not config.exists():
     raise FileNotFoundError(f'{folder} holds no run: config.json is missing')
   metrics = _lines(folder / 'metrics.jsonl')
+  trees = folder / prefix_tree_records.NAME
 
   def stage(name):
     return [record for record in metrics if record.get('stage') == name]
@@ -56,6 +63,7 @@ def read(folder: str | pathlib.Path) -> RunData:
     episodes=_lines(folder / 'episodes.jsonl'),
     estimator=_document(folder / 'estimator.json'),
     fit=stage('estimator'),
+    trees=prefix_tree_records.read(trees) if trees.exists() else [],
   )
 
 

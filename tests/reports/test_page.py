@@ -1,5 +1,7 @@
 """The page of a run: what it shows, and that no text in it is obeyed."""
 
+import base64
+import hashlib
 import html.parser
 import re
 import shutil
@@ -48,6 +50,12 @@ def render(folder, **options):
   return page.render(run_data.read(folder), **options)
 
 
+def part(text, name):
+  """The page between one heading with an id and the next."""
+  (found,) = re.findall(f'<h2 id="{name}">.*?(?=<h2 id=|</body>)', text, re.S)
+  return found
+
+
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory):
   return run_files.full_run(tmp_path_factory.mktemp('run') / 'mine')
@@ -61,7 +69,7 @@ def text(folder):
 def test_the_page_needs_nothing_from_outside(text):
   elements = Elements(text)
   for tag, attributes in elements.tags:
-    assert tag not in ('script', 'link', 'iframe', 'object', 'img', 'base')
+    assert tag not in ('link', 'iframe', 'object', 'img', 'base')
     for name, value in attributes.items():
       assert not name.startswith('on'), (tag, name)
       if name in ('src', 'href', 'xlink:href', 'action', 'data'):
@@ -69,24 +77,34 @@ def test_the_page_needs_nothing_from_outside(text):
         assert value.startswith('#'), (tag, name, value)
   assert not re.search(r'url\((?!#)|@import', text)
   (policy,) = [a for a in elements.named('meta') if 'http-equiv' in a]
-  assert "default-src 'none'" in policy['content']
-  assert 'script-src' not in policy['content']
+  assert policy['content'].startswith("default-src 'none'; ")
+  # One script, which is named by its hash.
+  (script,) = re.findall('<script>(.*?)</script>', text, re.S)
+  digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+  assert f"; script-src 'sha256-{digest}'; " in f'; {policy["content"]}'
+  assert len(elements.named('script')) == 1
+  assert not re.search(
+    'innerHTML|outerHTML|insertAdjacent|document.write', text
+  )
 
 
 def test_hostile_text_stays_text(text):
   assert run_files.SCRIPT not in text
   assert '<img' not in text
   cells = Elements(text).cells
-  # Read back as text, it is there unchanged: in actions and in answers.
-  assert cells.count(run_files.SCRIPT) == 2
-  assert cells.count(run_files.IMAGE) == 2
+  # Read back as text, it is there unchanged: in actions and in answers, those
+  # of the lost episode under the failures as well.
+  assert cells.count(run_files.SCRIPT) == 3
+  assert cells.count(run_files.IMAGE) == 3
   escaped = run_files.SCRIPT.replace('<', '&lt;').replace('>', '&gt;')
   escaped = escaped.replace("'", '&#39;')
-  # Two steps, the task's type, a failure, a flag and the name of a stage.
-  assert text.count(escaped) == 6
+  # Three steps, the task's type, a failure and the reason to read it, a flag,
+  # and the name of a stage above a column and beside its three cells.
+  assert text.count(escaped) == 3 + 1 + 2 + 1 + 4
 
 
 def test_grpo_and_gigpo_stand_side_by_side_for_every_step(text):
+  text = part(text, 'episodes')
   cells = [a['data-method'] for a in Elements(text).of_class('credit')
            if 'data-method' in a]  # fmt: skip
   assert cells == ['grpo', 'gigpo'] * 3
@@ -106,7 +124,7 @@ def test_what_happened_is_told(text):
   assert '1 of 2 won' in text
   assert re.search(r'rollout 0: <span class="won">won</span>, 2 steps', text)
   assert re.search(r'rollout 1: <span class="lost">lost</span>, 1 steps', text)
-  assert len(Elements(text).of_class('invalid')) == 1
+  assert len(Elements(part(text, 'episodes')).of_class('invalid')) == 1
   assert '<dt>--seed</dt><dd>0</dd>' in text
   assert '5/5  100.0 %' in text and '5/8  62.5 %' in text
 
@@ -220,10 +238,15 @@ def test_a_browser_shows_the_page_and_runs_nothing(tmp_path):
   )
   assert result.returncode == 0, result.stderr
   elements = Elements(result.stdout)
-  assert len([1 for t, _ in elements.tags if t == 'tr']) == 4 + 3 + 2
-  assert len(elements.of_class('track')) == 6
-  assert len(elements.named('svg')) == 1
-  assert not elements.named('script') and not elements.named('img')
+  # As it was written: nothing of the text became an element.
+  written = Elements(report.read_text(encoding='utf-8'))
+  for tag in ('table', 'tr', 'td', 'details', 'svg', 'path'):
+    assert len(elements.named(tag)) == len(written.named(tag)) > 0, tag
+  success = Elements(part(result.stdout, 'results')).named('tr')
+  assert len(success) == 1 + 3
+  # Two steps and one, and that one under the failures; two methods.
+  assert len(elements.of_class('track')) == (2 + 1 + 1) * 2
+  assert len(elements.named('script')) == 1 and not elements.named('img')
   title = re.search(r'<title>(.*?)</title>', result.stdout).group(1)
   assert title == 'gigpo: run'
 

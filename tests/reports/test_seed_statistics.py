@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from experiments import seed_statistics
+from jaxcredit.reports import seed_statistics
 
 
 def test_the_middle_half():

@@ -1,0 +1,81 @@
+"""Where the time of a run goes, stage by stage of an iteration."""
+
+from typing import Any
+
+# Name in the records: words. Those of the rollout are parts of it.
+STAGES = {
+  'policy': 'rollout: the policy writes',
+  'environment': 'rollout: the environment answers',
+  'other': 'rollout: the rest',
+  'values': "the critic's values, the reference's scores",
+  'credit': 'credit',
+  'update': 'update of the policy',
+}
+
+
+def stages(record: dict[str, Any]) -> dict[str, float] | None:
+  """Seconds of each stage of one iteration; None where it was not timed.
+
+  Where the policy and the environment work at the same time, their sum can be
+  more than the rollout; then what is left of it is 0.
+  """
+  if record.get('seconds_rollout') is None:
+    return None
+
+  def seconds(name):
+    return record.get(f'seconds_{name}') or 0.0
+
+  inside = seconds('policy') + seconds('environment')
+  return {
+    'policy': seconds('policy'),
+    'environment': seconds('environment'),
+    'other': max(seconds('rollout') - inside, 0.0),
+    **{name: seconds(name) for name in ('values', 'credit', 'update')},
+  }
+
+
+def words(seconds: float) -> str:
+  """A duration as people say it."""
+  if seconds < 0.1:
+    return f'{1000 * seconds:.1f} ms'
+  if seconds < 100:
+    return f'{seconds:.1f} s'
+  if seconds < 6000:
+    return f'{seconds / 60:.1f} min'
+  return f'{seconds / 3600:.1f} h'
+
+
+def table(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+  """A row for each stage, the total last.
+
+  The first iteration compiles, so that it stands alone.
+
+  Args:
+    records: metrics of iterations.
+
+  Returns:
+    Rows with name, first, later (mean of the others), all, as text, and share,
+    of all iterations, in per cent. None where no iteration was timed.
+  """
+  timed = [s for r in records if (s := stages(r)) is not None]
+  if not timed:
+    return []
+  whole = sum(sum(s.values()) for s in timed)
+
+  def row(name, pick):
+    later = [pick(s) for s in timed[1:]]
+    total = sum(map(pick, timed))
+    return {
+      'name': name,
+      'first': words(pick(timed[0])),
+      'later': words(sum(later) / len(later)) if later else '-',
+      'all': words(total),
+      'share': 100 * total / whole if whole else 0.0,
+    }
+
+  rows = [
+    row(label, lambda s, name=name: s[name])
+    for name, label in STAGES.items()
+    if any(s[name] for s in timed)
+  ]
+  return [*rows, row('all', lambda s: sum(s.values()))]
