@@ -21,8 +21,9 @@ import numpy as np
 from absl import app, flags
 from matplotlib import figure
 
-from experiments import lare_tasks, run_folder, seed_statistics
+from experiments import lare_tasks, run_folder
 from experiments.benchmarks import comparison, side_by_side
+from jaxcredit.reports import seed_statistics
 from jaxcredit.rollouts import functional_episodes
 
 TASKS = {
