@@ -15,7 +15,6 @@ The folder gets table.md, scores.csv (every number of every seed) and two
 figures. What the scores are: jaxcredit/training/credit_quality.py.
 """
 
-import dataclasses
 import functools
 import pathlib
 import sys
@@ -71,16 +70,19 @@ _NOISES = flags.DEFINE_multi_float(
 )
 _GROUPS = flags.DEFINE_integer('groups', 8, 'Groups of a batch.', 1)
 _RESAMPLES = flags.DEFINE_integer(
-  'resamples', 4, 'Batches of a seed, which keep one rollout of each group.', 2
+  'resamples', 8, 'Batches of a seed, which keep one rollout of each group.', 2
 )
 _EARLIER = flags.DEFINE_integer(
   'earlier', 8, 'Episodes for each group that methods learn from.', 1
 )
 _SEEDS = flags.DEFINE_multi_integer(
-  'seed', [0, 1, 2, 3, 4, 5], 'Seeds, with a policy and episodes each.', 0
+  'seed', list(range(10)), 'Seeds, with a policy and episodes each.', 0
 )
 _COMPETENCE = flags.DEFINE_float(
-  'competence', 1.5, 'Logit of the best action of each state.'
+  'competence',
+  None,
+  'Logit of the best action of each state; by default 2 in the household, '
+  'else 1.',
 )
 _ROUGHNESS = flags.DEFINE_float(
   'roughness', 0.5, "Standard deviation of all actions' logits.", 0.0
@@ -108,9 +110,7 @@ def settings() -> list[tuple[str, credit_batches.Setting]]:
 
   def setting(environment, **changed):
     chosen = {name: values[name][0] for name in _AXES} | changed
-    chosen['length'] = (
-      chosen['length'] or credit_batches.LENGTHS[environment]
-    )
+    chosen['length'] = chosen['length'] or credit_batches.LENGTHS[environment]
     return credit_batches.Setting(environment, **chosen)
 
   found = [('', setting(environment)) for environment in environments]
@@ -120,17 +120,6 @@ def settings() -> list[tuple[str, credit_batches.Setting]]:
       if varied != found[0][1]:
         found.append((axis, varied))
   return found
-
-
-def sizes(all_settings) -> credit_batches.Sizes:
-  """What all settings fit into."""
-  return credit_batches.Sizes(
-    _GROUPS.value,
-    _RESAMPLES.value,
-    _EARLIER.value,
-    max(s.group_size for _, s in all_settings),
-    max(s.length + s.delay for _, s in all_settings),
-  )
 
 
 @functools.partial(jax.jit, static_argnames=('method',))
@@ -146,7 +135,7 @@ def _scores(credit, known, mask):
   def of_batch(credit, known, mask):
     true = known.advantages
     # What branching cannot tell from 0 has no sign to agree with.
-    threshold = 1e-4 + 1.96 * known.errors
+    threshold = 1e-3 + 1.96 * known.errors
     return {
       'rank': credit_quality.rank_correlation(credit, true, mask),
       'within': credit_quality.within_episodes(credit, true, mask),
@@ -171,12 +160,12 @@ def _scores(credit, known, mask):
   return jax.lax.map(lambda x: of_seed(*x), (credit, known, mask))
 
 
-def score(setting, chosen, methods) -> tuple[dict, dict[str, float]]:
+def score(setting, sizes, methods) -> tuple[dict, dict[str, float]]:
   """Scores of all methods in a setting, and what is to be said of it.
 
   Args:
     setting: the task.
-    chosen: `Sizes`.
+    sizes: what all settings fit into.
     methods: names.
 
   Returns:
@@ -185,12 +174,15 @@ def score(setting, chosen, methods) -> tuple[dict, dict[str, float]]:
   Raises:
     FloatingPointError: a method whose credit is not finite.
   """
-  policy = credit_batches.Policy(_COMPETENCE.value, _ROUGHNESS.value)
+  competence = _COMPETENCE.value
+  if competence is None:
+    competence = credit_batches.COMPETENCE[setting.environment]
+  policy = credit_batches.Policy(competence, _ROUGHNESS.value)
   branches = _BRANCHES.value if _TRUTH.value == 'branched' else 0
   batches, known = [], []
   for seed in _SEEDS.value:
-    source = credit_batches.Source(setting, policy, seed)
-    batch, truth = source.batches(chosen, seed, branches)
+    source = credit_batches.Source(setting, sizes, policy, seed)
+    batch, truth = source.batches(seed, branches)
     batches.append(batch)
     known.append(truth)
   stacked = jax.tree.map(lambda *x: np.stack(x), *known)
@@ -198,14 +190,12 @@ def score(setting, chosen, methods) -> tuple[dict, dict[str, float]]:
   # [B * R, ...]; keys are no numpy arrays.
   flat = jax.tree.map(lambda *x: jax.numpy.concatenate(x), *batches)
   mask = np.asarray(flat.now.mask)
-  by_seed = (len(_SEEDS.value), chosen.resamples)
+  by_seed = (len(_SEEDS.value), sizes.resamples)
   results = {}
   for method in methods:
     credit = np.asarray(_credit(flat, method))
     if not np.isfinite(credit).all():
-      raise FloatingPointError(
-        f'{method}: credit in {setting} is not finite'
-      )
+      raise FloatingPointError(f'{method}: credit in {setting} is not finite')
     shape = (*by_seed, *mask.shape[1:])
     found = _scores(credit.reshape(shape), stacked, mask.reshape(shape))
     results[method] = {k: np.asarray(v) for k, v in found.items()}
@@ -216,7 +206,7 @@ def score(setting, chosen, methods) -> tuple[dict, dict[str, float]]:
     'steps': float(mask.sum() / taken.sum()),
     'repeated': repeated,
     'deviation': float(np.sqrt((true**2).mean())),
-    'decisive': float((np.abs(true) > 1e-4).mean()),
+    'decisive': float((np.abs(true) > 1e-3).mean()),
     'error': float(stacked.errors[mask.reshape(stacked.errors.shape)].mean()),
   }
   return results, about
@@ -224,12 +214,17 @@ def score(setting, chosen, methods) -> tuple[dict, dict[str, float]]:
 
 def _experiment(folder: pathlib.Path) -> str:
   all_settings = settings()
-  chosen = sizes(all_settings)
+  sizes = credit_batches.sizes_of(
+    [setting for _, setting in all_settings],
+    _GROUPS.value,
+    _RESAMPLES.value,
+    _EARLIER.value,
+  )
   methods = list(dict.fromkeys(_METHODS.value))
   found = []
   with console.bar('settings', len(all_settings)) as advance:
     for axis, setting in all_settings:
-      scores, about = score(setting, chosen, methods)
+      scores, about = score(setting, sizes, methods)
       for values in scores.values():
         if not np.isfinite(values['error']).all():
           raise ValueError(

@@ -20,6 +20,8 @@ from jaxcredit.rollouts import branched_advantages, tabular_episodes
 
 # Length of an episode where none is given.
 LENGTHS = {'two_armed': 8, 'grid': 12, 'key_door': 16, 'household': 14}
+# How much the best action is liked: so that some episodes win and some do not.
+COMPETENCE = {'two_armed': 1.0, 'grid': 1.0, 'key_door': 1.0, 'household': 2.0}
 # Task types whose games have few enough states, one game of each.
 _GAMES = (
   'pick_and_place_simple',
@@ -66,6 +68,7 @@ class Sizes:
     earlier: earlier episodes of each group, to learn from.
     group_size: G of the largest setting; all are filled up to it.
     steps: S likewise, so that one program serves all settings.
+    states, actions, outcomes, factors: of the tables, likewise.
   """
 
   groups: int
@@ -73,6 +76,10 @@ class Sizes:
   earlier: int
   group_size: int
   steps: int
+  states: int
+  actions: int
+  outcomes: int
+  factors: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,8 +117,8 @@ def _game(kind: str, seed: int) -> tabular.DecisionProcess:
   )
 
 
-def tasks(setting: Setting) -> tabular.DecisionProcess:
-  """The tasks of a setting with leading axis D; groups take them in turn.
+def tasks(setting: Setting) -> list[tabular.DecisionProcess]:
+  """The D tasks of a setting; groups take them in turn.
 
   Raises:
     ValueError: parameters out of range.
@@ -128,13 +135,29 @@ def tasks(setting: Setting) -> tabular.DecisionProcess:
       dataclasses.replace(_game(kind, seed), horizon=length)
       for seed, kind in enumerate(_GAMES)
     ]
-  return tabular.stack(
-    [
-      tabular.random_rewards(
-        tabular.pay_later(task, setting.delay), setting.noise
-      )
-      for task in found
-    ]
+  return [
+    tabular.random_rewards(
+      tabular.pay_later(task, setting.delay), setting.noise
+    )
+    for task in found
+  ]
+
+
+def sizes_of(
+  settings: list[Setting], groups: int, resamples: int, earlier: int
+) -> Sizes:
+  """What all settings fit into."""
+  found = [task for setting in settings for task in tasks(setting)]
+  return Sizes(
+    groups,
+    resamples,
+    earlier,
+    max(setting.group_size for setting in settings),
+    max(task.horizon for task in found),
+    max(task.states for task in found),
+    max(task.action_size for task in found),
+    max(task.successors.shape[-1] for task in found),
+    max(task.factors.shape[-1] for task in found),
   )
 
 
@@ -196,10 +219,19 @@ def _chunks(function, *columns, key):
 class Source:
   """Tasks of a setting with their policies and exact values."""
 
-  def __init__(self, setting: Setting, policy: Policy, seed: int):
+  def __init__(self, setting: Setting, sizes: Sizes, policy: Policy, seed: int):
     self.setting = setting
-    self.processes = tasks(setting)
-    self.count = self.processes.successors.shape[0]
+    self.sizes = sizes
+    found = tasks(setting)
+    self.count, self.horizon = len(found), found[0].horizon
+    # The horizon is a matter of how much is cut off: one program for all.
+    self.processes = dataclasses.replace(
+      tabular.stack(
+        found, states=sizes.states, actions=sizes.actions,
+        outcomes=sizes.outcomes, factors=sizes.factors,
+      ),
+      horizon=sizes.steps,
+    )  # fmt: skip
     keys = jax.random.split(jax.random.key(seed), self.count)
     self.policies = jnp.stack(
       [
@@ -219,7 +251,11 @@ class Source:
       ),
       strict=True,
     )
-    self.q, self.v = np.stack(q), np.stack(v)
+    # What counts is the time that is left.
+    self.q, self.v = (
+      np.stack(x)[:, -steps:]
+      for x, steps in ((q, self.horizon), (v, self.horizon + 1))
+    )
 
   def task(self, d: int) -> tabular.DecisionProcess:
     return jax.tree.map(lambda x: x[d], self.processes)
@@ -235,7 +271,6 @@ class Source:
     Returns:
       advantages and standard errors, float [M].
     """
-    horizon = self.processes.horizon
     rows, which = np.unique(
       np.stack([owner, time, states, actions], axis=1), axis=0,
       return_inverse=True,
@@ -250,7 +285,7 @@ class Source:
         functools.partial(
           _branch, self.task(d), self.policies[d], branches=branches
         ),
-        s, a, horizon - t, key=jax.random.fold_in(key, d),
+        s, a, self.horizon - t, key=jax.random.fold_in(key, d),
       )  # fmt: skip
       found[mine] = np.stack([estimate.advantage, estimate.error], axis=1)
     return found[which.reshape(-1)].T
@@ -272,7 +307,7 @@ class Source:
       _, t, s = rows[mine].T
       pool[mine] = _chunks(
         functools.partial(_continue, self.task(d), self.policies[d]),
-        s, self.processes.horizon - t, key=jax.random.fold_in(key, d),
+        s, self.horizon - t, key=jax.random.fold_in(key, d),
       )  # fmt: skip
     rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
     first = rng.integers(0, _POOL, (len(which), 1))
@@ -280,16 +315,16 @@ class Source:
     return pool[which.reshape(-1)[:, None], chosen]
 
   def batches(
-    self, sizes: Sizes, seed: int, branches: int = 0
+    self, seed: int, branches: int = 0
   ) -> tuple[credit_methods.Batch, Known]:
     """R batches with the true advantages of their steps.
 
     Args:
-      sizes: how much.
       seed: of all draws.
       branches: 0 for exact advantages, else how many rollouts.
     """
-    r, p, g = sizes.resamples, sizes.groups, self.setting.group_size
+    sizes, g = self.sizes, self.setting.group_size
+    r, p, e = sizes.resamples, sizes.groups, sizes.earlier
     key = jax.random.key(seed)
     start_key, play_key, branch_key, pool_key, method_key = jax.random.split(
       key, 5
@@ -301,17 +336,16 @@ class Source:
     )
     played = _play(
       groups, self.policies[owner], starts, play_key,
-      1 + r * (g - 1) + r * sizes.earlier,
+      1 + r * (e + sizes.group_size - 1),
     )  # fmt: skip
-    played = jax.tree.map(np.asarray, played)
+    played = jax.tree.map(lambda x: np.asarray(x)[..., : self.horizon], played)
 
     def cut(x):
       """[P, M, S] -> now [R, P, G, S] and earlier [R, P, E, S]."""
-      kept, company, earlier = np.split(x, [1, 1 + r * (g - 1)], axis=1)
-      kept = np.broadcast_to(kept[:, None], (p, r, *kept.shape[1:]))
-      company = company.reshape(p, r, g - 1, *x.shape[2:])
+      kept = np.broadcast_to(x[:, None, :1], (p, r, 1, x.shape[2]))
+      rest = x[:, 1:].reshape(p, r, -1, x.shape[2])
+      earlier, company = rest[:, :, :e], rest[:, :, e : e + g - 1]
       now = np.concatenate([kept, company], axis=2)
-      earlier = earlier.reshape(p, r, sizes.earlier, *x.shape[2:])
       return now.swapaxes(0, 1), earlier.swapaxes(0, 1)
 
     fields = {f: cut(getattr(played, f)) for f in vars(played)}
@@ -349,6 +383,7 @@ class Source:
       policy[(owners, states, actions)],
       (choice**2).sum(axis=-1),
     )
+
     def fill(tree, rows):
       return jax.tree.map(lambda x: _fill(x, rows, sizes.steps), tree)
 
@@ -381,7 +416,7 @@ class Source:
 
 
 def _fill(x: np.ndarray, rows: int, steps: int) -> jax.Array:
-  """[R, P, G, S, ...] filled up to `rows` rollouts and steps, by 0 and False."""
+  """[R, P, G, S, ...] filled up to so many rollouts and steps, by 0."""
   edges = [(0, 0), (0, 0), (0, rows - x.shape[2]), (0, steps - x.shape[3])]
   kind = np.float32 if x.dtype == np.float64 else x.dtype
   return jnp.asarray(np.pad(x, edges + [(0, 0)] * (x.ndim - 4)).astype(kind))

@@ -38,7 +38,7 @@ _AXES = {
 # Curves of more methods cannot be told apart.
 _DRAWN = (
   'grpo', 'gigpo', 'gigpo_step', 'tempo', 'ppo', 'ppo_exact', 'vineppo',
-  'spa', 'rd', 'lare',
+  'spa', 'rrd', 'lare',
 )  # fmt: skip
 _CURVES = ('rank', 'gradient', 'variance')
 
@@ -235,13 +235,13 @@ def draw_axes(results: list[Result]) -> figure.Figure | None:
 
 def save(picture: figure.Figure, path: pathlib.Path) -> None:
   """Writes an SVG file; equal numbers give equal files."""
-  with matplotlib.rc_context({'svg.hashsalt': 'credit', 'svg.fonttype': 'none'}):
+  with matplotlib.rc_context(
+    {'svg.hashsalt': 'credit', 'svg.fonttype': 'none'}
+  ):
     picture.savefig(path, metadata={'Date': None})
 
 
-def write(
-  results: list[Result], seeds: list[int], folder: pathlib.Path
-) -> str:
+def write(results: list[Result], seeds: list[int], folder: pathlib.Path) -> str:
   """Writes scores.csv, the figures and table.md; returns that."""
   write_csv(results, seeds, folder / 'scores.csv')
   save(draw_environments(results), folder / 'environments.svg')

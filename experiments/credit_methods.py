@@ -205,22 +205,11 @@ def tabular_rewards(batch: Batch, loss) -> tuple[jax.Array, jax.Array]:
 
 
 def progress(batch: Batch, **options) -> jax.Array:
-  """SPA with contributions from a table."""
+  """SPA with contributions from a table; its loss is RD's."""
 
   def loss(contributions):
     return spa.progress_loss(
       contributions, batch.earlier.scores, batch.earlier.mask, **options
-    )
-
-  return decoded(batch, *tabular_rewards(batch, loss))
-
-
-def decomposition(batch: Batch) -> jax.Array:
-  """RD with rewards from a table."""
-
-  def loss(rewards):
-    return lare.decomposition_loss(
-      rewards, batch.earlier.scores, batch.earlier.mask
     )
 
   return decoded(batch, *tabular_rewards(batch, loss))
@@ -364,9 +353,8 @@ METHODS: dict[str, tuple[str, Callable[[Batch], jax.Array]]] = {
   'ppo_exact': ('PPO, true values', lambda b: exact_critic(b, _GAE_LAMBDA)),
   'td_exact': ('the same, lambda 0', lambda b: exact_critic(b, 0.0)),
   'vineppo': ('VinePPO', branched_values),
-  'spa': ('SPA', progress),
+  'spa': ('SPA, RD', progress),
   'spa_prefix': ('SPA, prefixes', lambda b: progress(b, prefix_weight=1.0)),
-  'rd': ('RD', decomposition),
   'rrd': ('RRD', randomised_decomposition),
   'lare': ('LaRe, linear', latent),
   'ircr': ('IRCR', guidance),

@@ -98,7 +98,7 @@ def sign_agreement(
   true: jax.Array,
   mask: jax.Array,
   *,
-  threshold: jax.Array | float = 1e-4,
+  threshold: jax.Array | float = 1e-3,
 ) -> jax.Array:
   """Share of steps whose estimate has the sign of the true advantage.
 
@@ -207,9 +207,7 @@ def gradient_cosine(
 
   one, other = sums(estimated), sums(true)
   square_norms = product(one, one) * product(other, other)
-  return _ratio(
-    product(one, other), jnp.sqrt(jnp.maximum(square_norms, 0))
-  )
+  return _ratio(product(one, other), jnp.sqrt(jnp.maximum(square_norms, 0)))
 
 
 def resampling_variance(

@@ -40,9 +40,7 @@ def commands(
   plan = expert.plan(environment)
   others = set()
   for command in plan:
-    others |= {
-      c for c in step.admissible if c.partition(' ')[0] not in _IDLE
-    }
+    others |= {c for c in step.admissible if c.partition(' ')[0] not in _IDLE}
     step = environment.step(command)
   rest = sorted(others - set(plan))
   rng = np.random.default_rng(seed)
@@ -116,9 +114,7 @@ def enumerate_states(
 
   successors, ended = np.array(rows), np.array(ended)
   admissible = successors >= 0
-  successors = np.where(
-    admissible, successors, np.arange(len(rows))[:, None]
-  )
+  successors = np.where(admissible, successors, np.arange(len(rows))[:, None])
   wins = admissible & ended[successors]
   share = np.array(progress)
   factors = np.stack(

@@ -261,35 +261,49 @@ def random_rewards(process: DecisionProcess, size: float) -> DecisionProcess:
   )
 
 
-def stack(processes: Sequence[DecisionProcess]) -> DecisionProcess:
+def stack(
+  processes: Sequence[DecisionProcess],
+  *,
+  states: int = 0,
+  actions: int = 0,
+  outcomes: int = 0,
+  factors: int = 0,
+) -> DecisionProcess:
   """Tasks with a leading axis, for vmap; smaller ones are filled up.
 
+  States that there are not are met by none, actions not admissible, outcomes
+  without probability, and factors 0.
+
+  Args:
+    processes: the tasks.
+    states, actions, outcomes, factors: N, A, B and F at least, so that tasks of
+      other stacks have the same shapes.
+
   Raises:
-    ValueError: horizons or numbers of factors or outcomes differ.
+    ValueError: horizons differ.
   """
-  kinds = {
-    (p.horizon, p.factors.shape[-1], p.successors.shape[-1]) for p in processes
-  }
-  if len(kinds) != 1:
-    raise ValueError(
-      'horizon, factors and outcomes must be the same for all, not '
-      f'{sorted(kinds)}'
-    )
-  states = max(p.states for p in processes)
-  actions = max(p.action_size for p in processes)
+  horizons = {process.horizon for process in processes}
+  if len(horizons) != 1:
+    raise ValueError(f'horizons must be equal, not {sorted(horizons)}')
+  states = max(states, *(p.states for p in processes))
+  actions = max(actions, *(p.action_size for p in processes))
+  outcomes = max(outcomes, *(p.successors.shape[-1] for p in processes))
+  factors = max(factors, *(p.factors.shape[-1] for p in processes))
 
   def fill(process):
     tables = _grown(process, states - process.states)
-    missing = actions - process.action_size
+    some = process.action_size
     for name, table in tables.items():
+      shape = {
+        'admissible': (states, actions),
+        'factors': (states, actions, factors),
+      }.get(name, (states, actions, outcomes))
       if table.ndim > 1:
-        edge = [(0, 0), (0, missing), (0, 0)][: table.ndim]
-        tables[name] = np.pad(table, edge)
-    # Actions that there are not stay where they are, and are never taken.
-    tables['successors'][:, process.action_size :] = np.arange(states)[
-      :, None, None
-    ]
-    tables['probabilities'][:, process.action_size :, 0] = 1
+        edges = [(0, n - m) for n, m in zip(shape, table.shape, strict=True)]
+        tables[name] = np.pad(table, edges)
+    # What is never done leaves everything as it is.
+    tables['successors'][:, some:] = np.arange(states)[:, None, None]
+    tables['probabilities'][:, some:, 0] = 1
     return build(horizon=process.horizon, **tables)
 
   return jax.tree.map(lambda *x: jnp.stack(x), *map(fill, processes))

@@ -39,9 +39,7 @@ def values(
     return v, (q, v)
 
   last = jnp.zeros(process.states)
-  _, (q, v) = jax.lax.scan(
-    back, last, length=process.horizon, reverse=True
-  )
+  _, (q, v) = jax.lax.scan(back, last, length=process.horizon, reverse=True)
   return q, jnp.concatenate([v, last[None]])
 
 
