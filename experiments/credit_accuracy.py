@@ -15,6 +15,7 @@ The folder gets table.md, scores.csv (every number of every seed) and two
 figures. What the scores are: jaxcredit/training/credit_quality.py.
 """
 
+import dataclasses
 import functools
 import pathlib
 import sys
@@ -122,6 +123,57 @@ def settings() -> list[tuple[str, credit_batches.Setting]]:
   return found
 
 
+@dataclasses.dataclass(frozen=True)
+class Plan:
+  """What the flags say.
+
+  Attributes:
+    settings: what is varied ('' for nothing), and the setting.
+    sizes: what all of them fit into.
+    policies: of each environment.
+    methods: names.
+    seeds: whole numbers.
+    branches: rollouts of a branched advantage; 0 for exact ones.
+  """
+
+  settings: list[tuple[str, credit_batches.Setting]]
+  sizes: credit_batches.Sizes
+  policies: dict[str, credit_batches.Policy]
+  methods: list[str]
+  seeds: list[int]
+  branches: int
+
+
+def plan() -> Plan:
+  """What the flags say.
+
+  Raises:
+    ValueError: values out of range.
+  """
+  if len(set(_SEEDS.value)) < len(_SEEDS.value):
+    raise ValueError('--seed: each seed is a run of its own, give it once')
+  found = settings()
+  competence = credit_batches.COMPETENCE
+  if _COMPETENCE.value is not None:
+    competence = dict.fromkeys(competence, _COMPETENCE.value)
+  return Plan(
+    found,
+    credit_batches.sizes_of(
+      [setting for _, setting in found],
+      _GROUPS.value,
+      _RESAMPLES.value,
+      _EARLIER.value,
+    ),
+    {
+      name: credit_batches.Policy(competence[name], _ROUGHNESS.value)
+      for name in dict.fromkeys(_ENVIRONMENTS.value)
+    },
+    list(dict.fromkeys(_METHODS.value)),
+    list(_SEEDS.value),
+    _BRANCHES.value if _TRUTH.value == 'branched' else 0,
+  )
+
+
 @functools.partial(jax.jit, static_argnames=('method',))
 def _credit(batches, method: str):
   """What a method gives the steps of many batches, one after the other."""
@@ -160,13 +212,12 @@ def _scores(credit, known, mask):
   return jax.lax.map(lambda x: of_seed(*x), (credit, known, mask))
 
 
-def score(setting, sizes, methods) -> tuple[dict, dict[str, float]]:
+def score(setting, chosen: Plan) -> tuple[dict, dict[str, float]]:
   """Scores of all methods in a setting, and what is to be said of it.
 
   Args:
     setting: the task.
-    sizes: what all settings fit into.
-    methods: names.
+    chosen: the rest.
 
   Returns:
     method -> score -> float [seeds]; and name -> number of the episodes.
@@ -174,15 +225,11 @@ def score(setting, sizes, methods) -> tuple[dict, dict[str, float]]:
   Raises:
     FloatingPointError: a method whose credit is not finite.
   """
-  competence = _COMPETENCE.value
-  if competence is None:
-    competence = credit_batches.COMPETENCE[setting.environment]
-  policy = credit_batches.Policy(competence, _ROUGHNESS.value)
-  branches = _BRANCHES.value if _TRUTH.value == 'branched' else 0
+  policy = chosen.policies[setting.environment]
   batches, known = [], []
-  for seed in _SEEDS.value:
-    source = credit_batches.Source(setting, sizes, policy, seed)
-    batch, truth = source.batches(seed, branches)
+  for seed in chosen.seeds:
+    source = credit_batches.Source(setting, chosen.sizes, policy, seed)
+    batch, truth = source.batches(seed, chosen.branches)
     batches.append(batch)
     known.append(truth)
   stacked = jax.tree.map(lambda *x: np.stack(x), *known)
@@ -190,9 +237,9 @@ def score(setting, sizes, methods) -> tuple[dict, dict[str, float]]:
   # [B * R, ...]; keys are no numpy arrays.
   flat = jax.tree.map(lambda *x: jax.numpy.concatenate(x), *batches)
   mask = np.asarray(flat.now.mask)
-  by_seed = (len(_SEEDS.value), sizes.resamples)
+  by_seed = (len(chosen.seeds), chosen.sizes.resamples)
   results = {}
-  for method in methods:
+  for method in chosen.methods:
     credit = np.asarray(_credit(flat, method))
     if not np.isfinite(credit).all():
       raise FloatingPointError(f'{method}: credit in {setting} is not finite')
@@ -212,19 +259,11 @@ def score(setting, sizes, methods) -> tuple[dict, dict[str, float]]:
   return results, about
 
 
-def _experiment(folder: pathlib.Path) -> str:
-  all_settings = settings()
-  sizes = credit_batches.sizes_of(
-    [setting for _, setting in all_settings],
-    _GROUPS.value,
-    _RESAMPLES.value,
-    _EARLIER.value,
-  )
-  methods = list(dict.fromkeys(_METHODS.value))
+def _experiment(chosen: Plan, folder: pathlib.Path) -> str:
   found = []
-  with console.bar('settings', len(all_settings)) as advance:
-    for axis, setting in all_settings:
-      scores, about = score(setting, sizes, methods)
+  with console.bar('settings', len(chosen.settings)) as advance:
+    for axis, setting in chosen.settings:
+      scores, about = score(setting, chosen)
       for values in scores.values():
         if not np.isfinite(values['error']).all():
           raise ValueError(
@@ -234,7 +273,7 @@ def _experiment(folder: pathlib.Path) -> str:
           )
       found.append(credit_figures.Result(axis, setting, scores, about))
       advance(1, f'{setting.environment} {axis}')
-  return credit_figures.write(found, list(_SEEDS.value), folder)
+  return credit_figures.write(found, chosen.seeds, folder)
 
 
 def own_flags() -> dict[str, object]:
@@ -251,10 +290,9 @@ def main(argv):
   folder = pathlib.Path(_RUN.value).expanduser()
   new = False
   try:
-    if len(set(_SEEDS.value)) < len(_SEEDS.value):
-      raise ValueError('--seed: each seed is a run of its own, give it once')
+    chosen = plan()
     new = not run_folder.open_run(folder, own_flags(), {'run'})
-    text = _experiment(folder)
+    text = _experiment(chosen, folder)
   except (OSError, ValueError, FloatingPointError) as error:
     if new:
       run_folder.forget_unbegun(folder)

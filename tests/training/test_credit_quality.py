@@ -66,7 +66,9 @@ def test_within_episodes_by_hand():
   of_episodes = jnp.array([[0.1, 0.1, 0.1], [0.7, 0.7, 0.7]])
   found = credit_quality.within_episodes
   assert found(of_episodes, true, mask) == 0
-  np.testing.assert_allclose(found(true + of_episodes, true, mask), 1, rtol=1e-6)
+  np.testing.assert_allclose(
+    found(true + of_episodes, true, mask), 1, rtol=1e-6
+  )
   # Centred: (2, -1, -1), (1, -1) against (1, -1, 0), (1, -1).
   estimated = jnp.array([[3.0, 0, 0], [1, -1, 5]])
   np.testing.assert_allclose(

@@ -93,9 +93,7 @@ def test_key_and_door_by_hand():
   left, right, up, down = range(4)
   task = tabular.key_door(size=2)
   # Cells 0 1 / 2 3: the key in 0, the door in 3; with the key 4 more.
-  states, rewards, ended = walk(
-    task, 1, [down, left, up, up, right, down]
-  )
+  states, rewards, ended = walk(task, 1, [down, left, up, up, right, down])
   assert states == [3, 2, 4, 4, 5, 8]
   assert rewards == [0, 0, 0, 0, 0, 1]
   assert ended == [False] * 5 + [True]
@@ -142,9 +140,9 @@ def test_a_functional_environment():
     assert observation.shape == (1, task.observation_size)
     return jax.random.randint(key, (1,), 0, 4), jnp.zeros(1)
 
-  episodes = jax.jit(
-    lambda key: functional_episodes.play(task, act, key, 50)
-  )(jax.random.key(0))
+  episodes = jax.jit(lambda key: functional_episodes.play(task, act, key, 50))(
+    jax.random.key(0)
+  )
   states = np.asarray(episodes.observations[:, 0]).argmax(-1)
   for e in range(50):
     for t in range(7):
