@@ -87,56 +87,79 @@ def _summary(values: np.ndarray) -> tuple[float, float, float]:
   return float(seed_statistics.interquartile_mean(values)), low, high
 
 
+def _rows(first, columns, cells) -> list[str]:
+  """A table: a header, and cells [name][column] of text."""
+  return [
+    f'| {first} | ' + ' | '.join(columns) + ' |',
+    '| --- |' + ' ---: |' * len(columns),
+    *(f'| {name} | ' + ' | '.join(row) + ' |' for name, row in cells),
+    '',
+  ]
+
+
+def _pair(result: Result, method: str) -> str:
+  """Rank correlation and gradient cosine."""
+  scores = result.scores[method]
+  return ', '.join(
+    f'{_summary(scores[s])[0]:.2f}' for s in ('rank', 'gradient')
+  )
+
+
+def _about(result: Result) -> str:
+  setting, about = result.setting, result.about
+  noise = (
+    f', by branching with standard error {about["error"]:.3f}'
+    if about['error']
+    else ''
+  )
+  return (
+    f'{setting.environment}: groups of {setting.group_size}, at most '
+    f'{setting.length + setting.delay} steps ({about["steps"]:.1f} on '
+    f'average), return {about["return"]:.2f}; {about["repeated"]:.0%} of the '
+    f'steps look like another of their group; {about["decisive"]:.0%} have '
+    f'an advantage, root mean square of all {about["deviation"]:.3f}{noise}.'
+  )
+
+
+def _full(result: Result) -> list[str]:
+  """All scores of one setting."""
+  cells = []
+  for method, scores in result.scores.items():
+    found = [_summary(scores[name]) for name in SCORES]
+    row = [f'{mid:.2f} ± {(high - low) / 2:.2f}' for mid, low, high in found]
+    cells.append((label(method), row))
+  return [_about(result), '', *_rows('method', SCORES.values(), cells)]
+
+
 def table(results: list[Result]) -> str:
-  """Base settings as Markdown, then a line for each other setting."""
+  """All environments, each with all scores, and what was varied: Markdown."""
+  bases = [r for r in results if not r.axis]
   lines = []
-  for result in (r for r in results if not r.axis):
-    setting, about = result.setting, result.about
-    noise = (
-      f', by branching with standard error {about["error"]:.3f}'
-      if about['error']
-      else ''
+  if len(bases) > 1:
+    lines += ['Rank correlation, gradient cosine.', '']
+    lines += _rows(
+      'method',
+      [r.setting.environment for r in bases],
+      [(label(m), [_pair(r, m) for r in bases]) for m in bases[0].scores],
     )
-    lines += [
-      f'{setting.environment}: groups of {setting.group_size}, at most '
-      f'{setting.length + setting.delay} steps ({about["steps"]:.1f} on '
-      f'average), return {about["return"]:.2f}; {about["repeated"]:.0%} of the '
-      f'steps look like another of their group; {about["decisive"]:.0%} have '
-      f'an advantage, root mean square of all {about["deviation"]:.3f}{noise}.',
-      '',
-      '| method | ' + ' | '.join(SCORES.values()) + ' |',
-      '| --- |' + ' ---: |' * len(SCORES),
-    ]
-    for method, scores in result.scores.items():
-      cells = []
-      for name in SCORES:
-        middle, low, high = _summary(scores[name])
-        cells.append(f'{middle:.2f} ± {(high - low) / 2:.2f}')
-      lines.append(f'| {label(method)} | ' + ' | '.join(cells) + ' |')
-    lines.append('')
+  for base in bases:
+    lines += _full(base)
   for axis in dict.fromkeys(r.axis for r in results if r.axis):
     members = along(results, axis)
-    values = [getattr(r.setting, axis) for r in members]
+    cells = [
+      (label(m), [_pair(r, m) for r in members]) for m in members[0].scores
+    ]
+    if axis == 'colours':
+      shares = [f'{r.about["repeated"]:.0%}' for r in members]
+      cells.insert(0, ('repeated steps', shares))
     lines += [
       f'{members[0].setting.environment}, {axis}: rank correlation, gradient '
       'cosine.',
       '',
-      '| method | ' + ' | '.join(f'{v:g}' for v in values) + ' |',
-      '| --- |' + ' ---: |' * len(values),
+      *_rows(
+        'method', [f'{getattr(r.setting, axis):g}' for r in members], cells
+      ),
     ]
-    if axis == 'colours':
-      shares = [f'{r.about["repeated"]:.0%}' for r in members]
-      lines.append('| repeated steps | ' + ' | '.join(shares) + ' |')
-    for method in members[0].scores:
-      cells = [
-        ', '.join(
-          f'{_summary(r.scores[method][name])[0]:.2f}'
-          for name in ('rank', 'gradient')
-        )
-        for r in members
-      ]
-      lines.append(f'| {label(method)} | ' + ' | '.join(cells) + ' |')
-    lines.append('')
   return '\n'.join(lines)
 
 

@@ -328,9 +328,15 @@ def learned_critic(batch: Batch, gae_lambda: float) -> jax.Array:
   return proximal(batch, batch.now.rewards, values, gae_lambda)
 
 
-def exact_critic(batch: Batch, gae_lambda: float) -> jax.Array:
+def exact_critic(batch: Batch) -> jax.Array:
   """PPO with the true values."""
-  return proximal(batch, batch.now.rewards, batch.values, gae_lambda)
+  return proximal(batch, batch.now.rewards, batch.values)
+
+
+def exact_differences(batch: Batch) -> jax.Array:
+  """r + V(s') - V(s) with the true values: wrong by chance alone."""
+  now = batch.now
+  return vineppo.advantages(now.rewards, batch.values, now.mask)
 
 
 _PLAIN = {'discount': 1.0, 'scale': 'none'}
@@ -345,13 +351,16 @@ METHODS: dict[str, tuple[str, Callable[[Batch], jax.Array]]] = {
   'hepo': ('HEPO', certain),
   'gigpo': ('GiGPO', lambda b: anchored(b).total),
   'gigpo_step': ('GiGPO, step part', lambda b: anchored(b).step),
-  'gigpo_plain': ('the same, plain', lambda b: anchored(b, **_PLAIN).step),
+  'gigpo_plain': (
+    'GiGPO, step part, plain',
+    lambda b: anchored(b, **_PLAIN).step,
+  ),
   'tempo': ('TEMPO', branching),
   'treerpo': ('TreeRPO, on chance trees', grown_tree),
   'ppo': ('PPO', lambda b: learned_critic(b, _GAE_LAMBDA)),
   'ppo_1': ('PPO, lambda 1', lambda b: learned_critic(b, 1.0)),
-  'ppo_exact': ('PPO, true values', lambda b: exact_critic(b, _GAE_LAMBDA)),
-  'td_exact': ('the same, lambda 0', lambda b: exact_critic(b, 0.0)),
+  'ppo_exact': ('PPO, true values', exact_critic),
+  'td_exact': ('true values, lambda 0', exact_differences),
   'vineppo': ('VinePPO', branched_values),
   'spa': ('SPA, RD', progress),
   'spa_prefix': ('SPA, prefixes', lambda b: progress(b, prefix_weight=1.0)),

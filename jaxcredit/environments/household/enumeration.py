@@ -61,7 +61,7 @@ def enumerate_states(
   A state is the household's with the text that was last read; states that were
   answered with the same text look alike (the anchor of GiGPO's released code).
   Factors: by how much the action changes the share of the goal's conditions
-  that hold, whether it wins, and 1.
+  that hold, and 1.
 
   Args:
     game: the game.
@@ -117,9 +117,7 @@ def enumerate_states(
   successors = np.where(admissible, successors, np.arange(len(rows))[:, None])
   wins = admissible & ended[successors]
   share = np.array(progress)
-  factors = np.stack(
-    [share[successors] - share[:, None], wins, admissible], axis=-1
-  )
+  factors = np.stack([share[successors] - share[:, None], admissible], axis=-1)
   return decision_process.build(
     successors[..., None], wins[..., None].astype(float), ended,
     (np.arange(len(rows)) == 0).astype(float), factors, horizon,

@@ -66,7 +66,7 @@ def grid_world(
 
   Episodes begin in any cell but the goal. The reward is 1 where the goal is
   reached within the horizon. Factors: by how much the action brings the goal
-  nearer, whether it reaches it, and 1.
+  nearer, and 1.
 
   Args:
     size: cells of a side.
@@ -85,12 +85,7 @@ def grid_world(
   successors[goal], rewards[goal] = goal, 0
   away = distances(size, goal)
   factors = np.stack(
-    [
-      away[:, None] - away[there],
-      (there == goal) & ~ended[:, None],
-      np.ones_like(there),
-    ],
-    axis=-1,
+    [away[:, None] - away[there], np.ones_like(there)], axis=-1
   )
   chances = np.broadcast_to(slipping(slip), successors.shape)
   return decision_process.build(

@@ -19,8 +19,8 @@ def key_door(
 
   State h * size^2 + cell, h telling whether the agent has the key; the last
   state is the end. Episodes begin in any cell without the key's. Factors:
-  whether the action takes the key, whether it opens the door, by how much it
-  nears what is to be reached next, and 1.
+  whether the action takes the key, by how much it nears what is to be reached
+  next, and 1.
 
   Args:
     size: cells of a side.
@@ -45,9 +45,8 @@ def key_door(
     [to_key[:, None] - to_key[there], to_door[:, None] - to_door[there]]
   )
   takes = np.concatenate([there == key, np.zeros_like(there, bool)])
-  opens = np.concatenate([np.zeros_like(there, bool), there == door])
-  factors = np.zeros((end + 1, 4, 4))
-  factors[:end] = np.stack([takes, opens, nearer, np.ones_like(takes)], -1)
+  factors = np.zeros((end + 1, 4, 3))
+  factors[:end] = np.stack([takes, nearer, np.ones_like(takes)], -1)
   initial = np.zeros(end + 1)
   initial[1:cells] = 1 / (cells - 1)
   return decision_process.build(

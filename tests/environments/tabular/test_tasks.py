@@ -99,8 +99,8 @@ def test_key_and_door_by_hand():
   assert ended == [False] * 5 + [True]
   assert not task.initial[0] and not task.initial[4:].any()
   # Only the step that takes the key has that factor.
-  np.testing.assert_array_equal(task.factors[2, up], [1, 0, 1, 1])
-  np.testing.assert_array_equal(task.factors[5, down], [0, 1, 1, 1])
+  np.testing.assert_array_equal(task.factors[2, up], [1, 1, 1])
+  np.testing.assert_array_equal(task.factors[5, down], [0, 1, 1])
 
 
 def test_paid_later_is_worth_the_same():
@@ -125,11 +125,12 @@ def test_random_rewards_are_no_credit():
   )
   episodes = functional_episodes.play(
     noisy,
-    lambda seen, key: (jnp.zeros(1, jnp.int32), jnp.zeros(1)),
+    lambda seen, key: (jnp.ones(1, jnp.int32), jnp.zeros(1)),
     jax.random.key(0),
     200,
   )
-  assert set(np.unique(episodes.rewards).tolist()) == {-0.5, 0, 0.5}
+  # To the right the goal is reached from the last row; then nothing comes.
+  assert set(np.unique(episodes.rewards).tolist()) == {-0.5, 0, 0.5, 1.5}
   assert tabular.random_rewards(task, 0.0) is task
 
 
@@ -150,7 +151,6 @@ def test_a_functional_environment():
         action = int(episodes.actions[e, 0, t])
         after = np.asarray(task.successors[states[e, t], action])
         assert states[e, t + 1] in after
-  # With slips not always where the action leads.
   assert not task.ended[states[:, 0]].any()
 
 
