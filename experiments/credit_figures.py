@@ -8,7 +8,6 @@ import csv
 import dataclasses
 import pathlib
 
-import matplotlib
 import numpy as np
 from matplotlib import figure
 
@@ -257,20 +256,17 @@ def draw_axes(results: list[Result]) -> figure.Figure | None:
 
 
 def save(picture: figure.Figure, path: pathlib.Path) -> None:
-  """Writes an SVG file; equal numbers give equal files."""
-  with matplotlib.rc_context(
-    {'svg.hashsalt': 'credit', 'svg.fonttype': 'none'}
-  ):
-    picture.savefig(path, metadata={'Date': None})
+  """Writes a PNG file."""
+  picture.savefig(path, dpi=80)
 
 
 def write(results: list[Result], seeds: list[int], folder: pathlib.Path) -> str:
   """Writes scores.csv, the figures and table.md; returns that."""
   write_csv(results, seeds, folder / 'scores.csv')
-  save(draw_environments(results), folder / 'environments.svg')
+  save(draw_environments(results), folder / 'environments.png')
   curves = draw_axes(results)
   if curves is not None:
-    save(curves, folder / 'axes.svg')
+    save(curves, folder / 'axes.png')
   text = table(results)
   run_folder.write_text(folder / 'table.md', text)
   return text
