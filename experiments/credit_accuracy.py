@@ -1,0 +1,307 @@
+"""How right credit is: every method against true advantages.
+
+  python -m experiments.credit_accuracy --run=runs/accuracy
+  python -m experiments.credit_accuracy --environment=household --method=grpo \
+      --method=gigpo --group_size=8 --group_size=16
+
+Where an environment is a pure function, the true advantage of each step under a
+fixed policy can be computed: exactly, by dynamic programming, or by branching
+many rollouts from the step (--truth=branched). Each environment is played in
+the base setting, which has the first value of each of --group_size, --length,
+--delay, --colours and --noise. The first environment is then played with each
+further value of one of them, the others staying at their first.
+
+The folder gets table.md, scores.csv (every number of every seed) and two
+figures. What the scores are: jaxcredit/training/credit_quality.py.
+"""
+
+import dataclasses
+import functools
+import pathlib
+import sys
+
+import jax
+import numpy as np
+from absl import app, flags, logging
+
+from experiments import (
+  console,
+  credit_batches,
+  credit_figures,
+  credit_methods,
+  run_folder,
+)
+from jaxcredit.training import credit_quality
+
+_RUN = flags.DEFINE_string('run', 'runs/accuracy', 'Folder of the results.')
+_ENVIRONMENTS = flags.DEFINE_multi_enum(
+  'environment',
+  ['key_door', 'grid', 'two_armed', 'household'],
+  list(credit_batches.LENGTHS),
+  'Tasks; further values of other flags are tried on the first.',
+)
+_METHODS = flags.DEFINE_multi_enum(
+  'method',
+  list(credit_methods.METHODS),
+  list(credit_methods.METHODS),
+  'Whose credit is scored.',
+)
+_GROUP_SIZES = flags.DEFINE_multi_integer(
+  'group_size', [8, 2, 4, 16], 'Rollouts of a group.', 2
+)
+_LENGTHS = flags.DEFINE_multi_integer(
+  'length',
+  [0, 8, 12, 24],
+  'Steps of an episode at most; 0 for what the task has (two_armed 8, grid 12, '
+  'key_door 16, household 14).',
+  0,
+)
+_DELAYS = flags.DEFINE_multi_integer(
+  'delay', [0, 4, 8], 'Steps between what decides and the reward.', 0
+)
+_COLOURS = flags.DEFINE_multi_integer(
+  'colours',
+  [1, 2, 4, 16],
+  'Of a light that is seen but says nothing: states that look repeated get '
+  'rarer.',
+  1,
+)
+_NOISES = flags.DEFINE_multi_float(
+  'noise', [0.0, 0.1], 'Size of a random reward of each step.', 0.0
+)
+_GROUPS = flags.DEFINE_integer('groups', 8, 'Groups of a batch.', 1)
+_RESAMPLES = flags.DEFINE_integer(
+  'resamples', 8, 'Batches of a seed, which keep one rollout of each group.', 2
+)
+_EARLIER = flags.DEFINE_integer(
+  'earlier', 8, 'Episodes for each group that methods learn from.', 1
+)
+_SEEDS = flags.DEFINE_multi_integer(
+  'seed', list(range(10)), 'Seeds, with a policy and episodes each.', 0
+)
+_COMPETENCE = flags.DEFINE_float(
+  'competence',
+  None,
+  'Logit of the best action of each state; by default 2 in the household, '
+  'else 1.',
+)
+_ROUGHNESS = flags.DEFINE_float(
+  'roughness', 0.5, "Standard deviation of all actions' logits.", 0.0
+)
+_TRUTH = flags.DEFINE_enum(
+  'truth', 'exact', ['exact', 'branched'], 'How true advantages are computed.'
+)
+_BRANCHES = flags.DEFINE_integer(
+  'branches', 256, 'Rollouts for each of the two means of a branched one.', 2
+)
+
+_AXES = ('group_size', 'length', 'delay', 'colours', 'noise')
+
+
+def settings() -> list[tuple[str, credit_batches.Setting]]:
+  """What is varied ('' for nothing), and the setting."""
+  values = {
+    'group_size': _GROUP_SIZES.value,
+    'length': _LENGTHS.value,
+    'delay': _DELAYS.value,
+    'colours': _COLOURS.value,
+    'noise': _NOISES.value,
+  }
+  environments = list(dict.fromkeys(_ENVIRONMENTS.value))
+
+  def setting(environment, **changed):
+    chosen = {name: values[name][0] for name in _AXES} | changed
+    chosen['length'] = chosen['length'] or credit_batches.LENGTHS[environment]
+    return credit_batches.Setting(environment, **chosen)
+
+  found = [('', setting(environment)) for environment in environments]
+  for axis in _AXES:
+    for value in dict.fromkeys(values[axis][1:]):
+      varied = setting(environments[0], **{axis: value})
+      if varied != found[0][1]:
+        found.append((axis, varied))
+  return found
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+  """What the flags say.
+
+  Attributes:
+    settings: what is varied ('' for nothing), and the setting.
+    sizes: what all of them fit into.
+    policies: of each environment.
+    methods: names.
+    seeds: whole numbers.
+    branches: rollouts of a branched advantage; 0 for exact ones.
+  """
+
+  settings: list[tuple[str, credit_batches.Setting]]
+  sizes: credit_batches.Sizes
+  policies: dict[str, credit_batches.Policy]
+  methods: list[str]
+  seeds: list[int]
+  branches: int
+
+
+def plan() -> Plan:
+  """What the flags say.
+
+  Raises:
+    ValueError: values out of range.
+  """
+  if len(set(_SEEDS.value)) < len(_SEEDS.value):
+    raise ValueError('--seed: each seed is a run of its own, give it once')
+  found = settings()
+  competence = credit_batches.COMPETENCE
+  if _COMPETENCE.value is not None:
+    competence = dict.fromkeys(competence, _COMPETENCE.value)
+  return Plan(
+    found,
+    credit_batches.sizes_of(
+      [setting for _, setting in found],
+      _GROUPS.value,
+      _RESAMPLES.value,
+      _EARLIER.value,
+    ),
+    {
+      name: credit_batches.Policy(competence[name], _ROUGHNESS.value)
+      for name in dict.fromkeys(_ENVIRONMENTS.value)
+    },
+    list(dict.fromkeys(_METHODS.value)),
+    list(_SEEDS.value),
+    _BRANCHES.value if _TRUTH.value == 'branched' else 0,
+  )
+
+
+@functools.partial(jax.jit, static_argnames=('method',))
+def _credit(batches, method: str):
+  """What a method gives the steps of many batches, one after the other."""
+  return jax.lax.map(credit_methods.METHODS[method][1], batches)
+
+
+@jax.jit
+def _scores(credit, known, mask):
+  """Scores of B seeds with R batches each, float [B] by name."""
+
+  def of_batch(credit, known, mask):
+    true = known.advantages
+    # What branching cannot tell from 0 has no sign to agree with.
+    threshold = 1e-3 + 1.96 * known.errors
+    return {
+      'rank': credit_quality.rank_correlation(credit, true, mask),
+      'within': credit_quality.within_episodes(credit, true, mask),
+      'sign': credit_quality.sign_agreement(
+        credit, true, mask, threshold=threshold
+      ),
+      'error': credit_quality.scaled_error(credit, true, mask),
+      'gradient': credit_quality.gradient_cosine(
+        credit, true, mask, known.states, known.pairs,
+        known.probabilities, known.collisions,
+      ),
+    }  # fmt: skip
+
+  def of_seed(credit, known, mask):
+    result = jax.vmap(of_batch)(credit, known, mask)
+    result = {name: value.mean() for name, value in result.items()}
+    result['variance'] = credit_quality.resampling_variance(
+      credit[:, :, 0], known.advantages[0, :, 0], mask[0, :, 0]
+    )
+    return result
+
+  return jax.lax.map(lambda x: of_seed(*x), (credit, known, mask))
+
+
+def score(setting, chosen: Plan) -> tuple[dict, dict[str, float]]:
+  """Scores of all methods in a setting, and what is to be said of it.
+
+  Args:
+    setting: the task.
+    chosen: the rest.
+
+  Returns:
+    method -> score -> float [seeds]; and name -> number of the episodes.
+
+  Raises:
+    FloatingPointError: a method whose credit is not finite.
+  """
+  policy = chosen.policies[setting.environment]
+  batches, known = [], []
+  for seed in chosen.seeds:
+    source = credit_batches.Source(setting, chosen.sizes, policy, seed)
+    batch, truth = source.batches(seed, chosen.branches)
+    batches.append(batch)
+    known.append(truth)
+  stacked = jax.tree.map(lambda *x: np.stack(x), *known)
+  repeated = float(np.mean([credit_batches.repeated_share(b) for b in batches]))
+  # [B * R, ...]; keys are no numpy arrays.
+  flat = jax.tree.map(lambda *x: jax.numpy.concatenate(x), *batches)
+  mask = np.asarray(flat.now.mask)
+  by_seed = (len(chosen.seeds), chosen.sizes.resamples)
+  results = {}
+  for method in chosen.methods:
+    credit = np.asarray(_credit(flat, method))
+    if not np.isfinite(credit).all():
+      raise FloatingPointError(f'{method}: credit in {setting} is not finite')
+    shape = (*by_seed, *mask.shape[1:])
+    found = _scores(credit.reshape(shape), stacked, mask.reshape(shape))
+    results[method] = {k: np.asarray(v) for k, v in found.items()}
+  taken = np.asarray(flat.now.taken)
+  true = stacked.advantages[mask.reshape(*by_seed, *mask.shape[1:])]
+  about = {
+    'return': float(np.asarray(flat.now.scores)[taken].mean()),
+    'steps': float(mask.sum() / taken.sum()),
+    'repeated': repeated,
+    'deviation': float(np.sqrt((true**2).mean())),
+    'decisive': float((np.abs(true) > 1e-3).mean()),
+    'error': float(stacked.errors[mask.reshape(stacked.errors.shape)].mean()),
+  }
+  return results, about
+
+
+def _experiment(chosen: Plan, folder: pathlib.Path) -> str:
+  found = []
+  with console.bar('settings', len(chosen.settings)) as advance:
+    for axis, setting in chosen.settings:
+      scores, about = score(setting, chosen)
+      for values in scores.values():
+        if not np.isfinite(values['error']).all():
+          raise ValueError(
+            f'in {setting} all true advantages of a seed are 0, or nearly: '
+            'there is nothing to be right about; take more --groups or another '
+            '--competence'
+          )
+      found.append(credit_figures.Result(axis, setting, scores, about))
+      advance(1, f'{setting.environment} {axis}')
+  return credit_figures.write(found, chosen.seeds, folder)
+
+
+def own_flags() -> dict[str, object]:
+  """Values of the flags here."""
+  mine = flags.FLAGS.flags_by_module_dict()
+  module = flags.FLAGS.find_module_defining_flag('competence')
+  return {flag.name: flag.value for flag in mine[module]}
+
+
+def main(argv):
+  if len(argv) > 1:
+    raise app.UsageError(f'unknown arguments: {" ".join(argv[1:])}')
+  logging.set_verbosity(logging.ERROR)
+  folder = pathlib.Path(_RUN.value).expanduser()
+  new = False
+  try:
+    chosen = plan()
+    new = not run_folder.open_run(folder, own_flags(), {'run'})
+    text = _experiment(chosen, folder)
+  except (OSError, ValueError, FloatingPointError) as error:
+    if new:
+      run_folder.forget_unbegun(folder)
+    print(f'error: {error}', file=sys.stderr)
+    return 1
+  print(text)
+  console.console.print(f'figures, CSV and table: {folder}', soft_wrap=True)
+  return 0
+
+
+if __name__ == '__main__':
+  app.run(main)
