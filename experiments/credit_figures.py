@@ -11,12 +11,8 @@ import pathlib
 import numpy as np
 from matplotlib import figure
 
-from experiments import (
-  credit_batches,
-  credit_methods,
-  run_folder,
-  seed_statistics,
-)
+from experiments import credit_batches, credit_methods, run_folder
+from jaxcredit.reports import seed_statistics
 
 # Scores -> what a table calls them, and whether more is better.
 SCORES = {
