@@ -12,8 +12,8 @@ import numpy as np
 from matplotlib import figure
 
 from experiments import (
-  credit_batches,
   credit_methods,
+  credit_settings,
   run_folder,
   seed_statistics,
 )
@@ -54,7 +54,7 @@ class Result:
   """
 
   axis: str
-  setting: credit_batches.Setting
+  setting: credit_settings.Setting
   scores: dict[str, dict[str, np.ndarray]]
   about: dict[str, float]
 
@@ -68,7 +68,7 @@ def write_csv(results: list[Result], seeds: list[int], path) -> None:
   """Every score of every seed."""
   with open(path, 'w', newline='', encoding='utf-8') as file:
     writer = csv.writer(file)
-    names = [f.name for f in dataclasses.fields(credit_batches.Setting)]
+    names = [f.name for f in dataclasses.fields(credit_settings.Setting)]
     writer.writerow(['axis', *names, 'method', 'seed', 'score', 'value'])
     for result in results:
       setting = dataclasses.astuple(result.setting)
