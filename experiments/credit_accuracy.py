@@ -29,6 +29,7 @@ from experiments import (
   credit_batches,
   credit_figures,
   credit_methods,
+  credit_settings,
   run_folder,
 )
 from jaxcredit.training import credit_quality
@@ -37,7 +38,7 @@ _RUN = flags.DEFINE_string('run', 'runs/accuracy', 'Folder of the results.')
 _ENVIRONMENTS = flags.DEFINE_multi_enum(
   'environment',
   ['key_door', 'grid', 'two_armed', 'household'],
-  list(credit_batches.LENGTHS),
+  list(credit_settings.LENGTHS),
   'Tasks; further values of other flags are tried on the first.',
 )
 _METHODS = flags.DEFINE_multi_enum(
@@ -98,7 +99,7 @@ _BRANCHES = flags.DEFINE_integer(
 _AXES = ('group_size', 'length', 'delay', 'colours', 'noise')
 
 
-def settings() -> list[tuple[str, credit_batches.Setting]]:
+def settings() -> list[tuple[str, credit_settings.Setting]]:
   """What is varied ('' for nothing), and the setting."""
   values = {
     'group_size': _GROUP_SIZES.value,
@@ -111,8 +112,8 @@ def settings() -> list[tuple[str, credit_batches.Setting]]:
 
   def setting(environment, **changed):
     chosen = {name: values[name][0] for name in _AXES} | changed
-    chosen['length'] = chosen['length'] or credit_batches.LENGTHS[environment]
-    return credit_batches.Setting(environment, **chosen)
+    chosen['length'] = chosen['length'] or credit_settings.LENGTHS[environment]
+    return credit_settings.Setting(environment, **chosen)
 
   found = [('', setting(environment)) for environment in environments]
   for axis in _AXES:
@@ -136,9 +137,9 @@ class Plan:
     branches: rollouts of a branched advantage; 0 for exact ones.
   """
 
-  settings: list[tuple[str, credit_batches.Setting]]
-  sizes: credit_batches.Sizes
-  policies: dict[str, credit_batches.Policy]
+  settings: list[tuple[str, credit_settings.Setting]]
+  sizes: credit_settings.Sizes
+  policies: dict[str, credit_settings.Policy]
   methods: list[str]
   seeds: list[int]
   branches: int
@@ -153,19 +154,19 @@ def plan() -> Plan:
   if len(set(_SEEDS.value)) < len(_SEEDS.value):
     raise ValueError('--seed: each seed is a run of its own, give it once')
   found = settings()
-  competence = credit_batches.COMPETENCE
+  competence = credit_settings.COMPETENCE
   if _COMPETENCE.value is not None:
     competence = dict.fromkeys(competence, _COMPETENCE.value)
   return Plan(
     found,
-    credit_batches.sizes_of(
+    credit_settings.sizes_of(
       [setting for _, setting in found],
       _GROUPS.value,
       _RESAMPLES.value,
       _EARLIER.value,
     ),
     {
-      name: credit_batches.Policy(competence[name], _ROUGHNESS.value)
+      name: credit_settings.Policy(competence[name], _ROUGHNESS.value)
       for name in dict.fromkeys(_ENVIRONMENTS.value)
     },
     list(dict.fromkeys(_METHODS.value)),

@@ -11,7 +11,12 @@ import pathlib
 import numpy as np
 from matplotlib import figure
 
-from experiments import credit_batches, credit_methods, run_folder
+from experiments import (
+  credit_batches,
+  credit_methods,
+  credit_settings,
+  run_folder,
+)
 from jaxcredit.reports import seed_statistics
 
 # Scores -> what a table calls them, and whether more is better.
@@ -50,7 +55,7 @@ class Result:
   """
 
   axis: str
-  setting: credit_batches.Setting
+  setting: credit_settings.Setting
   scores: dict[str, dict[str, np.ndarray]]
   about: dict[str, float]
 
@@ -64,7 +69,7 @@ def write_csv(results: list[Result], seeds: list[int], path) -> None:
   """Every score of every seed."""
   with open(path, 'w', newline='', encoding='utf-8') as file:
     writer = csv.writer(file)
-    names = [f.name for f in dataclasses.fields(credit_batches.Setting)]
+    names = [f.name for f in dataclasses.fields(credit_settings.Setting)]
     writer.writerow(['axis', *names, 'method', 'seed', 'score', 'value'])
     for result in results:
       setting = dataclasses.astuple(result.setting)

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from experiments import credit_batches, credit_figures
+from experiments import credit_batches, credit_figures, credit_settings
 from tests.experiments import script
 
 MODULE = 'experiments.credit_accuracy'
@@ -111,12 +111,12 @@ def test_every_flag_has_an_effect():
 
 
 def test_policies_and_lengths_have_effects():
-  base = credit_batches.Setting('grid', 2, 3, 0, 1, 0.0)
-  sizes = credit_batches.sizes_of([base], 2, 2, 2)
+  base = credit_settings.Setting('grid', 2, 3, 0, 1, 0.0)
+  sizes = credit_settings.sizes_of([base], 2, 2, 2)
   tables = [
     np.asarray(
       credit_batches.Source(
-        base, sizes, credit_batches.Policy(*numbers), seed
+        base, sizes, credit_settings.Policy(*numbers), seed
       ).policies
     )
     for numbers, seed in (
@@ -130,7 +130,7 @@ def test_policies_and_lengths_have_effects():
 
 
 def result(axis, size, value):
-  setting = credit_batches.Setting('grid', size, 3, 0, 1, 0.0)
+  setting = credit_settings.Setting('grid', size, 3, 0, 1, 0.0)
   scores = {name: np.full(3, value) for name in credit_figures.SCORES}
   about = dict.fromkeys(
     ('return', 'steps', 'repeated', 'deviation', 'decisive', 'error'), 0.25

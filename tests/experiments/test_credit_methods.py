@@ -7,18 +7,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments import credit_batches, credit_methods
+from experiments import credit_batches, credit_methods, credit_settings
 from jaxcredit import lare, spa
 
-SETTING = credit_batches.Setting('key_door', 4, 8, 0, 1, 0.0)
+SETTING = credit_settings.Setting('key_door', 4, 8, 0, 1, 0.0)
 # Some episodes win, earlier ones too.
-POLICY = credit_batches.Policy(2.0, 0.5)
+POLICY = credit_settings.Policy(2.0, 0.5)
 
 
 @pytest.fixture(scope='module')
 def drawn():
   """A batch of three resamples, filled up to five rollouts and ten steps."""
-  sizes = credit_batches.sizes_of([SETTING], 3, 3, 4)
+  sizes = credit_settings.sizes_of([SETTING], 3, 3, 4)
   sizes = dataclasses.replace(sizes, group_size=5, steps=10, states=25)
   source = credit_batches.Source(SETTING, sizes, POLICY, 0)
   return source, *source.batches(0)
@@ -72,7 +72,7 @@ def test_branched_truth_is_the_exact_one_with_errors(drawn):
 
 def test_colours_take_repeated_looks_away(drawn):
   _, batch, _ = drawn
-  sizes = credit_batches.sizes_of([SETTING], 3, 3, 4)
+  sizes = credit_settings.sizes_of([SETTING], 3, 3, 4)
   sizes = dataclasses.replace(sizes, group_size=5, steps=10, states=25)
   setting = dataclasses.replace(SETTING, colours=50)
   coloured, _ = credit_batches.Source(setting, sizes, POLICY, 0).batches(0)
