@@ -12,7 +12,6 @@ import numpy as np
 from matplotlib import figure
 
 from experiments import (
-  credit_batches,
   credit_methods,
   credit_settings,
   run_folder,
