@@ -27,8 +27,6 @@ VARIANTS = {
   'spa_prefixes': ('--method=spa', '--estimator_prefix_weight=1'),
   'spa_without_progress': ('--method=spa', '--progress_weight=0'),
   'spa_without_grounding': ('--method=spa', '--grounding_weight=0'),
-  # All steps of an episode together weigh less than its outcome.
-  'spa_light_grounding': ('--method=spa', '--grounding_weight=0.02'),
   'spa_as_released': (
     '--method=spa',
     '--redistribution=leave_one_out',
@@ -38,9 +36,11 @@ VARIANTS = {
   'ppo': ('--method=ppo',),
   'grpo': ('--method=grpo',),
   'gigpo': ('--method=gigpo',),
+  # All steps of an episode together weigh less than its outcome.
+  'spa_light_grounding': ('--method=spa', '--grounding_weight=0.02'),
 }
-_ON_DEMAND = ('spa_as_released', 'spa_light_grounding')
-_SHOWN = [name for name in VARIANTS if name not in _ON_DEMAND]
+ON_DEMAND = ('spa_as_released', 'spa_light_grounding')
+_SHOWN = [name for name in VARIANTS if name not in ON_DEMAND]
 
 _OUTPUT = flags.DEFINE_string('output', 'runs/steps', 'Folder of the runs.')
 _SETTINGS = flags.DEFINE_string(
