@@ -294,14 +294,53 @@ class Loop:
       steps [P, G, S], or of tokens [P * G, L].
     """
     start = time.perf_counter()
+    batch = self.collect(self.playing(state), iteration, on_episode)
+    seconds = time.perf_counter() - start
+    state, metrics, advantages = self.learn(
+      state, batch, iteration, reference=reference
+    )
+    timing = self._collector.timing
+    metrics |= {
+      'seconds_rollout': seconds,
+      'seconds_policy': timing.policy,
+      'seconds_environment': timing.environment,
+      'seconds_total': time.perf_counter() - start,
+    }
+    self._collector.timing = collector_lib.Timing()
+    return state, metrics, batch, advantages
+
+  def playing(self, state: learner_lib.LearnerState | ActorCritic) -> Any:
+    """Parameters that play of the state that is learned."""
     learned = state if self._critic is None else state.policy
-    batch = self.collect(self._policy(learned.params), iteration, on_episode)
-    rollout_end = time.perf_counter()
+    return self._policy(learned.params)
+
+  def learn(
+    self,
+    state: learner_lib.LearnerState | ActorCritic,
+    batch: Batch,
+    iteration: int,
+    *,
+    reference=None,
+  ):
+    """The part of an iteration after its episodes: credit and optimizer steps.
+
+    Args:
+      state: of the learner, or an ActorCritic; donated.
+      batch: what was played.
+      iteration: its number.
+      reference: parameters of the reference policy, if the loss uses one.
+
+    Returns:
+      The new state, metrics with the seconds of each part, and the advantages:
+      of steps [P, G, S], or of tokens [P * G, L].
+    """
+    start = time.perf_counter()
+    learned = state if self._critic is None else state.policy
     if self._token_credit is None:
       advantages = jax.block_until_ready(self._credit(batch.trajectories))
       flat = advantages.reshape(-1, advantages.shape[-1])
       packed, returns = self._rows(batch.episodes), None
-      values_end = rollout_end
+      values_end = start
     else:
       packed, values = self._rows_by_episode(batch.episodes), None
       if self._critic is not None:
@@ -335,16 +374,11 @@ class Loop:
     metrics = {
       **self._describe(batch),
       **metrics,
-      'seconds_rollout': rollout_end - start,
-      'seconds_policy': self._collector.timing.policy,
-      'seconds_environment': self._collector.timing.environment,
-      'seconds_values': values_end - rollout_end,
+      'seconds_values': values_end - start,
       'seconds_credit': credit_end - values_end,
       'seconds_update': end - credit_end,
-      'seconds_total': end - start,
     }
-    self._collector.timing = collector_lib.Timing()
-    return state, metrics, batch, advantages
+    return state, metrics, advantages
 
   def _rows(self, episodes) -> types.Rows | None:
     """All rows; None where there is none."""
