@@ -59,9 +59,15 @@ def table(results: dict[str, lare_runs.Result]) -> str:
 
 def draw(results: dict[str, lare_runs.Result], title: str) -> figure.Figure:
   """Curves of all methods."""
-  picture = figure.Figure(figsize=(15, 4.6), layout='constrained')
+  # TD3 draws single steps, whose rewards it does not compare.
+  panels = [
+    (name, words)
+    for name, words in _PANELS
+    if all(name in result.curves for result in results.values())
+  ]
+  picture = figure.Figure(figsize=(5 * len(panels), 4.6), layout='constrained')
   for axis, (name, words) in zip(
-    picture.subplots(1, len(_PANELS)), _PANELS, strict=True
+    picture.subplots(1, len(panels)), panels, strict=True
   ):
     for i, (method, result) in enumerate(results.items()):
       curves = result.curves[name].astype(np.float64)

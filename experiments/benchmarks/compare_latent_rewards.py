@@ -15,6 +15,7 @@ import csv
 import dataclasses
 import pathlib
 import time
+from collections.abc import Sequence
 
 import jax
 import numpy as np
@@ -56,7 +57,10 @@ class Outcome:
 
   Attributes:
     iterations: int [R], of the records.
-    curves: method -> float [N, R], evaluations of N seeds.
+    curves: method -> float [N, R], evaluations of N seeds: the likeliest
+      action of each step.
+    drawn: method -> float [N, R], means over the episodes of training, whose
+      actions are drawn (IPPO) or disturbed (TD3).
     random: mean return of random actions.
     settings: flags of the runs.
     seconds: that all of them took; None where they were there before.
@@ -64,6 +68,7 @@ class Outcome:
 
   iterations: np.ndarray
   curves: dict[str, np.ndarray]
+  drawn: dict[str, np.ndarray]
   random: float
   settings: dict[str, object]
   seconds: float | None
@@ -88,15 +93,23 @@ class Outcome:
     }
 
 
-def read_curves(path: pathlib.Path) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-  """Evaluations from a curves.csv: int [R], method -> float [N, R]."""
+def read_curves(
+  path: pathlib.Path, name: str = 'evaluation'
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+  """A quantity from a curves.csv: int [R], method -> float [N, R].
+
+  Raises:
+    ValueError: the file does not have it.
+  """
   values: dict[str, dict[str, dict[int, float]]] = {}
   with open(path, newline='', encoding='utf-8') as file:
     for row in csv.DictReader(file):
-      if row['name'] == 'evaluation':
+      if row['name'] == name:
         seeds = values.setdefault(row['method'], {})
         curve = seeds.setdefault(row['seed'], {})
         curve[int(row['iteration'])] = float(row['value'])
+  if not values:
+    raise ValueError(f'{path} has no {name}')
   curves = {
     method: np.array([list(curve.values()) for curve in seeds.values()])
     for method, seeds in values.items()
@@ -144,9 +157,15 @@ def run(name: str) -> Outcome:
     before += time.perf_counter() - begun
     seconds.write_text(f'{before:.1f}', encoding='utf-8')
   iterations, curves = read_curves(folder / 'curves.csv')
+  _, drawn = read_curves(folder / 'curves.csv', 'team_return')
   settings = run_folder.read_config(folder)
   return Outcome(
-    iterations, curves, random_return(settings), settings, before or None
+    iterations,
+    curves,
+    drawn,
+    random_return(settings),
+    settings,
+    before or None,
   )
 
 
@@ -154,25 +173,29 @@ def _cell(middle, low, high, digits) -> str:
   return f'{middle:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]'
 
 
-def table(outcomes: dict[str, Outcome]) -> str:
-  """Returns at the end, and scores over tasks, as Markdown."""
-  methods = list(
-    dict.fromkeys(m for outcome in outcomes.values() for m in outcome.curves)
-  )
+def _returns(
+  rows: dict[str, dict[str, np.ndarray]],
+  random: dict[str, float],
+  methods: Sequence[str],
+) -> list[str]:
+  """A table of returns at the end.
+
+  Args:
+    rows: task -> method -> float [N, R].
+    random: task -> return of random actions.
+    methods: columns.
+  """
   lines = [
-    'Team return at the end: interquartile mean over seeds and its 95 per cent '
-    'bootstrap interval.',
-    '',
     '| | ' + ' | '.join(lare_tasks.METHODS[m] for m in methods) + ' | random |',
     '| --- |' + ' ---: |' * (len(methods) + 1),
   ]
-  for name, outcome in outcomes.items():
+  for name, curves in rows.items():
     cells = []
     for method in methods:
-      if method not in outcome.curves:
+      if method not in curves:
         cells.append('-')
         continue
-      last = outcome.curves[method][:, -1]
+      last = curves[method][:, -1]
       cells.append(
         _cell(
           seed_statistics.interquartile_mean(last),
@@ -181,8 +204,23 @@ def table(outcomes: dict[str, Outcome]) -> str:
         )
       )
     lines.append(
-      f'| {TASKS[name]} | ' + ' | '.join(cells) + f' | {outcome.random:.1f} |'
+      f'| {TASKS[name]} | ' + ' | '.join(cells) + f' | {random[name]:.1f} |'
     )
+  return lines
+
+
+def table(outcomes: dict[str, Outcome]) -> str:
+  """Returns at the end, and scores over tasks, as Markdown."""
+  methods = list(
+    dict.fromkeys(m for outcome in outcomes.values() for m in outcome.curves)
+  )
+  random = {name: outcome.random for name, outcome in outcomes.items()}
+  lines = [
+    'Team return of the likeliest actions at the end: interquartile mean over '
+    'seeds and its 95 per cent bootstrap interval.',
+    '',
+    *_returns({n: o.curves for n, o in outcomes.items()}, random, methods),
+  ]
   scores = {name: outcome.scores() for name, outcome in outcomes.items()}
   cells = []
   for method in methods:
@@ -191,8 +229,15 @@ def table(outcomes: dict[str, Outcome]) -> str:
     low, high = seed_statistics.stratified_interval(last)
     note = '' if len(last) == len(outcomes) else f' ({len(last)} tasks)'
     cells.append(_cell(middle, low, high, 2) + note)
-  lines.append('| score over tasks | ' + ' | '.join(cells) + ' | 0 |')
-  lines.append('')
+  lines += [
+    '| score over tasks | ' + ' | '.join(cells) + ' | 0 |',
+    '',
+    'The same of the last episodes of training, whose actions are drawn '
+    '(particles) or disturbed (robots):',
+    '',
+    *_returns({n: o.drawn for n, o in outcomes.items()}, random, methods),
+    '',
+  ]
   for name, outcome in outcomes.items():
     count = len(next(iter(outcome.curves.values())))
     took = (

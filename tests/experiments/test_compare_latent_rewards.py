@@ -28,9 +28,11 @@ def compare():
 
 
 def outcome(compare, **curves):
+  curves = {name: np.array(curve, float) for name, curve in curves.items()}
   return compare.Outcome(
     np.array([10, 20]),
-    {name: np.array(curve, float) for name, curve in curves.items()},
+    curves,
+    {name: curve - 1 for name, curve in curves.items()},
     -10.0,
     SETTINGS,
     60.0,
@@ -70,6 +72,11 @@ def test_table(compare):
   assert lines[6] == (
     '| score over tasks | 1.00 [1.00, 1.00] | 0.80 [0.80, 0.80] (1 tasks) | 0 |'
   )
+  assert lines[10:14:2] == [
+    lines[2],
+    '| cooperative navigation, 3 agents | -6.0 [-6.0, -6.0] | '
+    '-7.0 [-7.0, -7.0] | -10.0 |',
+  ]
   assert '3 agents: 2 seeds, 20 iterations, 15 s a run.' in text
 
 
@@ -92,6 +99,7 @@ def test_runs(compare, tmp_path, monkeypatch, capsys):
           writer.writerow([method, seed, 10, 'evaluation', 1.0])
           writer.writerow([method, seed, 20, 'evaluation', end + seed])
           writer.writerow([method, seed, 20, 'entropy', 99.0])
+          writer.writerow([method, seed, 20, 'team_return', end - seed])
     (folder / 'table.md').touch()
 
   monkeypatch.setattr(side_by_side, 'execute', execute)
@@ -113,6 +121,7 @@ def test_runs(compare, tmp_path, monkeypatch, capsys):
   text = (tmp_path / 'out' / 'comparison.md').read_text()
   assert text in capsys.readouterr().out
   assert '| 5.5 [5.0, 6.0] | 4.5 [4.0, 5.0] |' in text
+  assert '| 4.5 [4.0, 5.0] | 3.5 [3.0, 4.0] |' in text
   figure = (tmp_path / 'out' / 'curves.png').read_bytes()
   assert figure.startswith(b'\x89PNG')
 
@@ -123,6 +132,12 @@ def test_runs(compare, tmp_path, monkeypatch, capsys):
   with flagsaver.flagsaver(output=str(tmp_path / 'new')):
     assert compare.main(['x']) == 1
   assert 'ended with status 1' in capsys.readouterr().err
+
+
+def test_missing_quantity(compare, tmp_path):
+  (tmp_path / 'curves.csv').write_text('method,seed,iteration,name,value\n')
+  with pytest.raises(ValueError, match='has no team_return'):
+    compare.read_curves(tmp_path / 'curves.csv', 'team_return')
 
 
 def test_every_task_has_its_flagfile(compare):

@@ -223,6 +223,25 @@ def test_errors_for_people(tmp_path):
   )
 
 
+@needs_control
+def test_a_robot_learns_and_is_drawn(tmp_path):
+  result = script.run(
+    f'--run={tmp_path}', '--task=reacher', '--method=lare_rrd',
+    '--method=dense', '--iterations=2', '--record_every=1',
+    '--evaluation_episodes=1', '--environments=2', '--block=2', '--blocks=2',
+    '--updates=2', '--rounds=2', '--random_steps=4', '--batch=4', '--hidden=4',
+    '--decoder_hidden=4', '--decoder_updates=1', '--decoder_batch=2',
+    '--decoder_steps=4', module='experiments.lare',
+  )  # fmt: skip
+  assert result.returncode == 0, result.stderr
+  assert '| LaRe on RRD | 1 |' in result.stdout
+  names = {row['name'] for row in rows(tmp_path / 'curves.csv')}
+  # TD3 compares no rewards of steps: the figure does without.
+  assert 'critic_loss' in names and 'reward_correlation' not in names
+  for name in ('curves.png', 'episode_lare_rrd.png'):
+    assert (tmp_path / name).read_bytes().startswith(b'\x89PNG')
+
+
 def test_schedule_must_fit():
   with pytest.raises(ValueError, match='must be a multiple of'):
     lare_runs.Schedule(10, 3, 1, 1)
