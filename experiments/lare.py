@@ -23,6 +23,7 @@ from experiments import (
   console,
   interruption,
   lare_figures,
+  lare_host_runs,
   lare_policies,
   lare_runs,
   lare_tasks,
@@ -48,8 +49,9 @@ _REWARD = flags.DEFINE_enum(
 _BACKEND = flags.DEFINE_enum(
   'backend',
   'spring',
-  ['spring', 'positional', 'generalized', 'mjx'],
-  "brax's simulation of robots.",
+  ['spring', 'positional', 'generalized', 'mjx', 'mujoco'],
+  "brax's simulation of robots, in the compiled program; or Gymnasium's with "
+  'MuJoCo, on the host.',
 )
 _METHODS = flags.DEFINE_multi_enum(
   'method',
@@ -179,19 +181,19 @@ def schedule() -> lare_runs.Schedule:
   )
 
 
-def _chart(method, learner, state, folder: pathlib.Path) -> None:
+def _chart(method, learner, result, folder: pathlib.Path) -> None:
   """Factors and rewards along an episode of the first seed."""
   if not isinstance(learner.source, reward_sources.Decoded):
     return
 
   @jax.jit
-  def episode(state):
-    played = learner.evaluate(state, jax.random.key(0), 1)
+  def look(source, played):
     steps = learner.steps(played)
-    return steps, learner.source.rewards(state.source, steps)
+    return steps, learner.source.rewards(source, steps)
 
-  first = jax.tree.map(lambda x: x[0], state)
-  steps, decoded = jax.tree.map(lambda x: np.asarray(x)[0], episode(first))
+  steps, decoded = jax.tree.map(
+    lambda x: np.asarray(x)[0], look(result.source, result.episode())
+  )
   if steps.features.shape[-1] > 12:
     # A transition itself: too much to draw, and nothing to read.
     steps = dataclasses.replace(steps, features=steps.features[..., :0])
@@ -213,13 +215,16 @@ def _experiment(folder: pathlib.Path, stop) -> str:
   for method in dict.fromkeys(_METHODS.value):
     learner = program(method)
     label = lare_tasks.METHODS[method]
-    result = lare_runs.train(
+    train = lare_runs.train
+    if lare_tasks.on_host(learner.environment):
+      train = lare_host_runs.train
+    result = train(
       label, learner, seeds, schedule(), folder / 'checkpoints' / method, stop
     )
     results[method] = result
     last = result.curves['evaluation'][:, -1].mean()
     console.console.print(f'{label}: return {last:.2f}')
-    _chart(method, learner, result.state, folder)
+    _chart(method, learner, result, folder)
   title = f'{_TASK.value}, {_AGENTS.value} agents, {len(seeds)} seeds'
   return lare_figures.write(results, seeds, folder, title)
 

@@ -7,6 +7,7 @@ numbers of one that was not stopped.
 
 import dataclasses
 import pathlib
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import jax
@@ -14,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments import console
+from jaxcredit.rollouts import functional_episodes
 from jaxcredit.training import checkpoints
 
 
@@ -61,6 +63,11 @@ class Schedule:
   def records(self) -> int:
     return self.iterations // self.record_every
 
+  @property
+  def recorded(self) -> np.ndarray:
+    """int [R], iterations done at each record."""
+    return self.record_every * (1 + np.arange(self.records))
+
 
 @dataclasses.dataclass(frozen=True)
 class Result:
@@ -69,19 +76,21 @@ class Result:
   Attributes:
     iterations: int [R], done at each record.
     curves: name -> float [N, R], of N seeds.
-    state: of the learner, with an axis of seeds.
+    source: state of the source of rewards of the first seed.
+    episode: plays an episode of the likeliest actions of the first seed.
   """
 
   iterations: np.ndarray
   curves: dict[str, np.ndarray]
-  state: Any
+  source: Any
+  episode: Callable[[], functional_episodes.Episodes]
 
 
 def _is_key(x) -> bool:
   return jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
 
 
-def _to_save(tree) -> dict[str, jax.Array]:
+def to_save(tree) -> dict[str, jax.Array]:
   """Leaves by number: keys as integers; without what has no element at all.
 
   Orbax takes neither keys nor arrays of size 0, such as the features of a
@@ -94,14 +103,23 @@ def _to_save(tree) -> dict[str, jax.Array]:
   }
 
 
-def _restored(saved: dict[str, jax.Array], like):
-  """The tree of which `_to_save` made leaves."""
+def restored(saved: dict[str, jax.Array], like):
+  """The tree of which `to_save` made leaves."""
   leaves, structure = jax.tree.flatten(like)
   for i, leaf in enumerate(leaves):
     if leaf.size:
       value = saved[str(i)]
       leaves[i] = jax.random.wrap_key_data(value) if _is_key(leaf) else value
   return jax.tree.unflatten(structure, leaves)
+
+
+def check(label: str, returns: np.ndarray, iterations: int) -> None:
+  """Raises FloatingPointError if a return is not finite."""
+  if not np.isfinite(returns).all():
+    raise FloatingPointError(
+      f'{label}: the return is not finite after {iterations} iterations; a '
+      'smaller --learning_rate or --decoder_learning_rate may help'
+    )
 
 
 def train(
@@ -154,13 +172,13 @@ def train(
   def save(done):
     # Written while training goes on, which fills the history further.
     curves = {name: values.copy() for name, values in history.items()}
-    kept.save(done, (_to_save(state), curves), force=True)
+    kept.save(done, (to_save(state), curves), force=True)
 
   with kept, console.bar(label, schedule.records) as bar:
     done = 0
     if kept.latest is not None:
-      saved = kept.restore((_to_save(state), history))
-      state = _restored(saved[0], state)
+      saved = kept.restore((to_save(state), history))
+      state = restored(saved[0], state)
       history = jax.tree.map(np.array, saved[1])
       done = kept.latest
     bar(done, 'compiling' if done < schedule.records else '')
@@ -172,15 +190,17 @@ def train(
       for name, values in metrics.items():
         history[name][done] = np.asarray(values)
       now = history['evaluation'][done]
-      if not np.isfinite(now).all():
-        raise FloatingPointError(
-          f'{label}: the return is not finite after '
-          f'{(done + 1) * schedule.record_every} iterations; a smaller '
-          '--learning_rate or --decoder_learning_rate may help'
-        )
       done += 1
+      check(label, now, done * schedule.record_every)
       if done == schedule.records or not done % schedule.checkpoint_every:
         save(done)
       bar(1, f'return {now.mean():.1f}')
-  iterations = schedule.record_every * (1 + np.arange(schedule.records))
-  return Result(iterations, {k: v.T for k, v in history.items()}, state)
+  first = jax.tree.map(lambda x: x[0], state)
+  return Result(
+    schedule.recorded,
+    {k: v.T for k, v in history.items()},
+    first.source,
+    lambda: jax.jit(
+      lambda state: program.evaluate(state, jax.random.key(0), 1)
+    )(first),
+  )

@@ -28,6 +28,13 @@ ROBOTS = {
   'walker2d': 'walker2d',
   'humanoid_standup': 'humanoidstandup',
 }
+# Gymnasium's, on the host.
+MUJOCO_ROBOTS = {
+  'reacher': 'Reacher-v5',
+  'half_cheetah': 'HalfCheetah-v5',
+  'walker2d': 'Walker2d-v5',
+  'humanoid_standup': 'HumanoidStandup-v5',
+}
 TASKS = (*PARTICLES, *ROBOTS)
 METHODS = {
   'dense': 'dense reward (reference)',
@@ -60,9 +67,13 @@ def particles(name: str, agents: int, reward: str):
 
 def environment(name: str, agents: int, reward: str, backend: str):
   """A task of TASKS; `agents` and `reward` are for particles, `backend` is for
-  robots."""
+  robots: 'mujoco', one robot on the host, or one of brax's."""
   if name in PARTICLES:
     return particles(name, agents, reward)
+  if backend == 'mujoco':
+    from jaxcredit.environments import gymnasium_robots
+
+    return gymnasium_robots.GymnasiumRobots(MUJOCO_ROBOTS[name], 1)
   from jaxcredit.environments import brax_robots
 
   return brax_robots.BraxRobot(ROBOTS[name], backend)
@@ -96,6 +107,40 @@ def random_policy(
   return act
 
 
+def on_host(environment) -> bool:
+  """Whether its steps are taken by the host, not by a compiled program."""
+  return hasattr(environment, 'restart')
+
+
+def random_episodes(
+  environment: functional.Environment, episodes: int, seed: int = 0
+) -> functional_episodes.Episodes:
+  """Episodes of actions that are drawn alike.
+
+  Args:
+    environment: the task, on the device or one robot on the host.
+    episodes: how many.
+    seed: of everything random.
+  """
+  if on_host(environment):
+    from jaxcredit.environments import gymnasium_robots
+    from jaxcredit.training import td3_on_host
+
+    robots = gymnasium_robots.GymnasiumRobots(environment.name, episodes)
+    rng = np.random.default_rng(seed)
+    size = (episodes, robots.action_size)
+    played = td3_on_host.play(
+      robots, lambda seen: rng.uniform(-1, 1, size).astype(np.float32), seed
+    )
+    robots.close()
+    return played
+  return jax.jit(
+    lambda key: functional_episodes.play(
+      environment, random_policy(environment), key, episodes
+    )
+  )(jax.random.key(seed))
+
+
 def random_transitions(
   environment: functional.Environment,
   parameters: tuple[str, ...],
@@ -112,12 +157,7 @@ def random_transitions(
     episodes: how many.
     seed: of everything random.
   """
-
-  played = jax.jit(
-    lambda key: functional_episodes.play(
-      environment, random_policy(environment), key, episodes
-    )
-  )(jax.random.key(seed))
+  played = random_episodes(environment, episodes, seed)
   mask = np.broadcast_to(np.asarray(played.mask)[:, None], played.rewards.shape)
   if len(parameters) == 1:
     return transitions.Transitions(

@@ -17,7 +17,6 @@ import pathlib
 import time
 from collections.abc import Sequence
 
-import jax
 import numpy as np
 from absl import app, flags
 from matplotlib import figure
@@ -25,7 +24,6 @@ from matplotlib import figure
 from experiments import lare_tasks, run_folder
 from experiments.benchmarks import comparison, side_by_side
 from jaxcredit.reports import seed_statistics
-from jaxcredit.rollouts import functional_episodes
 
 TASKS = {
   'navigation': 'cooperative navigation, 3 agents',
@@ -124,11 +122,7 @@ def random_return(settings: dict[str, object]) -> float:
   environment = lare_tasks.environment(
     *(settings[name] for name in ('task', 'agents', 'reward', 'backend'))
   )
-  played = jax.jit(
-    lambda key: functional_episodes.play(
-      environment, lare_tasks.random_policy(environment), key, _EPISODES.value
-    )
-  )(jax.random.key(0))
+  played = lare_tasks.random_episodes(environment, _EPISODES.value)
   return float(played.team_return.mean())
 
 

@@ -63,21 +63,63 @@ class GymnasiumRobots:
     if not (np.isfinite(space.low).all() and np.isfinite(space.high).all()):
       raise ValueError(f'{name}: actions without bounds')
     self._low, self._high = space.low, space.high
+    self._seed = 0
+    # Times that each began anew since `reset`.
+    self._begun = np.zeros(count, np.uint32)
     self.observation_size = self._robots[0].observation_space.shape[0]
     self.action_size = space.shape[0]
 
   def reset(self, seed: int) -> np.ndarray:
     """Begins anew everywhere: float32 [E, O]; robot i gets seed + i."""
+    self._seed = seed
+    self._begun[:] = 0
     seen = [r.reset(seed=seed + i)[0] for i, r in enumerate(self._robots)]
     return np.asarray(seen, np.float32)
 
   def restart(self, ended: Sequence[bool], seen: np.ndarray) -> np.ndarray:
-    """Begins anew where episodes ended; other rows of `seen` stay."""
+    """Begins anew where episodes ended; other rows of `seen` stay.
+
+    How an episode begins is a function of the seed, the robot and the number
+    of its episodes before.
+    """
     seen = np.array(seen)
     for i, over in enumerate(ended):
       if over:
-        seen[i] = self._robots[i].reset()[0]
+        self._begun[i] += 1
+        origin = np.random.SeedSequence([self._seed, i, int(self._begun[i])])
+        seed = int(origin.generate_state(1)[0])
+        seen[i] = self._robots[i].reset(seed=seed)[0]
     return seen
+
+  def state(self) -> dict[str, np.ndarray]:
+    """What `go_on` needs: physics, uint32 [E, n], and begun, uint32 [E].
+
+    Physics are MuJoCo's state of double precision, as pairs of words.
+    """
+    import mujoco
+
+    kind = mujoco.mjtState.mjSTATE_INTEGRATION
+    physics = []
+    for robot in self._robots:
+      inner = robot.unwrapped
+      state = np.empty(mujoco.mj_stateSize(inner.model, kind))
+      mujoco.mj_getState(inner.model, inner.data, state, kind)
+      physics.append(state.view(np.uint32))
+    return {'physics': np.stack(physics), 'begun': self._begun.copy()}
+
+  def go_on(self, seed: int, state: dict[str, np.ndarray]) -> None:
+    """Puts robots where `state` was taken, after `reset(seed)`."""
+    import mujoco
+
+    kind = mujoco.mjtState.mjSTATE_INTEGRATION
+    self._seed = seed
+    self._begun = np.array(state['begun'], np.uint32)
+    for robot, words in zip(self._robots, state['physics'], strict=True):
+      # Without a reset, Gymnasium refuses steps.
+      robot.reset()
+      inner = robot.unwrapped
+      physics = np.ascontiguousarray(words, np.uint32).view(np.float64)
+      mujoco.mj_setState(inner.model, inner.data, physics, kind)
 
   def step(
     self, action: np.ndarray

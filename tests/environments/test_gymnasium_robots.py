@@ -58,6 +58,41 @@ def test_no_time_limit_but_the_callers():
     gymnasium_robots.GymnasiumRobots('Hopper-v5', 1)
 
 
+@pytest.mark.parametrize('name', ['Reacher-v5', 'HumanoidStandup-v5'])
+def test_robots_go_on_where_they_were(name):
+  robots = gymnasium_robots.GymnasiumRobots(name, 2)
+  seen = robots.reset(seed=7)
+  rng = np.random.default_rng(0)
+  actions = rng.uniform(-1, 1, (8, 2, robots.action_size))
+  for action in actions[:3]:
+    seen, *_ = robots.step(action)
+  seen = robots.restart([True, False], seen)
+  seen, *_ = robots.step(actions[3])
+  state = robots.state()
+
+  def rest(robots, seen):
+    found = []
+    for t, action in enumerate(actions[4:]):
+      seen, reward, _ = robots.step(action)
+      found.append((seen, reward))
+      # Robot 0 begins its third episode, robot 1 its second.
+      seen = robots.restart([t == 1, t == 1], seen)
+      found.append((seen,))
+    return found
+
+  whole = rest(robots, seen)
+  other = gymnasium_robots.GymnasiumRobots(name, 2)
+  other.reset(seed=99)
+  other.go_on(7, state)
+  again = rest(other, seen)
+  for one, two in zip(whole, again, strict=True):
+    for x, y in zip(one, two, strict=True):
+      np.testing.assert_array_equal(x, y)
+  # Both robots began anew, each in its own way.
+  assert (whole[3][0] != whole[2][0]).any(axis=1).all()
+  assert (whole[3][0][0] != whole[3][0][1]).any()
+
+
 def test_td3_keeps_what_the_robots_did():
   options = td3.Options(
     environments=2, block=5, updates=2, blocks=3, rounds=4, random_steps=4,

@@ -223,8 +223,10 @@ def test_errors_for_people(tmp_path):
   )
 
 
+# brax takes long to compile; the next test has MuJoCo's robots in the suite.
+@pytest.mark.slow
 @needs_control
-def test_a_robot_learns_and_is_drawn(tmp_path):
+def test_a_robot_of_brax_learns_and_is_drawn(tmp_path):
   result = script.run(
     f'--run={tmp_path}', '--task=reacher', '--method=lare_rrd',
     '--method=dense', '--iterations=2', '--record_every=1',
@@ -240,6 +242,52 @@ def test_a_robot_learns_and_is_drawn(tmp_path):
   assert 'critic_loss' in names and 'reward_correlation' not in names
   for name in ('curves.png', 'episode_lare_rrd.png'):
     assert (tmp_path / name).read_bytes().startswith(b'\x89PNG')
+
+
+@needs_control
+def test_robots_on_the_host_stopped_and_resumed(tmp_path):
+  flags = (
+    '--task=reacher', '--backend=mujoco', '--method=lare_rrd', '--seed=0',
+    '--seed=2', '--iterations=4', '--record_every=2', '--evaluation_episodes=2',
+    '--environments=2', '--block=3', '--blocks=9', '--updates=2', '--rounds=3',
+    '--random_steps=4', '--batch=4', '--hidden=4', '--decoder_hidden=4',
+    '--decoder_updates=1', '--decoder_batch=2', '--decoder_steps=4',
+  )  # fmt: skip
+  whole = script.run(
+    f'--run={tmp_path / "whole"}', *flags, module='experiments.lare'
+  )
+  assert whole.returncode == 0, whole.stderr
+  values = rows(tmp_path / 'whole' / 'curves.csv')
+  evaluated = [r for r in values if r['name'] == 'evaluation']
+  assert [(r['seed'], r['iteration']) for r in evaluated] == [
+    ('0', '2'), ('0', '4'), ('2', '2'), ('2', '4')
+  ]  # fmt: skip
+  assert len({r['value'] for r in evaluated}) == 4
+  # Reacher's distances and costs of control.
+  assert all(-1000 < float(r['value']) < -1 for r in evaluated)
+  for name in ('curves.png', 'episode_lare_rrd.png'):
+    assert (tmp_path / 'whole' / name).read_bytes().startswith(b'\x89PNG')
+
+  # It stops in the midst of episodes, and between two records.
+  stopped = subprocess.run(
+    [
+      sys.executable, '-c', _STOPPED.replace('looked > 1', 'looked > 3'),
+      f'--run={tmp_path / "part"}', *flags,
+    ],
+    cwd=script.REPOSITORY,
+    env=script.environment(),
+    capture_output=True,
+    text=True,
+    timeout=500,
+  )  # fmt: skip
+  assert stopped.returncode == 130, stopped.stderr
+  again = script.run(
+    f'--run={tmp_path / "part"}', *flags, module='experiments.lare'
+  )
+  assert again.returncode == 0, again.stderr
+  assert (tmp_path / 'part' / 'curves.csv').read_bytes() == (
+    tmp_path / 'whole' / 'curves.csv'
+  ).read_bytes()
 
 
 def test_schedule_must_fit():
