@@ -133,8 +133,8 @@ def test_spa(tmp_path):
   assert found['rewards'] == [[1.0, 0.0, 1.0], [1.0, 0.5, 0.5]]
   assert 0.1 < found['won'] < 0.9
   prefixes, paper = 'with prefixes', 'the paper'
-  assert found['correlation'][prefixes] > 0.8
-  assert found['correlation'][prefixes] > found['correlation'][paper]
+  assert found['correlation'][prefixes] > 0.6
+  assert found['correlation'][prefixes] > found['correlation'][paper] + 0.1
   # Both predict the outcome.
   variance = found['won'] * (1 - found['won'])
   assert max(found['outcome_error'].values()) < 0.5 * variance
