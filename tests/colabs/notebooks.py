@@ -75,7 +75,9 @@ def run(
   client = nbclient.NotebookClient(
     notebook,
     config=local,
+    # Of a cell, and of a kernel's start where the machine is busy, in seconds.
     timeout=500,
+    startup_timeout=300,
     kernel_name='python3',
     resources={'metadata': {'path': str(folder)}},
   )
