@@ -25,6 +25,7 @@ from experiments import (
   run_folder,
 )
 from jaxcredit.algorithms.bandits import bounds
+from jaxcredit.reports import study_data, study_page
 
 _RUN = flags.DEFINE_string('run', 'runs/dynlin', 'Folder of the experiment.')
 _STUDY = flags.DEFINE_enum(
@@ -268,7 +269,9 @@ def main(argv):
     print(f'error: {error}', file=sys.stderr)
     return 1
   print(text)
+  page = study_page.save(study_data.read(folder))
   console.console.print(f'figures, CSV and table: {folder}', soft_wrap=True)
+  console.console.print(f'report: {page}', soft_wrap=True)
   return 0
 
 

@@ -29,6 +29,7 @@ from experiments import (
   lare_tasks,
   run_folder,
 )
+from jaxcredit.reports import study_data, study_page
 from jaxcredit.training import ippo, reward_sources, td3
 
 # So that --help shows them too.
@@ -257,7 +258,9 @@ def main(argv):
     print(f'error: {error}', file=sys.stderr)
     return 1
   print(text)
+  page = study_page.save(study_data.read(folder))
   console.console.print(f'figures, CSV and table: {folder}', soft_wrap=True)
+  console.console.print(f'report: {page}', soft_wrap=True)
   return 0
 
 

@@ -48,6 +48,7 @@ def test_end_to_end_and_again(tmp_path):
   for name, start in (('regret.png', b'\x89PNG'), ('regret.pdf', b'%PDF')):
     assert (folder / name).read_bytes().startswith(start)
   assert (folder / 'table.md').read_text() in result.stdout
+  assert '<svg' in (folder / 'report.html').read_text()
   curves, finals = rows(folder / 'curves.csv'), rows(folder / 'finals.csv')
   # 2 panels x 2 algorithms x 6 records, and x 3 runs.
   assert len(curves) == 24 and len(finals) == 12
@@ -99,6 +100,7 @@ def test_the_study_of_wrong_bounds(tmp_path):
   assert 'epochs end before the system has settled' in result.stdout
   assert '| DynLin-UCB (log T), bound 0 |' in result.stdout
   assert '| Lin-UCB (log T) |' in result.stdout
+  assert 'bound 0' in (tmp_path / 'run' / 'report.html').read_text()
 
 
 # A process of its own, since flags of two scripts do not mix. It replaces what

@@ -62,6 +62,8 @@ def test_end_to_end_and_stopped(tmp_path):
                       ('episode_lare.png', b'\x89PNG')):  # fmt: skip
     assert (tmp_path / 'whole' / name).read_bytes().startswith(start)
   assert (tmp_path / 'whole' / 'table.md').read_text() in whole.stdout
+  page = (tmp_path / 'whole' / 'report.html').read_text()
+  assert '<svg' in page and 'episodic reward' in page
   assert not (tmp_path / 'whole' / 'episode_episodic.png').exists()
   values = rows(tmp_path / 'whole' / 'curves.csv')
   evaluated = [r for r in values if r['name'] == 'evaluation']
