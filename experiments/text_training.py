@@ -32,11 +32,15 @@ from jaxcredit.rollouts import formats
 from jaxcredit.rollouts import pool as pool_lib
 from jaxcredit.training import checkpoints as checkpoints_lib
 from jaxcredit.training import critic as critic_lib
-from jaxcredit.training import evaluation, policy_gradient, supervised
+from jaxcredit.training import (
+  evaluation,
+  policy_gradient,
+  stage_clock,
+  supervised,
+)
 from jaxcredit.training import learner as learner_lib
 from jaxcredit.training import loop as loop_lib
 from jaxcredit.training import metrics as metrics_lib
-from jaxcredit.training import stage_clock
 from jaxcredit.training import warm_start as warm_start_lib
 
 # A line piped to a file stays one line.
@@ -474,6 +478,7 @@ class TextTraining:
       policy=learned.policy,
       token_credit=self.method.token_credit,
       critic=critic,
+      report=print_line,
     )
     # The critic first: the learner takes over the parameters.
     critic_state = critic and critic.init(params)

@@ -1,12 +1,12 @@
 """A pool of host text environments, each step under a time limit.
 
 The environments run in worker processes. An environment that raises, dies,
-hangs past its limit, or answers something that is not a `TextStep` or is longer
-than a limit costs its own episode: the failure is reported, the worker is replaced, and the other episodes
-of that worker are played again from their recorded actions, so that they go on
-where they were. This relies on environments being deterministic functions of
-the task and the actions; where one is not, give it a worker of its own
-(`workers=count`).
+hangs past its limit, or answers something that is no `TextStep` or too long
+costs its own episode: the failure is reported, the worker is replaced, and the
+other episodes of that worker are played again from their recorded actions, so
+that they go on where they were. This relies on environments being deterministic
+functions of the task and the actions; where one is not, give it a worker of its
+own (`workers=count`).
 
 Answers travel as JSON, never as pickles: an environment is fed with text that a
 model wrote, and what comes back from it is data. What an environment prints

@@ -6,6 +6,7 @@ that was interrupted goes on with the numbers of one that was not.
 """
 
 import dataclasses
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -18,8 +19,10 @@ from jaxcredit.networks import tree_sampling
 from jaxcredit.rollouts import collector as collector_lib
 from jaxcredit.rollouts import episodes as episodes_lib
 from jaxcredit.training import critic as critic_lib
+from jaxcredit.training import finite_credit, stage_clock
 from jaxcredit.training import learner as learner_lib
-from jaxcredit.training import stage_clock
+
+_log = logging.getLogger(__name__)
 
 # Trajectories of numpy arrays [P, G, S] -> advantages [P, G, S].
 Credit = Callable[[types.Trajectories], jax.Array]
@@ -178,6 +181,8 @@ class Loop:
       `credit`. Each episode must be one row.
     critic: gives values to it and learns its returns; the state is then an
       `ActorCritic`.
+    report: takes a sentence on credit that is not finite; the learner will skip
+      the update that it spoils.
   """
 
   def __init__(
@@ -193,6 +198,7 @@ class Loop:
     policy: Callable[[Any], Any] = lambda params: params,
     token_credit: TokenCredit | None = None,
     critic: critic_lib.Critic | None = None,
+    report: Callable[[str], None] = _log.warning,
   ):
     if (credit is None) == (token_credit is None):
       raise ValueError('give either credit or token_credit, and not both')
@@ -217,6 +223,7 @@ class Loop:
     self._policy = policy
     self._token_credit = token_credit
     self._critic = critic
+    self._report = report
 
   def collect(self, params, iteration: int, on_episode=None) -> Batch:
     """Plays the episodes of an iteration."""
@@ -357,6 +364,11 @@ class Loop:
         state = dataclasses.replace(state, carried=credit.carried)
       returns = credit.returns
       packed = self._learned(packed, batch.episodes)
+    words = finite_credit.where_not_finite(
+      flat, batch.episodes, 'step' if self._token_credit is None else 'token'
+    )
+    if words:
+      self._report(f'iteration {iteration}: {words}')
     metrics: dict[str, Any] = {}
     with clock.measure('update'):
       if packed is not None and (packed.trajectory >= 0).any():

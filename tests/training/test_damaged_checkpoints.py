@@ -35,6 +35,11 @@ def write(folder, steps, **options):
       checkpoints.save(step, make_state(step))
 
 
+def write_into(checkpoints, step):
+  checkpoints.save(step, make_state(step))
+  checkpoints.wait()
+
+
 @pytest.fixture(scope='module')
 def two(tmp_path_factory):
   """A folder with checkpoints 1 and 2, to copy."""
@@ -170,8 +175,7 @@ def test_a_full_disk_leaves_the_one_before_and_says_so(tmp_path):
     checkpoints.wait()
     filling = small_disk.fill(disk, leave=8192)
     with pytest.raises(checkpoints_lib.CheckpointWriteError) as caught:
-      checkpoints.save(2, make_state(2))
-      checkpoints.wait()
+      write_into(checkpoints, 2)
     words = str(caught.value)
     assert 'checkpoint 2 could not be written' in words
     assert f'into {disk / "stage"}: the disk is full' in words
