@@ -54,10 +54,13 @@ class Watch:
 
   Attributes:
     samples: one dict of numbers an iteration.
+    traced: iterations completed before it, and name, of each function that was
+      traced.
   """
 
   def __init__(self):
     self.samples: list[dict[str, float]] = []
+    self.traced: list[tuple[int, str]] = []
     self._counts = {_COMPILED: 0, _TRACED: 0}
     self._start = time.perf_counter()
 
@@ -68,10 +71,12 @@ class Watch:
   def __exit__(self, *unused) -> None:
     jax.monitoring.unregister_event_duration_listener(self._count)
 
-  def _count(self, event: str, duration: float, **unused) -> None:
+  def _count(self, event: str, duration: float, **more) -> None:
     del duration
     if event in self._counts:
       self._counts[event] += 1
+    if event == _TRACED:
+      self.traced.append((len(self.samples), str(more.get('fun_name', '?'))))
 
   def sample(self, iteration: int) -> None:
     self.samples.append(
@@ -149,6 +154,8 @@ def table(watch: Watch, warm_up: int) -> str:
     f'half {np.median(seconds[: len(seconds) // 2]):.3f}, of the second '
     f'{np.median(seconds[len(seconds) // 2 :]):.3f}'
   )
+  late = [f'{name} in {i + 1}' for i, name in watch.traced if i >= warm_up]
+  lines.append(f'traced after the warm-up: {", ".join(late) or "nothing"}')
   return '\n'.join(lines)
 
 

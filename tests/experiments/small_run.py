@@ -10,6 +10,8 @@ import orbax.checkpoint as ocp
 from tests.experiments import script
 
 ITERATIONS = 12
+# Seconds that anything may take; pytest has a limit of its own.
+PATIENCE = 1800
 FLAGS = (
   '--layers=1', '--width=32', '--heads=2', '--kv_heads=1', '--head_dim=16',
   '--hidden=48', '--vocabulary=700', '--warm_start_games=24',
@@ -64,7 +66,7 @@ def newest(folder: pathlib.Path, stage: str) -> int:
 
 
 def wait_until(condition, process, log) -> None:
-  deadline = time.monotonic() + 400
+  deadline = time.monotonic() + PATIENCE
   while not condition():
     assert process.poll() is None, f'ended too early:\n{log.read_text()}'
     assert time.monotonic() < deadline, f'hangs:\n{log.read_text()}'
@@ -74,7 +76,7 @@ def wait_until(condition, process, log) -> None:
 def complete(folder: pathlib.Path, *more: str, **options) -> str:
   log = folder.parent / f'{folder.name}.log'
   process = script.start(*command(folder, **options), *more, log=log)
-  assert process.wait(500) == 0, log.read_text()
+  assert process.wait(PATIENCE) == 0, log.read_text()
   return log.read_text(encoding='utf-8')
 
 

@@ -35,7 +35,7 @@ def test_sigterm_saves_what_is_done_and_the_same_command_goes_on(uninterrupted):
   process = script.start(*small_run.command(folder), log=log)
   small_run.wait_until(lambda: small_run.trained(folder) >= 3, process, log)
   process.send_signal(signal.SIGTERM)
-  status = process.wait(120)
+  status = process.wait(small_run.PATIENCE)
   words = log.read_text(encoding='utf-8')
   assert status == 143, words
   assert f'stopped; the same command goes on from {folder}' in words
@@ -66,7 +66,7 @@ def test_a_rollout_under_way_is_given_up(uninterrupted):
   time.sleep(1.0)
   start = time.monotonic()
   process.send_signal(signal.SIGTERM)
-  assert process.wait(120) == 143, log.read_text()
+  assert process.wait(small_run.PATIENCE) == 143, log.read_text()
   print(f'stopped after {time.monotonic() - start:.1f} s')
   done = small_run.trained(folder)
   assert done == 1
@@ -88,7 +88,7 @@ def test_a_second_signal_stops_at_once(uninterrupted):
     lambda: 'Stopping' in log.read_text() or process.poll(), process, log
   )
   process.send_signal(signal.SIGTERM)
-  assert process.wait(60) == 143, log.read_text()
+  assert process.wait(small_run.PATIENCE) == 143, log.read_text()
   words = log.read_text()
   assert 'Traceback' not in words
   assert 'stopped' in words
@@ -159,7 +159,7 @@ def test_a_full_disk_stops_the_run_in_one_line_and_loses_nothing(
       lambda: small_run.newest(folder, 'train') >= 3, process, log
     )
     filling = small_disk.fill(disk)
-    assert process.wait(120) == 1, log.read_text()
+    assert process.wait(small_run.PATIENCE) == 1, log.read_text()
     words = log.read_text()
     assert 'Traceback' not in words, words
     (line,) = [line for line in words.splitlines() if line.startswith('error')]
@@ -210,12 +210,12 @@ def test_environments_that_fail_cost_their_episodes_and_never_the_run(
   process = script.start(
     *small_run.command(folder),
     '--fault=mixed',
-    '--step_time_limit=1',
+    '--step_time_limit=3',
     '--evaluate_every=0',
     module=FAULTY,
     log=log,
   )
-  assert process.wait(500) == 0, log.read_text()
+  assert process.wait(small_run.PATIENCE) == 0, log.read_text()
   words = log.read_text()
   records = train_records(folder)
   assert len(records) == small_run.ITERATIONS
@@ -240,7 +240,7 @@ def test_a_reward_that_is_not_a_number_is_reported_with_its_place(
     module=FAULTY,
     log=log,
   )
-  assert process.wait(300) == 0, log.read_text()
+  assert process.wait(small_run.PATIENCE) == 0, log.read_text()
   words = log.read_text()
   assert 'the reward is nan, not a finite number (environment ' in words
   assert ', step ' in words
@@ -261,7 +261,7 @@ def test_credit_that_is_not_a_number_changes_nothing_and_ends_the_run(
     module=FAULTY,
     log=log,
   )
-  assert process.wait(300) == 1, log.read_text()
+  assert process.wait(small_run.PATIENCE) == 1, log.read_text()
   words = log.read_text()
   # The third iteration is the first, the fifth one too many.
   assert 'iteration 3: the credit of 6 of 6 episodes is not finite' in words

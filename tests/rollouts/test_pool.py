@@ -81,12 +81,12 @@ def test_lost_worker_costs_one_episode(action, message):
     ('inf', 'the reward is inf, not a finite number'),
     ('-inf', 'the reward is -inf, not a finite number'),
     ('long', 'answered 20,000,'),
-    ('garbage', 'episode'),
+    ('garbage', 'answered out of protocol'),
     ('number', 'must be text'),
   ],
 )
 def test_bad_answer_costs_one_episode(workers, action, message, caplog):
-  with make_pool(workers=workers) as pool:
+  with make_pool(workers=workers, time_limit=60.0) as pool:
     pool.reset({0: 'a', 1: 'b'})
     answers = pool.step({0: action, 1: 'wait'})
     assert answers[0] is None
@@ -99,7 +99,7 @@ def test_bad_answer_costs_one_episode(workers, action, message, caplog):
 
 
 def test_what_an_environment_prints_goes_nowhere(capfd):
-  with make_pool() as pool:
+  with make_pool(time_limit=60.0) as pool:
     pool.reset({0: 'a', 1: 'b'})
     answers = pool.step({0: 'print', 1: 'wait'})
     assert answers[0].observation == 'a 1 print'
