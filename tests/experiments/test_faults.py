@@ -293,6 +293,9 @@ def test_the_stages_of_an_iteration_add_up_to_it(uninterrupted):
     total = record['seconds_total']
     assert sum(parts.values()) == pytest.approx(total, rel=0.01)
     assert min(parts.values()) >= 0, parts
+  # What has no name is little.
+  rest = [r['seconds_other'] / r['seconds_total'] for r in records[1:]]
+  assert statistics.median(rest) < 0.15, rest
   # The evaluation after iteration 4 stands with the next record.
   assert records[4]['seconds_evaluation'] > 0
   assert records[4]['seconds_checkpoint'] > 0

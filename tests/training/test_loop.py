@@ -405,7 +405,7 @@ def test_rows_without_credit_are_not_computed():
 
 
 @pytest.mark.parametrize('needs_all_rows', [True, False])
-def test_credit_that_is_not_finite_is_reported(needs_all_rows):
+def test_credit_that_is_not_finite_is_reported(needs_all_rows, caplog):
   def broken(trajectories):
     advantages = np.zeros(trajectories.mask.shape, np.float32)
     advantages[0, 0, 1] = np.nan
@@ -413,6 +413,10 @@ def test_credit_that_is_not_finite_is_reported(needs_all_rows):
 
   loop = make_loop(credit=broken, needs_all_rows=needs_all_rows)
   state, metrics, _, _ = loop.run(init_state(), 0)
+  assert (
+    'iteration 0: the credit of 1 of 12 episodes is not finite, first at step '
+    '2 of rollout 1 of task 1'
+  ) in caplog.text
   assert np.isnan(metrics['loss'])
   assert metrics['skipped_updates'] == 1
   np.testing.assert_array_equal(
