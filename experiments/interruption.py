@@ -1,5 +1,6 @@
 """Ctrl-C, or the notice of a machine that is taken away, without loss."""
 
+import os
 import pathlib
 import signal
 import sys
@@ -51,7 +52,9 @@ class Interruption:
       raise KeyboardInterrupt
     self.requested = True
     self.exit_status = 128 + number
-    print(
-      '\nStopping, and saving what is done; once more to stop at once.',
-      flush=True,
-    )
+    words = '\nStopping, and saving what is done; once more to stop at once.'
+    try:
+      print(words, flush=True)
+    except RuntimeError:
+      # The signal came in the middle of a print, which nothing may enter.
+      os.write(1, f'{words}\n'.encode())
