@@ -7,6 +7,9 @@
 The same command resumes an experiment that was stopped: what is finished is
 not run again. The folder gets figures (PNG and PDF), the curves and the final
 regret of every run (CSV), and a table beside the paper's values.
+
+Exit status: 0 complete, 1 an error, 130 stopped by Ctrl-C, 143 by SIGTERM; the
+last two save what is done.
 """
 
 import pathlib
@@ -257,16 +260,20 @@ def main(argv):
     raise app.UsageError(f'unknown arguments: {" ".join(argv[1:])}')
   logging.set_verbosity(logging.ERROR)
   folder = pathlib.Path(_RUN.value).expanduser()
+  stop = interruption.Interruption()
   try:
     if run_folder.open_run(folder, _own_flags(), _MAY_CHANGE):
       console.console.print(f'{folder} holds this experiment: going on')
-    with interruption.Interruption() as stop:
+    with stop:
       text = _STUDIES[_STUDY.value](folder, lambda: stop.requested)
   except bandit_runs.InterruptedRunError:
     console.console.print(f'stopped; the same command goes on from {folder}')
-    return 130
-  except (FileExistsError, ValueError, FloatingPointError) as error:
-    print(f'error: {error}', file=sys.stderr)
+    return stop.exit_status
+  except KeyboardInterrupt:
+    return stop.at_once(folder)
+  except (OSError, ValueError, FloatingPointError) as error:
+    words = run_folder.error_in_words(error, folder)
+    print(f'error: {words}', file=sys.stderr)
     return 1
   print(text)
   page = study_page.save(study_data.read(folder))

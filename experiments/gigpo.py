@@ -7,6 +7,9 @@ The same command resumes a run that was stopped. --domain chooses the household
 of ALFWorld, that of VirtualHome or a shop; tasks are generated where no file of
 them is given. At the end stand a table of success by task type, curves, and
 report.html, which shows episodes with the credit of each step.
+
+Exit status: 0 complete, 1 an error, 130 stopped by Ctrl-C, 143 by SIGTERM; the
+last two save what is done.
 """
 
 import dataclasses

@@ -9,6 +9,9 @@ The same command resumes an experiment that was stopped. The folder gets curves
 of all methods with confidence bands over seeds, a table, every number as CSV,
 and for methods with a network a chart of the factors and decoded rewards of an
 episode. Needs the extra control.
+
+Exit status: 0 complete, 1 an error, 130 stopped by Ctrl-C, 143 by SIGTERM; the
+last two save what is done.
 """
 
 import dataclasses
@@ -233,20 +236,24 @@ def _experiment(folder: pathlib.Path, stop) -> str:
 def main(argv):
   if len(argv) > 1:
     raise app.UsageError(f'unknown arguments: {" ".join(argv[1:])}')
-  logging.set_verbosity(logging.ERROR)
+  # Orbax logs with a traceback what it raises as well.
+  logging.set_verbosity(logging.FATAL)
   folder = pathlib.Path(_RUN.value).expanduser()
   new = False
+  stop = interruption.Interruption()
   try:
     if len(set(_SEEDS.value)) < len(_SEEDS.value):
       raise ValueError('--seed: each seed is a run of its own, give it once')
     new = not run_folder.open_run(folder, own_flags(), _MAY_CHANGE)
     if not new:
       console.console.print(f'{folder} holds this experiment: going on')
-    with interruption.Interruption() as stop:
+    with stop:
       text = _experiment(folder, lambda: stop.requested)
   except lare_runs.InterruptedRunError:
     console.console.print(f'stopped; the same command goes on from {folder}')
-    return 130
+    return stop.exit_status
+  except KeyboardInterrupt:
+    return stop.at_once(folder)
   except (
     OSError,
     ValueError,
@@ -255,7 +262,8 @@ def main(argv):
   ) as error:
     if new:
       run_folder.forget_unbegun(folder)
-    print(f'error: {error}', file=sys.stderr)
+    words = run_folder.error_in_words(error, folder)
+    print(f'error: {words}', file=sys.stderr)
     return 1
   print(text)
   page = study_page.save(study_data.read(folder))

@@ -167,7 +167,7 @@ def train(
     for name in names
   }
   advance = jax.jit(chunk, donate_argnums=0)
-  kept = checkpoints.Checkpoints(folder, keep=1)
+  kept = checkpoints.Checkpoints(folder, report=console.console.print)
 
   def save(done):
     # Written while training goes on, which fills the history further.

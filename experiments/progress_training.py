@@ -250,7 +250,10 @@ class ProgressTraining(text_training.TextTraining):
     path = self.folder / saved_estimator.FILE_NAME
     if path.exists():
       learned = estimator.learner.place(
-        checkpoints_lib.read_params(saved_estimator.checkpoints_of(self.folder))
+        checkpoints_lib.read_params(
+          saved_estimator.checkpoints_of(self.folder),
+          text_training.print_line,
+        )
       )
       return lambda rows: estimator.contributions(learned, rows)
     rollouts = stored_rollouts.read(
@@ -260,8 +263,8 @@ class ProgressTraining(text_training.TextTraining):
     )
     with checkpoints_lib.Checkpoints(
       saved_estimator.checkpoints_of(self.folder),
-      keep=1,
       every=options.evaluate_every,
+      report=text_training.print_line,
     ) as checkpoints:
       start = -1 if checkpoints.latest is None else checkpoints.latest
       metrics_lib.drop_from(

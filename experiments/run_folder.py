@@ -1,11 +1,14 @@
 """The folder of a run: its configuration, and whether it may be resumed."""
 
+import errno
 import json
 import pathlib
 import shutil
 from typing import Any
 
 CONFIG = 'config.json'
+# At the end of the name of a file that is being written.
+_HALF = '.tmp'
 # What a run writes, beside it, before it has learned anything.
 _PREPARED = ('tokenizer', 'tensorboard', 'checkpoints')
 
@@ -58,7 +61,9 @@ def open_run(
         + '\nGive the same flags to resume it, or another --run to start anew.'
       )
     return True
-  if folder.exists() and any(folder.iterdir()):
+  # A run that was killed while it wrote its first file has begun nothing.
+  half = path.with_name(path.name + _HALF)
+  if folder.exists() and any(found != half for found in folder.iterdir()):
     raise FileExistsError(
       f'{folder} is not empty, but holds no run ({CONFIG} is missing): choose '
       'another --run'
@@ -115,6 +120,24 @@ def read_config(folder: pathlib.Path) -> dict[str, Any]:
 
 def write_text(path: pathlib.Path, text: str) -> None:
   """Writes a file whole or not at all."""
-  temporary = path.with_name(path.name + '.tmp')
+  temporary = path.with_name(path.name + _HALF)
   temporary.write_text(text, encoding='utf-8')
   temporary.replace(path)
+
+
+def error_in_words(error: Exception, folder: pathlib.Path) -> str:
+  """An error in one line; a full disk with what to do about it.
+
+  Args:
+    error: that ended a run.
+    folder: of the run.
+  """
+  # A checkpoint's own error says which one is whole.
+  if not isinstance(error, OSError) or error.errno != errno.ENOSPC:
+    return str(error)
+  if error.filename is None and error.strerror is None:
+    return str(error)
+  return (
+    f'the disk of {folder} is full. What is complete there is whole: the same '
+    'command goes on from it once there is room'
+  )

@@ -5,7 +5,7 @@ import os
 import pathlib
 from typing import Any
 
-from experiments import run_folder, saved_policy
+from experiments import console, run_folder, saved_policy
 from jaxcredit.networks import config as config_lib
 from jaxcredit.networks import decoder
 from jaxcredit.training import checkpoints, progress_estimator
@@ -76,7 +76,7 @@ def load(folder: pathlib.Path) -> SavedEstimator:
   flags = run_folder.read_config(folder)
   policy = saved_policy.load(folder, 'warm_start')
   return SavedEstimator(
-    checkpoints.read_params(checkpoints_of(folder)),
+    checkpoints.read_params(checkpoints_of(folder), console.console.print),
     options_of(flags),
     policy.config,
     policy.params,

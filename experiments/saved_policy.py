@@ -5,7 +5,7 @@ import os
 import pathlib
 from typing import Any
 
-from experiments import policy_options, run_folder
+from experiments import console, policy_options, run_folder
 from jaxcredit.networks import config as config_lib
 from jaxcredit.networks import (
   decoder,
@@ -101,12 +101,14 @@ def _start(folder, flags, options, pretrained) -> decoder.Params:
       f'{folder} holds no complete warm start ({saved / str(steps)} is '
       'missing): finish that run, or take another'
     )
-  return checkpoints.read_params(saved)
+  return checkpoints.read_params(saved, console.console.print)
 
 
 def _trained(folder, flags, options, pretrained) -> decoder.Params:
   """Parameters after training, adapters merged."""
-  learned = checkpoints.read_params(folder / 'checkpoints' / 'train')
+  learned = checkpoints.read_params(
+    folder / 'checkpoints' / 'train', console.console.print
+  )
   if options.lora is None:
     return learned
   base = _start(folder, flags, options, pretrained)

@@ -11,6 +11,9 @@ with whether the environment could carry the actions out. --method=ppo has the
 outcome for its only reward; grpo and gigpo are as in experiments.gigpo; none of
 these explores. At the end stand a table, curves, and report.html, which shows
 how well the estimator is calibrated.
+
+Exit status: 0 complete, 1 an error, 130 stopped by Ctrl-C, 143 by SIGTERM; the
+last two save what is done.
 """
 
 import dataclasses

@@ -8,6 +8,9 @@ reasoning-gym (extra `procedural`), or read from files (gsm8k, svamp, medqa,
 math). At the end stand a table of success by kind of question, curves, and
 pages: report.html, and prefix_trees.html with the tree of a few groups and
 the credit of every token.
+
+Exit status: 0 complete, 1 an error, 130 stopped by Ctrl-C, 143 by SIGTERM; the
+last two save what is done.
 """
 
 import dataclasses

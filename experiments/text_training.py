@@ -3,6 +3,7 @@
 What is trained on is a domain, how credit is given a method: both are values.
 """
 
+import contextlib
 import dataclasses
 import functools
 import pathlib
@@ -18,6 +19,7 @@ from experiments import (
 from experiments import (
   interruption,
   policy_options,
+  profiling,
   saved_policy,
 )
 from experiments import method as method_lib
@@ -30,7 +32,12 @@ from jaxcredit.rollouts import formats
 from jaxcredit.rollouts import pool as pool_lib
 from jaxcredit.training import checkpoints as checkpoints_lib
 from jaxcredit.training import critic as critic_lib
-from jaxcredit.training import evaluation, policy_gradient, supervised
+from jaxcredit.training import (
+  evaluation,
+  policy_gradient,
+  stage_clock,
+  supervised,
+)
 from jaxcredit.training import learner as learner_lib
 from jaxcredit.training import loop as loop_lib
 from jaxcredit.training import metrics as metrics_lib
@@ -77,6 +84,7 @@ class Settings:
   evaluate_every: int
   checkpoint_every: int
   keep_checkpoints: int
+  profile: int
   save_episodes_every: int
   environment_workers: int
   step_time_limit: float
@@ -122,6 +130,7 @@ class TextTraining:
     self.config: config_lib.DecoderConfig
     self.collector: collector_lib.Collector
     self._writer: metrics_lib.MetricsWriter
+    self._clock = stage_clock.StageClock()
 
   def run(self) -> bool:
     """Runs what is left; returns whether the run is complete."""
@@ -143,10 +152,15 @@ class TextTraining:
       time_limit=settings.step_time_limit,
     ) as self.pool:
       try:
+        self._forget_unfinished_evaluations()
         params = self._warm_start()
         if params is None or not self._prepare(params):
           return False
         return not settings.iterations or self._train(params)
+      except collector_lib.RolloutInterruptedError:
+        # What stands on the disk is complete up to what was being played,
+        # which is a function of the seed and is played again.
+        return False
       finally:
         self._writer.close()
 
@@ -179,6 +193,7 @@ class TextTraining:
       task_sentence=self.domain.task_sentence,
       limits=settings.limits,
       mesh=settings.policy.mesh,
+      should_stop=lambda: self.stop.requested,
     )
 
   def _warm_start(self) -> decoder.Params | None:
@@ -226,8 +241,8 @@ class TextTraining:
     )
     with checkpoints_lib.Checkpoints(
       self.folder / 'checkpoints' / 'warm_start',
-      keep=1,
       every=max(settings.warm_start_steps // 4, 1),
+      report=print_line,
     ) as checkpoints:
       start = checkpoints.latest or 0
       metrics_lib.drop_from(
@@ -347,13 +362,24 @@ class TextTraining:
     """
     failures = self.pool.failures[seen:]
     if failures and all_lost:
-      raise ValueError(f'all episodes were lost: {failures[0].reason}')
+      words = failures[0].in_words(self.domain.task_sentence)
+      raise ValueError(f'all episodes were lost: {words}')
     for failure in failures[:3]:
-      print_line(f'  an episode was lost: {failure.reason}')
+      print_line(
+        f'  an episode was lost: {failure.in_words(self.domain.task_sentence)}'
+      )
     if len(failures) > 3:
       print_line(f'  and {len(failures) - 3} more')
 
   # Evaluation.
+
+  def _forget_unfinished_evaluations(self) -> None:
+    """Metrics of an evaluation that was killed before it was recorded."""
+    recorded = {e['iteration'] for e in evaluation.read(self.folder)}
+    metrics_lib.drop_from(
+      self.folder / metrics_lib.FILE_NAME,
+      lambda r: r['stage'] != 'evaluation' or r['iteration'] in recorded,
+    )
 
   def _evaluated(self, stage: str, iteration: int) -> bool:
     return any(
@@ -380,9 +406,6 @@ class TextTraining:
     # The next iteration's seconds are its own.
     self.collector.timing = collector_lib.Timing()
     self._report_failures(seen, not summary['mean_length'])
-    evaluation.record(
-      self.folder, stage, iteration, self.domain.test_from, summary
-    )
     self._writer.write(
       'evaluation',
       iteration,
@@ -396,6 +419,10 @@ class TextTraining:
           for kind, part in summary['by_task_type'].items()
         },
       },
+    )
+    # Last: what is recorded here is not played again.
+    evaluation.record(
+      self.folder, stage, iteration, self.domain.test_from, summary
     )
     print_line(
       f'{stage}: {summary["successes"]} of {summary["episodes"]} '
@@ -451,6 +478,7 @@ class TextTraining:
       policy=learned.policy,
       token_credit=self.method.token_credit,
       critic=critic,
+      report=print_line,
     )
     # The critic first: the learner takes over the parameters.
     critic_state = critic and critic.init(params)
@@ -461,6 +489,7 @@ class TextTraining:
       self.folder / 'checkpoints' / 'train',
       keep=settings.keep_checkpoints,
       every=settings.checkpoint_every,
+      report=print_line,
     ) as checkpoints:
       done = checkpoints.latest or 0
       if done:
@@ -474,20 +503,32 @@ class TextTraining:
         metrics_lib.drop_from(
           self.folder / name, lambda r: r['iteration'] <= done
         )
-      while done < settings.iterations and not self.stop.requested:
-        state = self._iterate(loop, state, done + 1, learned.reference)
-        done += 1
-        checkpoints.save(done, state)
-        if (
-          settings.evaluate_every
-          and done % settings.evaluate_every == 0
-          and done < settings.iterations
-        ):
-          self._evaluate_once(
-            learned.policy(_policy(state).params),
-            f'after {done} iterations',
-            done,
-          )
+      profile = profiling.Profile(
+        self.folder, settings.profile, settings.iterations - done
+      )
+      self._clock = stage_clock.StageClock('checkpoint')
+      # A rollout or evaluation that is given up changes nothing of the state.
+      with (
+        contextlib.suppress(collector_lib.RolloutInterruptedError),
+        contextlib.closing(profile),
+      ):
+        while done < settings.iterations and not self.stop.requested:
+          with profile.iteration(done + 1):
+            state = self._iterate(loop, state, done + 1, learned.reference)
+            done += 1
+            with self._clock.measure('checkpoint'):
+              checkpoints.save(done, state)
+          if (
+            settings.evaluate_every
+            and done % settings.evaluate_every == 0
+            and done < settings.iterations
+          ):
+            with self._clock.measure('evaluation'):
+              self._evaluate_once(
+                learned.policy(_policy(state).params),
+                f'after {done} iterations',
+                done,
+              )
       checkpoints.save(done, state, force=True)
       checkpoints.wait()
     if done < settings.iterations:
@@ -508,7 +549,16 @@ class TextTraining:
     self._report_failures(
       seen, metrics['failed_episodes'] == len(batch.episodes)
     )
-    metrics.update(self.method.metrics(batch))
+    with self._clock.measure('records'):
+      metrics.update(self.method.metrics(batch))
+    # With what followed the record of the iteration before.
+    metrics |= self._clock.split(metrics)
+    with self._clock.measure('records'):
+      self._record(iteration, metrics, batch)
+    return state
+
+  def _record(self, iteration: int, metrics, batch) -> None:
+    settings = self.settings
     self._writer.write('train', iteration, metrics)
     print_line(
       console_lib.iteration_line(iteration, settings.iterations, metrics)
@@ -524,4 +574,3 @@ class TextTraining:
         iteration, batch, self.tokenizer, settings.loop.group_size
       ).items():
         metrics_lib.append_json_lines(self.folder / name, records)
-    return state

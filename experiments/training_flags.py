@@ -203,7 +203,18 @@ _CHECKPOINT_EVERY = flags.DEFINE_integer(
   'checkpoint_every', 5, 'Iterations between checkpoints.', 1
 )
 _KEEP_CHECKPOINTS = flags.DEFINE_integer(
-  'keep_checkpoints', 2, 'How many of the newest checkpoints stay.', 1
+  'keep_checkpoints',
+  2,
+  'How many of the newest checkpoints stay; with 1 there is none to go back to '
+  'where it is damaged.',
+  1,
+)
+_PROFILE = flags.DEFINE_integer(
+  'profile',
+  0,
+  'Iterations to trace with the profiler, once programs are compiled, into '
+  'profile/ of the run; 0: none.',
+  0,
 )
 _SAVE_EPISODES_EVERY = flags.DEFINE_integer(
   'save_episodes_every', 10, 'Keep the episodes of each so many iterations.', 0
@@ -226,7 +237,7 @@ _COMPILATION_CACHE = flags.DEFINE_string(
 MAY_CHANGE = {
   'run', 'evaluate_every', 'checkpoint_every', 'keep_checkpoints',
   'save_episodes_every', 'environment_workers', 'step_time_limit',
-  'tensorboard', 'compilation_cache', 'iterations',
+  'tensorboard', 'compilation_cache', 'iterations', 'profile',
 }  # fmt: skip
 
 
@@ -399,6 +410,7 @@ def settings(critic=None, **loop_options):
     evaluate_every=_EVALUATE_EVERY.value,
     checkpoint_every=_CHECKPOINT_EVERY.value,
     keep_checkpoints=_KEEP_CHECKPOINTS.value,
+    profile=_PROFILE.value,
     save_episodes_every=_SAVE_EPISODES_EVERY.value,
     environment_workers=_ENVIRONMENT_WORKERS.value,
     step_time_limit=_STEP_TIME_LIMIT.value,

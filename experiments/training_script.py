@@ -1,4 +1,13 @@
-"""What scripts that train a text policy do from flags to report."""
+"""What scripts that train a text policy do from flags to report.
+
+They end with 0 when the run is complete; 1 after an error, which stands in one
+line; 130 after Ctrl-C (SIGINT) and 143 after SIGTERM, as a machine gets that is
+about to be taken away. After either signal the state of the last complete
+iteration is saved: a rollout under way is given up and is played again, with
+the same episodes, by the same command; optimizer steps under way are finished
+first. A second signal stops at once, and the same command goes on from the last
+checkpoint. After SIGTERM no report is written, since the time is short.
+"""
 
 import pathlib
 import sys
@@ -46,7 +55,7 @@ def main(
       returns whether it is complete.
 
   Returns:
-    The exit status: 0, 1 after an error, 130 if the run was interrupted.
+    The exit status: 0, 1 after an error, 130 or 143 if the run was stopped.
   """
   if len(argv) > 1:
     print(
@@ -54,7 +63,8 @@ def main(
       file=sys.stderr,
     )
     return 1
-  logging.set_verbosity(logging.ERROR)
+  # Orbax logs with a traceback what it raises as well.
+  logging.set_verbosity(logging.FATAL)
   from jaxcredit.environments import household
   from jaxcredit.training import learner
 
@@ -62,6 +72,7 @@ def main(
   folder = training_flags.folder()
   own = training_flags.own()
   new = False
+  stop = interruption.Interruption()
   try:
     training_flags.check_numbers(own)
     parts = build()
@@ -70,8 +81,10 @@ def main(
     )
     if not new:
       console.console.print(f'{folder} holds this run: going on')
-    with interruption.Interruption() as stop:
+    with stop:
       complete = train(*parts, stop)
+  except KeyboardInterrupt:
+    return stop.at_once(folder)
   except (
     OSError,
     household.GameError,
@@ -80,11 +93,12 @@ def main(
   ) as error:
     if new:
       run_folder.forget_unbegun(folder)
-    print(f'error: {error}', file=sys.stderr)
+    print(f'error: {run_folder.error_in_words(error, folder)}', file=sys.stderr)
     return 1
-  report(folder)
-  after(folder)
+  if complete or not stop.terminated:
+    report(folder)
+    after(folder)
   if not complete:
     console.console.print(f'stopped; the same command goes on from {folder}')
-    return 130
+    return stop.exit_status
   return 0

@@ -63,12 +63,15 @@ class Tokenizer:
     """Writes what transformers and `load` read."""
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    self._backend.save(str(folder / 'tokenizer.json'))
     stop = self._backend.id_to_token(self.eos_id)
     kind = {'tokenizer_class': 'PreTrainedTokenizerFast', 'eos_token': stop}
     (folder / 'tokenizer_config.json').write_text(
       json.dumps(kind, indent=2) + '\n', encoding='utf-8'
     )
+    # Last, and whole or not at all: where it is, the tokenizer is.
+    temporary = folder / 'tokenizer.json.tmp'
+    self._backend.save(str(temporary))
+    temporary.replace(folder / 'tokenizer.json')
 
   @classmethod
   def load(cls, folder: str | os.PathLike, stop: str = STOP) -> 'Tokenizer':

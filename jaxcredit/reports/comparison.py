@@ -25,7 +25,7 @@ from jaxcredit.reports import (
 _BESIDE = {
   'run', 'seed', 'checkpoint_every', 'compilation_cache',
   'environment_workers', 'keep_checkpoints', 'save_episodes_every',
-  'step_time_limit', 'tensorboard',
+  'profile', 'step_time_limit', 'tensorboard',
 }  # fmt: skip
 # Several methods of one folder are curves of their own.
 _BESIDE_STUDY = _BESIDE | {'method'}

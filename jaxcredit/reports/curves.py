@@ -2,7 +2,7 @@
 
 from matplotlib import figure
 
-from jaxcredit.reports import run_data, run_panels
+from jaxcredit.reports import run_data, run_panels, time_split
 
 _SIZES = ('1', '2-4', '5-9', '10-49', '50+')
 
@@ -58,15 +58,10 @@ def draw(run: run_data.RunData) -> figure.Figure:
     title = 'actions that could be carried out, per cent'
   axes[1, 0].set_title(title)
   axes[1, 0].set_xlabel('iteration')
-  timed = [r for r in records if r.get('seconds_rollout') is not None]
-  axes[1, 1].stackplot(
-    [r['iteration'] for r in timed],
-    [
-      [r[f'seconds_{part}'] for r in timed]
-      for part in ('rollout', 'update', 'credit')
-    ],
-    labels=('rollout', 'update', 'credit'),
-  )  # fmt: skip
+  timed = time_split.curves(records)
+  if timed:
+    x = next(iter(timed.values()))[0]
+    axes[1, 1].stackplot(x, [y for _, y in timed.values()], labels=timed)
   axes[1, 1].set_title('seconds of an iteration')
   axes[1, 1].set_xlabel('iteration')
   if timed:

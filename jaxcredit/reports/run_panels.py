@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from jaxcredit.reports import run_data, svg_chart
+from jaxcredit.reports import run_data, svg_chart, time_split
 
 # Name in the records: title, factor.
 TRAINING = {
@@ -79,8 +79,8 @@ def _main(run: run_data.RunData) -> list[svg_chart.Panel]:
       'seconds of an iteration',
       'iteration',
       [
-        svg_chart.Curve(part, *series(run.training, f'seconds_{part}'))
-        for part in ('rollout', 'update', 'credit')
+        svg_chart.Curve(stage, *points)
+        for stage, points in time_split.curves(run.training).items()
       ],
       floor=0,
     )

@@ -2,15 +2,16 @@
 
 from typing import Any
 
-# Name in the records: words. Those of the rollout are parts of it.
+from jaxcredit.training import stage_clock
+
+# Key: words. The first three are the parts of the rollout.
 STAGES = {
   'policy': 'rollout: the policy writes',
   'environment': 'rollout: the environment answers',
-  'other': 'rollout: the rest',
-  'values': "the critic's values, the reference's scores",
-  'credit': 'credit',
-  'update': 'update of the policy',
+  'rollout_rest': 'rollout: the rest',
+  **{k: v for k, v in stage_clock.STAGES.items() if k != 'rollout'},
 }
+_OUTSIDE = [name for name in stage_clock.STAGES if name != 'rollout']
 
 
 def stages(record: dict[str, Any]) -> dict[str, float] | None:
@@ -29,9 +30,26 @@ def stages(record: dict[str, Any]) -> dict[str, float] | None:
   return {
     'policy': seconds('policy'),
     'environment': seconds('environment'),
-    'other': max(seconds('rollout') - inside, 0.0),
-    **{name: seconds(name) for name in ('values', 'credit', 'update')},
+    'rollout_rest': max(seconds('rollout') - inside, 0.0),
+    **{name: seconds(name) for name in _OUTSIDE},
   }
+
+
+def curves(
+  records: list[dict[str, Any]],
+) -> dict[str, tuple[list[int], list[float]]]:
+  """Iterations and seconds of each stage that took any, as a chart takes them.
+
+  Together they are the whole of an iteration (where its records were made by a
+  version that measured all of them).
+  """
+  timed = [r for r in records if r.get('seconds_rollout') is not None]
+  iterations = [r['iteration'] for r in timed]
+  seconds = {
+    name: [r.get(f'seconds_{name}') or 0.0 for r in timed]
+    for name in stage_clock.STAGES
+  }
+  return {name: (iterations, s) for name, s in seconds.items() if any(s)}
 
 
 def words(seconds: float) -> str:

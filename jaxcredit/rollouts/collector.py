@@ -38,6 +38,10 @@ from jaxcredit.rollouts import pool as pool_lib
 from jaxcredit.rollouts import turns as turns_lib
 
 
+class RolloutInterruptedError(Exception):
+  """Somebody wants to stop: what was played of the rollout is given up."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Limits:
   """Sizes of a rollout.
@@ -102,6 +106,8 @@ class Collector:
       of it.
     mesh: over which the parameters lie (`sharding.make_mesh`); None for one
       device.
+    should_stop: asked after each burst of tokens and each answer of the
+      environments; `collect` then raises RolloutInterruptedError.
   """
 
   def __init__(
@@ -117,6 +123,7 @@ class Collector:
     burst: int = 32,
     strings: Sequence[str] = (),
     mesh: jax.sharding.Mesh | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
   ):
     if slots is not None and slots < 1:
       raise ValueError(f'slots must be positive, not {slots}')
@@ -130,6 +137,7 @@ class Collector:
     self._burst = burst
     self._strings = tuple(strings)
     self._mesh = mesh
+    self._should_stop = should_stop
     self._stops = None
     if strings:
       self._stops = stop_strings.compile_table(
@@ -171,6 +179,10 @@ class Collector:
     Returns:
       P * G episodes, those of a task side by side. Their log-probabilities are
       those of the sampling distribution.
+
+    Raises:
+      RolloutInterruptedError: `should_stop` says so. Nothing but environments
+        in the middle of episodes is left behind; they can be reset.
     """
     if group_size < 1:
       raise ValueError(f'group_size must be positive, not {group_size}')
@@ -245,6 +257,7 @@ class _Play:
   def play(self) -> list[episodes_lib.Episode]:
     due = self._begin()
     while self.environment:
+      self._check_stop()
       self._submit(due)
       drawn = self._draw()
       actions = {i: self._act(i, answer) for i, answer in drawn.items()}
@@ -255,6 +268,10 @@ class _Play:
       begun = self._begin()
       due = [i for i in actions if i in self.environment] + begun
     return self.episodes
+
+  def _check_stop(self) -> None:
+    if self.collector._should_stop():
+      raise RolloutInterruptedError
 
   def _begin(self) -> list[int]:
     """Resets free environments to waiting episodes; returns the episodes."""
@@ -365,6 +382,7 @@ class _Play:
     answers = []
     while self.engine.answering and not answers:
       answers = self.engine.step()
+      self._check_stop()
     self.collector.timing.policy += time.perf_counter() - start
     return {answer.name: answer for answer in answers}
 

@@ -1,15 +1,16 @@
 """A pool of host text environments, each step under a time limit.
 
 The environments run in worker processes. An environment that raises, dies,
-hangs past its limit or answers something that is not a `TextStep` costs its own
-episode: the failure is reported, the worker is replaced, and the other episodes
-of that worker are played again from their recorded actions, so that they go on
-where they were. This relies on environments being deterministic functions of
-the task and the actions; where one is not, give it a worker of its own
-(`workers=count`).
+hangs past its limit, or answers something that is no `TextStep` or too long
+costs its own episode: the failure is reported, the worker is replaced, and the
+other episodes of that worker are played again from their recorded actions, so
+that they go on where they were. This relies on environments being deterministic
+functions of the task and the actions; where one is not, give it a worker of its
+own (`workers=count`).
 
 Answers travel as JSON, never as pickles: an environment is fed with text that a
-model wrote, and what comes back from it is data.
+model wrote, and what comes back from it is data. What an environment prints
+goes nowhere: it could fill the disk that a log lies on.
 """
 
 import dataclasses
@@ -17,7 +18,9 @@ import json
 import logging
 import math
 import multiprocessing
+import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -28,21 +31,46 @@ _log = logging.getLogger(__name__)
 
 Factory = Callable[[], protocol.TextEnvironment]
 
+# Of an answer: text that a policy will read has no more.
+ANSWER_BYTES = 1 << 22
+
 
 @dataclasses.dataclass(frozen=True)
 class Failure:
-  """Why an environment lost its episode."""
+  """Why an environment lost its episode.
+
+  Attributes:
+    environment: its number.
+    reason: what went wrong.
+    task: that it played; None where it had none.
+    step: which action of the episode it was, from 1; 0 for the reset.
+  """
 
   environment: int
   reason: str
+  task: Any = None
+  step: int = 0
+
+  def in_words(self, task_sentence: Callable[[Any], str] = str) -> str:
+    """The reason and where it was, for a person."""
+    at = f'step {self.step}' if self.step else 'its start'
+    words = f'environment {self.environment}, {at}'
+    if self.task is not None:
+      words += f' of {task_sentence(self.task)!r}'
+    return f'{self.reason} ({words})'
 
 
 def _encode(index: int, step: protocol.TextStep) -> bytes:
-  return json.dumps([index, list(step), None]).encode()
+  message = json.dumps([index, list(step), None]).encode()
+  if len(message) > ANSWER_BYTES:
+    raise ValueError(
+      f'it answered {len(message):,} bytes, more than {ANSWER_BYTES:,}'
+    )
+  return message
 
 
 def _encode_failure(index: int, reason: str) -> bytes:
-  return json.dumps([index, None, reason]).encode()
+  return json.dumps([index, None, reason[:1000]]).encode()
 
 
 def _decode(message: bytes) -> tuple[int, protocol.TextStep | None, str]:
@@ -88,10 +116,30 @@ def _answer(environments, factory, index: int, request) -> bytes:
         step = environments[index].step(action)
       return _encode(index, step)
     return _encode(index, environments[index].step(value))
-  # Anything may come out of an environment; it must cost this episode alone.
-  except Exception as error:
+  # Anything may come out of an environment, its sys.exit() included; it must
+  # cost this episode alone.
+  except (Exception, SystemExit) as error:
     environments.pop(index, None)
     return _encode_failure(index, f'{type(error).__name__}: {error}')
+
+
+def _end_with_parent() -> None:
+  """Ends this process when its parent has gone, whatever it is doing.
+
+  A parent that was killed cannot end its workers. One that waits for requests
+  notices; one whose environment hangs would stay for ever.
+  """
+  parent = multiprocessing.parent_process()
+  if parent is not None:
+    parent.join()
+    os._exit(1)
+
+
+def _print_nowhere() -> None:
+  nowhere = os.open(os.devnull, os.O_WRONLY)
+  for descriptor in (1, 2):
+    os.dup2(nowhere, descriptor)
+  os.close(nowhere)
 
 
 def _serve(connection, factory: Factory) -> None:
@@ -99,6 +147,8 @@ def _serve(connection, factory: Factory) -> None:
   # A terminal sends Ctrl-C to workers too. What it means is for the parent to
   # say: a worker that dies of it would cost an episode.
   signal.signal(signal.SIGINT, signal.SIG_IGN)
+  threading.Thread(target=_end_with_parent, daemon=True).start()
+  _print_nowhere()
   environments: dict[int, protocol.TextEnvironment] = {}
   while True:
     try:
@@ -124,6 +174,16 @@ class _Worker:
     )
     self.process.start()
     theirs.close()
+
+  def end_in_words(self) -> str:
+    """How the process ended."""
+    self.process.join(1.0)
+    code = self.process.exitcode
+    if code is None:
+      return 'its worker process closed its connection'
+    if code >= 0:
+      return f'its worker process died (exit status {code})'
+    return f'its worker process died (signal {signal.Signals(-code).name})'
 
   def stop(self) -> None:
     if self.process.is_alive():
@@ -232,12 +292,12 @@ class EnvironmentPool:
       self._time_limit,
     )
 
-  def _report(self, index: int, reason: str) -> None:
-    self._history.pop(index, None)
-    self.failures.append(Failure(index, reason))
-    _log.warning(
-      'environment %d failed and loses its episode: %s', index, reason
-    )
+  def _report(self, index: int, reason: str, request=('step', '')) -> None:
+    task, actions = self._history.pop(index, (None, []))
+    step = len(actions) + (request[0] == 'step')
+    failure = Failure(index, reason, task, step)
+    self.failures.append(failure)
+    _log.warning('an episode is lost: %s', failure.in_words())
 
   def _ask(self, requests, limit):
     for index in requests:
@@ -266,7 +326,7 @@ class EnvironmentPool:
       start = time.monotonic()
       message = _answer(self._local, self._factory, index, request)
       if time.monotonic() - start > limit:
-        self._report(index, f'took longer than {limit:g} s')
+        self._report(index, f'took longer than {limit:g} s', request)
         answers[index] = None
       else:
         answers[index] = self._read(index, request, message)
@@ -286,9 +346,9 @@ class EnvironmentPool:
     connection = self._workers[number].connection
     try:
       if connection.poll(limit):
-        return connection.recv_bytes(), ''
+        return connection.recv_bytes(maxlength=2 * ANSWER_BYTES), ''
     except (EOFError, OSError):
-      return None, 'its worker process died'
+      return None, self._workers[number].end_in_words()
     return None, f'gave no answer within {limit:g} s'
 
   def _read(self, index, request, message) -> protocol.TextStep | None:
@@ -300,7 +360,7 @@ class EnvironmentPool:
     except (ValueError, TypeError) as error:
       step, reason = None, f'answered out of protocol: {error}'
     if step is None:
-      self._report(index, reason)
+      self._report(index, reason, request)
     elif request[0] == 'step':
       self._history[index][1].append(request[1])
     return step
@@ -317,12 +377,12 @@ class EnvironmentPool:
       message, reason = (
         self._receive(number, limit)
         if sent
-        else (None, 'its worker process had died')
+        else (None, self._workers[number].end_in_words())
       )
       if message is not None:
         answers[index] = self._read(index, request, message)
         continue
-      self._report(index, reason)
+      self._report(index, reason, request)
       answers[index] = None
       self._rebuild(number)
       for lost in [i for i in waiting if i not in self._history]:
@@ -339,11 +399,12 @@ class EnvironmentPool:
     for index in mine:
       task, actions = self._history[index]
       request = ('replay', (task, list(actions)))
-      message, reason = None, 'its worker process died'
       if self._send(number, [(index, request)]):
         message, reason = self._receive(number, self._start_limit)
+      else:
+        message, reason = None, self._workers[number].end_in_words()
       if message is None:
-        self._report(index, f'while it was played again: {reason}')
+        self._report(index, f'while it was played again: {reason}', request)
         # Each pass loses an episode, so this ends.
         self._rebuild(number)
         return

@@ -6,7 +6,7 @@ that was interrupted goes on with the numbers of one that was not.
 """
 
 import dataclasses
-import time
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -19,7 +19,10 @@ from jaxcredit.networks import tree_sampling
 from jaxcredit.rollouts import collector as collector_lib
 from jaxcredit.rollouts import episodes as episodes_lib
 from jaxcredit.training import critic as critic_lib
+from jaxcredit.training import finite_credit, stage_clock
 from jaxcredit.training import learner as learner_lib
+
+_log = logging.getLogger(__name__)
 
 # Trajectories of numpy arrays [P, G, S] -> advantages [P, G, S].
 Credit = Callable[[types.Trajectories], jax.Array]
@@ -178,6 +181,8 @@ class Loop:
       `credit`. Each episode must be one row.
     critic: gives values to it and learns its returns; the state is then an
       `ActorCritic`.
+    report: takes a sentence on credit that is not finite; the learner will skip
+      the update that it spoils.
   """
 
   def __init__(
@@ -193,6 +198,7 @@ class Loop:
     policy: Callable[[Any], Any] = lambda params: params,
     token_credit: TokenCredit | None = None,
     critic: critic_lib.Critic | None = None,
+    report: Callable[[str], None] = _log.warning,
   ):
     if (credit is None) == (token_credit is None):
       raise ValueError('give either credit or token_credit, and not both')
@@ -217,6 +223,7 @@ class Loop:
     self._policy = policy
     self._token_credit = token_credit
     self._critic = critic
+    self._report = report
 
   def collect(self, params, iteration: int, on_episode=None) -> Batch:
     """Plays the episodes of an iteration."""
@@ -293,18 +300,17 @@ class Loop:
       The new state, metrics, what was learned from, and the advantages: of
       steps [P, G, S], or of tokens [P * G, L].
     """
-    start = time.perf_counter()
-    batch = self.collect(self.playing(state), iteration, on_episode)
-    seconds = time.perf_counter() - start
+    clock = stage_clock.StageClock('rollout')
+    with clock.measure('rollout'):
+      batch = self.collect(self.playing(state), iteration, on_episode)
     state, metrics, advantages = self.learn(
       state, batch, iteration, reference=reference
     )
     timing = self._collector.timing
     metrics |= {
-      'seconds_rollout': seconds,
       'seconds_policy': timing.policy,
       'seconds_environment': timing.environment,
-      'seconds_total': time.perf_counter() - start,
+      **clock.split(metrics),
     }
     self._collector.timing = collector_lib.Timing()
     return state, metrics, batch, advantages
@@ -334,50 +340,51 @@ class Loop:
       The new state, metrics with the seconds of each part, and the advantages:
       of steps [P, G, S], or of tokens [P * G, L].
     """
-    start = time.perf_counter()
+    clock = stage_clock.StageClock('packing', 'values', 'credit', 'update')
     learned = state if self._critic is None else state.policy
     if self._token_credit is None:
-      advantages = jax.block_until_ready(self._credit(batch.trajectories))
+      with clock.measure('credit'):
+        advantages = jax.block_until_ready(self._credit(batch.trajectories))
       flat = advantages.reshape(-1, advantages.shape[-1])
-      packed, returns = self._rows(batch.episodes), None
-      values_end = start
+      with clock.measure('packing'):
+        packed, returns = self._rows(batch.episodes), None
     else:
-      packed, values = self._rows_by_episode(batch.episodes), None
+      with clock.measure('packing'):
+        packed, values = self._rows_by_episode(batch.episodes), None
       if self._critic is not None:
-        values = self._critic.values(state.critic.params, packed)
-      values_end = time.perf_counter()
+        with clock.measure('values'):
+          values = self._critic.values(state.critic.params, packed)
       given = (batch.trajectories, packed, values)
       if self._critic is not None and state.carried:
         given = (*given, state.carried)
-      credit = self._token_credit(*given)
+      with clock.measure('credit'):
+        credit = self._token_credit(*given)
+        flat = advantages = jax.block_until_ready(credit.total)
       if credit.carried is not None:
         state = dataclasses.replace(state, carried=credit.carried)
-      flat = advantages = jax.block_until_ready(credit.total)
       returns = credit.returns
       packed = self._learned(packed, batch.episodes)
-    credit_end = time.perf_counter()
+    words = finite_credit.where_not_finite(
+      flat, batch.episodes, 'step' if self._token_credit is None else 'token'
+    )
+    if words:
+      self._report(f'iteration {iteration}: {words}')
     metrics: dict[str, Any] = {}
-    if packed is not None and (packed.trajectory >= 0).any():
-      learned, metrics = self._update(
-        self._learner, learned, packed, flat, iteration, reference
-      )
-      if self._critic is None:
-        state = learned
-      else:
-        critic, more = self._update_critic(
-          state.critic, packed, returns, values, iteration
+    with clock.measure('update'):
+      if packed is not None and (packed.trajectory >= 0).any():
+        learned, metrics = self._update(
+          self._learner, learned, packed, flat, iteration, reference
         )
-        state = dataclasses.replace(state, policy=learned, critic=critic)
-        metrics = {**more, **metrics}
-    jax.block_until_ready(state)
-    end = time.perf_counter()
-    metrics = {
-      **self._describe(batch),
-      **metrics,
-      'seconds_values': values_end - start,
-      'seconds_credit': credit_end - values_end,
-      'seconds_update': end - credit_end,
-    }
+        if self._critic is None:
+          state = learned
+        else:
+          critic, more = self._update_critic(
+            state.critic, packed, returns, values, iteration
+          )
+          state = dataclasses.replace(state, policy=learned, critic=critic)
+          metrics = {**more, **metrics}
+      jax.block_until_ready(state)
+    metrics = {**self._describe(batch), **metrics, **clock.measured()}
     return state, metrics, advantages
 
   def _rows(self, episodes) -> types.Rows | None:

@@ -1,5 +1,6 @@
 """Metrics of a run: JSON lines and TensorBoard."""
 
+import contextlib
 import json
 import math
 import os
@@ -53,6 +54,40 @@ def drop_from(path: pathlib.Path, keep) -> None:
   temporary.replace(path)
 
 
+class _Board:
+  """Scalars as TensorBoard reads them, on the disk when `write` returns.
+
+  tensorboardX writes through a queue and a thread of its own. On a full disk
+  the thread ends, and whoever puts more into the queue waits for ever.
+
+  Args:
+    folder: made if it is not there.
+  """
+
+  def __init__(self, folder: pathlib.Path):
+    # An extra, imported where it is needed.
+    from tensorboardX import event_file_writer
+    from tensorboardX.proto import event_pb2
+
+    self._event = event_pb2.Event
+    folder.mkdir(parents=True, exist_ok=True)
+    self._writer = event_file_writer.EventsWriter(
+      str(folder / 'events'), f'.{os.getpid()}'
+    )
+
+  def write(self, scalars: dict[str, float], step: int) -> None:
+    event = self._event(wall_time=time.time(), step=step)
+    for tag, number in scalars.items():
+      event.summary.value.add(tag=tag, simple_value=number)
+    self._writer.write_event(event)
+    self._writer.flush()
+
+  def close(self) -> None:
+    # All is written already, unless the disk was full, which `write` has said.
+    with contextlib.suppress(OSError):
+      self._writer.close()
+
+
 class MetricsWriter:
   """Writes each record to `metrics.jsonl` and to TensorBoard.
 
@@ -65,11 +100,7 @@ class MetricsWriter:
     self._path = pathlib.Path(folder) / FILE_NAME
     self._board = None
     if tensorboard:
-      import tensorboardX  # An extra, imported where it is needed.
-
-      self._board = tensorboardX.SummaryWriter(
-        str(pathlib.Path(folder) / 'tensorboard')
-      )
+      self._board = _Board(pathlib.Path(folder) / 'tensorboard')
 
   def write(self, stage: str, iteration: int, metrics: dict[str, Any]) -> None:
     """Writes one record.
@@ -88,13 +119,15 @@ class MetricsWriter:
     append_json_lines(self._path, [record])
     if self._board is None:
       return
+    scalars = {}
     for name, value in metrics.items():
       parts = value if isinstance(value, dict) else {'': value}
       for part, number in parts.items():
         number = finite(number)
         if isinstance(number, (int, float)):
           tag = f'{stage}/{name}' + (f'/{part}' if part else '')
-          self._board.add_scalar(tag, number, iteration)
+          scalars[tag] = number
+    self._board.write(scalars, iteration)
 
   def close(self) -> None:
     if self._board is not None:

@@ -11,13 +11,24 @@ from experiments import interruption
 def test_the_first_signal_asks_and_the_second_interrupts(number, capsys):
   with interruption.Interruption() as stop:
     assert not stop.requested
+    assert stop.exit_status == 0
     signal.raise_signal(number)
     assert stop.requested
     words = capsys.readouterr().out
-    assert 'Stopping after this iteration; once more to stop at once.' in words
+    assert 'Stopping, and saving what is done; once more to stop' in words
+    # As shells tell of a process that a signal ended.
+    assert stop.exit_status == {signal.SIGINT: 130, signal.SIGTERM: 143}[number]
+    assert stop.terminated == (number == signal.SIGTERM)
     with pytest.raises(KeyboardInterrupt):
       signal.raise_signal(number)
   assert capsys.readouterr().out == ''
+
+
+def test_words_and_status_of_a_run_that_stopped_at_once(capsys):
+  with interruption.Interruption() as stop:
+    signal.raise_signal(signal.SIGTERM)
+    assert stop.at_once('FOLDER') == 143
+  assert 'stopped at once' in capsys.readouterr().err
 
 
 def test_handlers_are_as_before_afterwards():

@@ -18,8 +18,8 @@ from tests.experiments import (
   imported_script,
   odd_answers,
   script,
+  small_run,
   test_gigpo_script,
-  test_resume,
 )
 
 MODULE = 'experiments.spa'
@@ -214,7 +214,7 @@ def whole(spa, tmp_path_factory):
 
 
 def test_all_stages(whole):
-  metrics = test_resume.json_lines(whole / 'metrics.jsonl')
+  metrics = small_run.json_lines(whole / 'metrics.jsonl')
   stages = [record['stage'] for record in metrics]
   assert set(stages) == {
     'warm_start', 'exploration', 'estimator', 'train', 'evaluation',
@@ -251,9 +251,12 @@ def test_all_stages(whole):
 
 
 class Patience:
-  """Stops a run when it has asked a few times whether it shall stop."""
+  """Stops a run once it has recorded something of a stage."""
 
-  left = 0
+  exit_status = 130
+  terminated = False
+  folder = None
+  stage = None
 
   def __enter__(self):
     return self
@@ -263,8 +266,8 @@ class Patience:
 
   @property
   def requested(self):
-    type(self).left -= 1
-    return self.left < 0
+    metrics = small_run.json_lines(self.folder / 'metrics.jsonl')
+    return any(record['stage'] == self.stage for record in metrics)
 
 
 def test_interrupted_in_every_stage_it_ends_as_if_it_had_not(
@@ -273,17 +276,17 @@ def test_interrupted_in_every_stage_it_ends_as_if_it_had_not(
   folder = whole.parent / 'interrupted'
   monkeypatch.setattr(interruption, 'Interruption', Patience)
   reached = []
-  # The warm start asks 8 times, exploration 4, the estimator 7, training 2.
-  for questions in (9, 6, 5):
-    monkeypatch.setattr(Patience, 'left', questions)
-    assert run(spa, folder) == 130
-    metrics = test_resume.json_lines(folder / 'metrics.jsonl')
-    reached.append({record['stage'] for record in metrics})
+  monkeypatch.setattr(Patience, 'folder', folder)
   further = ('exploration', 'estimator', 'train')
+  for stage in further:
+    monkeypatch.setattr(Patience, 'stage', stage)
+    assert run(spa, folder) == 130
+    metrics = small_run.json_lines(folder / 'metrics.jsonl')
+    reached.append({record['stage'] for record in metrics})
   assert [[stage in r for stage in further] for r in reached] == [
     [True, False, False], [True, True, False], [True, True, True],
   ]  # fmt: skip
-  monkeypatch.setattr(Patience, 'left', 99)
+  monkeypatch.setattr(Patience, 'stage', None)
   assert run(spa, folder) == 0
   assert 'holds this run: going on' in capsys.readouterr().out
   assert_same(folder, whole)
@@ -293,7 +296,7 @@ def assert_same(folder, expected):
   for name in ('evaluations.json', 'episodes.jsonl', 'estimator.json'):
     assert (folder / name).read_text() == (expected / name).read_text(), name
   ours, theirs = (
-    test_resume.timeless(test_resume.json_lines(f / 'metrics.jsonl'))
+    small_run.timeless(small_run.json_lines(f / 'metrics.jsonl'))
     for f in (folder, expected)
   )
   assert ours == theirs
@@ -302,7 +305,7 @@ def assert_same(folder, expected):
       checkpoints.read_params(f / 'checkpoints' / stage)
       for f in (folder, expected)
     )
-    mine, other = (dict(test_resume.leaves(tree)) for tree in (one, two))
+    mine, other = (dict(small_run.leaves(tree)) for tree in (one, two))
     assert mine.keys() == other.keys()
     for name, array in mine.items():
       np.testing.assert_array_equal(array, other[name], err_msg=name)
@@ -315,7 +318,7 @@ def assert_same(folder, expected):
 
 
 def first_iteration(folder):
-  metrics = test_resume.json_lines(folder / 'metrics.jsonl')
+  metrics = small_run.json_lines(folder / 'metrics.jsonl')
   return next(r for r in metrics if r['stage'] == 'train')
 
 

@@ -38,7 +38,10 @@ def training():
   domain = types.SimpleNamespace(task_sentence=str)
   run = text_training.TextTraining(settings, domain, None, None)
   run.pool = types.SimpleNamespace(
-    failures=[pool_lib.Failure(i, f'reason {i}') for i in range(6)], count=4
+    failures=[
+      pool_lib.Failure(i, f'reason {i}', f'task {i}', i + 1) for i in range(6)
+    ],
+    count=4,
   )
   return run
 
@@ -48,15 +51,17 @@ def test_reasons_of_lost_episodes_are_shown(training, capsys):
   assert capsys.readouterr().out == ''
   training._report_failures(4, False)
   assert capsys.readouterr().out.splitlines() == [
-    '  an episode was lost: reason 4',
-    '  an episode was lost: reason 5',
+    "  an episode was lost: reason 4 (environment 4, step 5 of 'task 4')",
+    "  an episode was lost: reason 5 (environment 5, step 6 of 'task 5')",
   ]
   # One cause can cost a whole batch: a few words are enough.
   training._report_failures(1, False)
   assert capsys.readouterr().out.splitlines() == [
-    '  an episode was lost: reason 1',
-    '  an episode was lost: reason 2',
-    '  an episode was lost: reason 3',
+    *(
+      f'  an episode was lost: reason {i} (environment {i}, step {i + 1} of '
+      f"'task {i}')"
+      for i in (1, 2, 3)
+    ),
     '  and 2 more',
   ]
 

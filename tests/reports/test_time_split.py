@@ -39,6 +39,23 @@ def test_stages_that_take_no_time_are_left_out():
   assert names == ['rollout: the rest', 'credit', 'update of the policy', 'all']
 
 
+def test_a_chart_has_every_stage_that_took_time():
+  records = [
+    record(4, 2, 10, 0.5, 9.5) | {'seconds_checkpoint': 0.25},
+    {'stage': 'train', 'iteration': 2},
+    record(1, 1, 2, 1, 2) | {'iteration': 3, 'seconds_other': 0.125},
+  ]
+  assert time_split.curves(records) == {
+    'rollout': ([1, 3], [10, 2]),
+    'credit': ([1, 3], [0.5, 1]),
+    'update': ([1, 3], [9.5, 2]),
+    'checkpoint': ([1, 3], [0.25, 0.0]),
+    'other': ([1, 3], [0.0, 0.125]),
+  }
+  names = [row['name'] for row in time_split.table(records)]
+  assert names[-3:] == ['checkpoint', 'the rest', 'all']
+
+
 def test_without_a_clock_there_is_no_table():
   assert time_split.table([]) == []
   assert time_split.table([{'stage': 'train', 'iteration': 1}]) == []

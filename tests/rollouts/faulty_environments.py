@@ -1,6 +1,8 @@
 """Environments that misbehave on command, for the tests of the pool."""
 
 import os
+import signal
+import sys
 import time
 
 from jaxcredit.environments import protocol
@@ -30,10 +32,21 @@ class CountingEnvironment:
       time.sleep(3600)
     if action == 'die':
       os._exit(3)
+    if action == 'kill':
+      os.kill(os.getpid(), signal.SIGKILL)
+    if action == 'exit':
+      sys.exit('no more')
+    if action == 'print':
+      # More than a pipe that nobody reads would take.
+      for stream in (sys.stdout, sys.stderr):
+        stream.write('flood ' * 200_000)
+        stream.flush()
+    if action == 'long':
+      return self._step('x' * 20_000_000)
     if action == 'raise':
       raise KeyError('inside the environment')
-    if action == 'nan':
-      return self._step('x', float('nan'))
+    if action in ('nan', 'inf', '-inf'):
+      return self._step('x', float(action))
     if action == 'garbage':
       return 'not a step'
     if action == 'number':

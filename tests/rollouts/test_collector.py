@@ -368,6 +368,23 @@ def test_temperature_zero_takes_no_chances():
   assert greedy[8].rows[0].tokens != play()[0][8].rows[0].tokens
 
 
+def test_a_rollout_is_given_up_between_two_answers_and_can_be_played_again():
+  asked = []
+
+  def should_stop():
+    asked.append(None)
+    return len(asked) == 5
+
+  collector = make_collector(make_pool(), should_stop=should_stop)
+  ended = []
+  with pytest.raises(collector_lib.RolloutInterruptedError):
+    collect(collector=collector, on_episode=ended.append)
+  # Long before all had ended, and nobody asks further.
+  assert len(asked) == 5
+  assert sum(ended) < len(TASKS) * 4
+  check_same_episodes(collect(collector=collector), play()[0])
+
+
 def test_a_failing_environment_costs_its_own_episode():
   episodes, _ = play()
   for episode in episodes:

@@ -1,5 +1,12 @@
 """Tests of the environment pool: one failure costs one episode."""
 
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import time
+
 import pytest
 
 from jaxcredit.rollouts import pool as pool_lib
@@ -29,8 +36,15 @@ def test_steps_every_environment(workers):
     assert set(second) == {1, 3}
 
 
-@pytest.mark.parametrize('action', ['hang', 'die'])
-def test_lost_worker_costs_one_episode(action):
+@pytest.mark.parametrize(
+  ('action', 'message'),
+  [
+    ('hang', 'gave no answer within 2 s'),
+    ('die', r'worker process died \(exit status 3\)'),
+    ('kill', r'worker process died \(signal SIGKILL\)'),
+  ],
+)
+def test_lost_worker_costs_one_episode(action, message):
   with make_pool() as pool:
     pool.reset({i: f'task {i}' for i in range(4)})
     pool.step(dict.fromkeys(range(4), 'wait'))
@@ -40,7 +54,11 @@ def test_lost_worker_costs_one_episode(action):
     assert answers[1] is None
     assert answers[0].observation == 'task 0 2 look'
     assert answers[2].observation == 'task 2 2 look'
-    assert [f.environment for f in pool.failures] == [1]
+    (failure,) = pool.failures
+    assert (failure.environment, failure.task, failure.step) == (1, 'task 1', 2)
+    assert re.search(
+      message + r" \(environment 1, step 2 of 'task 1'\)$", failure.in_words()
+    )
     # All the others go on where they were.
     later = pool.step({0: 'wait', 2: 'wait', 3: 'wait'})
     assert [later[i].anchor for i in (0, 2, 3)] == [
@@ -58,18 +76,72 @@ def test_lost_worker_costs_one_episode(action):
   ('action', 'message'),
   [
     ('raise', 'inside the environment'),
-    ('nan', 'not a finite number'),
-    ('garbage', 'episode'),
+    ('exit', 'SystemExit: no more'),
+    ('nan', 'the reward is nan, not a finite number'),
+    ('inf', 'the reward is inf, not a finite number'),
+    ('-inf', 'the reward is -inf, not a finite number'),
+    ('long', 'answered 20,000,'),
+    ('garbage', 'answered out of protocol'),
     ('number', 'must be text'),
   ],
 )
 def test_bad_answer_costs_one_episode(workers, action, message, caplog):
-  with make_pool(workers=workers) as pool:
+  with make_pool(workers=workers, time_limit=60.0) as pool:
     pool.reset({0: 'a', 1: 'b'})
     answers = pool.step({0: action, 1: 'wait'})
     assert answers[0] is None
     assert answers[1].observation == 'b 1 wait'
-    assert message in pool.failures[0].reason or message in caplog.text
+    (failure,) = pool.failures
+    assert message in failure.reason
+    assert "(environment 0, step 1 of 'a')" in caplog.text
+    # The environment can play on.
+    assert pool.reset({0: 'c'})[0].observation == 'c starts'
+
+
+def test_what_an_environment_prints_goes_nowhere(capfd):
+  with make_pool(time_limit=60.0) as pool:
+    pool.reset({0: 'a', 1: 'b'})
+    answers = pool.step({0: 'print', 1: 'wait'})
+    assert answers[0].observation == 'a 1 print'
+    assert not pool.failures
+  out, error = capfd.readouterr()
+  assert 'flood' not in out + error
+
+
+PROGRAM = """
+import sys
+from tests.rollouts import test_pool
+
+if __name__ == '__main__':
+  pool = test_pool.make_pool(time_limit=60.0)
+  pool.reset({0: 'a'})
+  print(pool._workers[0].process.pid, flush=True)
+  pool.step({0: 'hang'})
+"""
+
+
+def test_a_worker_that_hangs_ends_with_the_process_that_was_killed(tmp_path):
+  path = tmp_path / 'hanging.py'
+  path.write_text(PROGRAM)
+  root = pathlib.Path(__file__).parents[2]
+  process = subprocess.Popen(
+    [sys.executable, str(path)],
+    stdout=subprocess.PIPE,
+    text=True,
+    env={**os.environ, 'PYTHONPATH': str(root)},
+  )
+  worker = int(process.stdout.readline())
+  # It is in the middle of a step by then, or about to be.
+  time.sleep(0.5)
+  process.kill()
+  process.wait()
+  deadline = time.monotonic() + 30
+  while pathlib.Path(f'/proc/{worker}').exists():
+    state = pathlib.Path(f'/proc/{worker}/stat').read_text()
+    if state.rpartition(')')[2].split()[0] == 'Z':
+      break
+    assert time.monotonic() < deadline, 'the worker outlives its parent'
+    time.sleep(0.05)
 
 
 def test_unplayable_task_is_reported():
@@ -78,6 +150,11 @@ def test_unplayable_task_is_reported():
     assert answers[0] is None
     assert answers[1] is not None
     assert 'cannot be played' in pool.failures[0].reason
+    assert "(environment 0, its start of 'unplayable')" in (
+      pool.failures[0].in_words()
+    )
+    words = pool.failures[0].in_words(lambda task: f'first {task}')
+    assert "of 'first unplayable'" in words
 
 
 def test_wrong_arguments():

@@ -14,7 +14,7 @@ from jaxcredit.rollouts import collector as collector_lib
 from jaxcredit.rollouts import episodes as episodes_lib
 from jaxcredit.training import learner as learner_lib
 from jaxcredit.training import loop as loop_lib
-from jaxcredit.training import policy_gradient, supervised
+from jaxcredit.training import policy_gradient, stage_clock, supervised
 from tests.rollouts import test_collector
 from tests.training import test_learner
 
@@ -289,6 +289,13 @@ def test_metrics_by_hand():
     'seconds_environment': 3.0,
   }
   assert {k: metrics[k] for k in expected} == pytest.approx(expected)
+  # The split is the whole: what the policy and the environment took lies within
+  # the rollout.
+  stages = [f'seconds_{name}' for name in stage_clock.STAGES]
+  parts = [metrics[name] for name in stages if name in metrics]
+  assert len(parts) == 6
+  assert sum(parts) == pytest.approx(metrics['seconds_total'], rel=0.01)
+  assert min(parts) >= 0
   # The next iteration counts from zero.
   assert collector.timing == collector_lib.Timing()
 
@@ -398,7 +405,7 @@ def test_rows_without_credit_are_not_computed():
 
 
 @pytest.mark.parametrize('needs_all_rows', [True, False])
-def test_credit_that_is_not_finite_is_reported(needs_all_rows):
+def test_credit_that_is_not_finite_is_reported(needs_all_rows, caplog):
   def broken(trajectories):
     advantages = np.zeros(trajectories.mask.shape, np.float32)
     advantages[0, 0, 1] = np.nan
@@ -406,6 +413,10 @@ def test_credit_that_is_not_finite_is_reported(needs_all_rows):
 
   loop = make_loop(credit=broken, needs_all_rows=needs_all_rows)
   state, metrics, _, _ = loop.run(init_state(), 0)
+  assert (
+    'iteration 0: the credit of 1 of 12 episodes is not finite, first at step '
+    '2 of rollout 1 of task 1'
+  ) in caplog.text
   assert np.isnan(metrics['loss'])
   assert metrics['skipped_updates'] == 1
   np.testing.assert_array_equal(

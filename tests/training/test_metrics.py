@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from jaxcredit.training import metrics as metrics_lib
+from tests import small_disk
 
 
 def read_lines(path):
@@ -127,6 +128,46 @@ def test_tensorboard_shows_all_finite_numbers(tmp_path):
   ]
   # Both are written.
   assert len(read_lines(tmp_path / metrics_lib.FILE_NAME)) == 2
+
+
+def test_scalars_are_on_the_disk_before_the_writer_is_closed(tmp_path):
+  pytest.importorskip('tensorboardX', reason='an extra')
+  writer = metrics_lib.MetricsWriter(tmp_path)
+  writer.write('train', 1, {'loss': 0.5})
+  assert read_scalars(tmp_path / 'tensorboard') == [('train/loss', 1, 0.5)]
+  writer.close()
+
+
+def write_until_full(writer, metrics, written):
+  for iteration in range(2, 100):
+    writer.write('train', iteration, metrics)
+    written.append(iteration)
+
+
+@pytest.mark.parametrize('tensorboard', [False, True])
+def test_a_full_disk_is_an_error_and_what_was_written_stays(
+  tmp_path, tensorboard
+):
+  if tensorboard:
+    pytest.importorskip('tensorboardX', reason='an extra')
+  with small_disk.small_disk(tmp_path / 'disk', '1m') as disk:
+    writer = metrics_lib.MetricsWriter(disk, tensorboard=tensorboard)
+    # Numbers that TensorBoard takes; lines that soon need another page.
+    metrics = {f'number_{i}': i for i in range(50)}
+    writer.write('train', 1, metrics)
+    filling = small_disk.fill(disk)
+    written = []
+    with pytest.raises(OSError, match='No space left'):
+      write_until_full(writer, metrics, written)
+    written = len(written) + 2
+    writer.close()
+    filling.unlink()
+    path = disk / metrics_lib.FILE_NAME
+    # The resumed run drops a line that was cut, and goes on.
+    metrics_lib.drop_from(path, lambda record: record['iteration'] < written)
+    assert [r['iteration'] for r in read_lines(path)] == list(range(1, written))
+    write(disk, [('train', written, metrics)], tensorboard=tensorboard)
+    assert read_lines(path)[-1]['iteration'] == written
 
 
 def test_tensorboard_can_be_left_out(tmp_path):

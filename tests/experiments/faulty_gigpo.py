@@ -1,0 +1,86 @@
+"""experiments.gigpo with environments or credit that fail on purpose.
+
+python -m tests.experiments.faulty_gigpo --fault=nan_reward --run=...
+"""
+
+import functools
+import multiprocessing
+import os
+import time
+import zlib
+
+import jax.numpy as jnp
+from absl import app, flags
+
+from experiments import gigpo, training_script
+
+flags.adopt_module_key_flags(gigpo)
+
+_FAULT = flags.DEFINE_enum(
+  'fault', None, ['mixed', 'nan_reward', 'slow', 'nan_credit'], 'What fails.'
+)
+KINDS = ('die', 'hang', 'garbage', 'flood', 'nan_reward', 'inf_reward')
+
+
+class FaultyEnvironment:
+  """Fails at some actions of a model, always at the same."""
+
+  def __init__(self, factory, fault):
+    self._environment = factory()
+    self._fault = fault
+
+  def reset(self, task):
+    return self._environment.reset(task)
+
+  def step(self, action):
+    step = self._environment.step(action)
+    # Not where an expert shows how to play.
+    if multiprocessing.parent_process() is None:
+      return step
+    chance = zlib.crc32(action.encode()) % 24
+    fault = self._fault
+    if fault == 'mixed':
+      fault = KINDS[chance] if chance < len(KINDS) else ''
+    elif fault == 'nan_reward' and chance % 2:
+      fault = ''
+    if fault == 'die':
+      os._exit(3)
+    if fault == 'hang':
+      time.sleep(3600)
+    if fault == 'slow':
+      time.sleep(0.5)
+    if fault == 'garbage':
+      return {'observation': 'this is no step'}
+    if fault == 'flood':
+      print('flood ' * 100_000, flush=True)
+      return step._replace(observation='x' * 10_000_000)
+    if fault in ('nan_reward', 'inf_reward'):
+      return step._replace(reward=float(fault[:3]))
+    return step
+
+
+def build():
+  settings, domain, method = gigpo.build()
+  if _FAULT.value == 'nan_credit':
+    credit, calls = method.credit, []
+
+    def spoilt(trajectories):
+      calls.append(None)
+      given = credit(trajectories)
+      return given * jnp.nan if len(calls) > 2 else given
+
+    method.credit = spoilt
+  else:
+    environment = domain.environment
+    domain.environment = lambda: functools.partial(
+      FaultyEnvironment, environment(), _FAULT.value
+    )
+  return settings, domain, method
+
+
+def main(argv):
+  return training_script.main(argv, build)
+
+
+if __name__ == '__main__':
+  app.run(main)
