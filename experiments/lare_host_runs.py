@@ -58,7 +58,7 @@ def train(
 
   history = {key: empty(schedule.iterations) for key in names}
   history['evaluation'] = empty(schedule.records)
-  kept = checkpoints.Checkpoints(folder, keep=1)
+  kept = checkpoints.Checkpoints(folder, report=console.console.print)
 
   def to_save():
     # Written while training goes on, which fills the history further.

@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import re
+import tempfile
 from typing import Any
 
 import nbformat
@@ -70,18 +71,21 @@ def run(
   values = ', '.join(f'{key!r}: {value}' for key, value in asked.items())
   question = f'import json; print({_MARK!r} + json.dumps({{{values}}}))'
   notebook.cells.append(nbformat.v4.new_code_cell(question))
-  # No sockets that others could reach.
-  local = config_lib.Config({'KernelManager': {'transport': 'ipc'}})
-  client = nbclient.NotebookClient(
-    notebook,
-    config=local,
-    # Of a cell, and of a kernel's start where the machine is busy, in seconds.
-    timeout=500,
-    startup_timeout=300,
-    kernel_name='python3',
-    resources={'metadata': {'path': str(folder)}},
-  )
-  client.execute(env=environment(folder, devices))
+  # Files instead of sockets that others could reach; their path must be whole,
+  # since the kernel has another working folder, and short.
+  with tempfile.TemporaryDirectory() as sockets:
+    local = {'transport': 'ipc', 'ip': f'{sockets}/kernel'}
+    client = nbclient.NotebookClient(
+      notebook,
+      config=config_lib.Config({'KernelManager': local}),
+      # Of a cell, and of a kernel's start where the machine is busy, in
+      # seconds.
+      timeout=500,
+      startup_timeout=300,
+      kernel_name='python3',
+      resources={'metadata': {'path': str(folder)}},
+    )
+    client.execute(env=environment(folder, devices))
   outputs = [o for c in notebook.cells for o in c.get('outputs', ())]
   printed = ''.join(o.text for o in outputs if o.output_type == 'stream')
   answer = re.search(f'^{_MARK}(.*)$', printed, re.M)[1]

@@ -176,7 +176,8 @@ def test_qwen_on_a_tpu_slice(tmp_path, devices):
     tmp_path,
     {
       'mesh': 'dict(mesh.shape)',
-      'pieces': 'len({str(s.index) for s in q.addressable_shards})',
+      'pieces': 'len({str(s.index) for s in '
+      "state.params['layers']['q']['kernel'].addressable_shards})",
       'updates': 'int(state.updates)',
       'iterations': 'ITERATIONS',
       'curve': 'curve',

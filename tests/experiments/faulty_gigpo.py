@@ -23,13 +23,22 @@ KINDS = ('die', 'hang', 'garbage', 'flood', 'nan_reward', 'inf_reward')
 
 
 class FaultyEnvironment:
-  """Fails at some actions of a model, always at the same."""
+  """Fails at some actions of a model, always at the same.
+
+  Of mixed faults a third of a worker's environments has any at a time, so that
+  not all episodes are lost.
+  """
+
+  made = 0
 
   def __init__(self, factory, fault):
     self._environment = factory()
     self._fault = fault
+    self._turn = FaultyEnvironment.made
+    FaultyEnvironment.made += 1
 
   def reset(self, task):
+    self._turn += 1
     return self._environment.reset(task)
 
   def step(self, action):
@@ -40,8 +49,10 @@ class FaultyEnvironment:
     chance = zlib.crc32(action.encode()) % 24
     fault = self._fault
     if fault == 'mixed':
-      fault = KINDS[chance] if chance < len(KINDS) else ''
-    elif fault == 'nan_reward' and chance % 2:
+      fault = ''
+      if chance < len(KINDS) and self._turn % 3 == 0:
+        fault = KINDS[chance]
+    elif fault == 'nan_reward' and chance % 6:
       fault = ''
     if fault == 'die':
       os._exit(3)

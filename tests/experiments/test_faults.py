@@ -208,9 +208,9 @@ def test_environments_that_fail_cost_their_episodes_and_never_the_run(
   folder = uninterrupted.parent / 'mixed'
   log = uninterrupted.parent / 'mixed.log'
   process = script.start(
-    *small_run.command(folder),
+    *small_run.command(folder, iterations=6),
     '--fault=mixed',
-    '--step_time_limit=3',
+    '--step_time_limit=2',
     '--evaluate_every=0',
     module=FAULTY,
     log=log,
@@ -218,9 +218,9 @@ def test_environments_that_fail_cost_their_episodes_and_never_the_run(
   assert process.wait(small_run.PATIENCE) == 0, log.read_text()
   words = log.read_text()
   records = train_records(folder)
-  assert len(records) == small_run.ITERATIONS
-  assert sum(r['failed_episodes'] for r in records) >= 5
-  assert words.count('an episode was lost') >= 5
+  assert len(records) == 6
+  assert sum(r['failed_episodes'] for r in records) >= 2
+  assert words.count('an episode was lost') >= 3
   # Where it was, for whoever wants to see it.
   assert 'of "put' in words or "of 'put" in words or "of 'look" in words, words
   assert 'flood' not in words
