@@ -1,5 +1,8 @@
 """Checkpoints: Orbax, asynchronous, the newest few kept.
 
+Of several processes each writes its part, into one folder that all of them see;
+what was written can be read by another number of processes, onto other devices.
+
 A checkpoint holds the whole of what training changes (parameters, optimizer
 state, counters). Everything else (keys, data order, tasks) is a function of
 seed and iteration, so a resumed run gives the numbers of an undisturbed one.
@@ -10,7 +13,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import orbax.checkpoint as ocp
+
+from jaxcredit.networks import processes
 
 
 class Checkpoints:
@@ -60,7 +66,7 @@ class Checkpoints:
     if iteration == self._manager.latest_step():
       return
     self._manager.save(
-      iteration, args=ocp.args.StandardSave(state), force=force
+      iteration, args=ocp.args.StandardSave(_of_all(state)), force=force
     )
 
   def restore(self, like: Any, iteration: int | None = None) -> Any:
@@ -82,10 +88,13 @@ class Checkpoints:
         f'{self._folder} holds no checkpoint'
         + (f' of iteration {iteration}' if iteration is not None else '')
       )
-    abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
-    return self._manager.restore(
+    abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, _of_all(like))
+    state = self._manager.restore(
       iteration, args=ocp.args.StandardRestore(abstract)
     )
+    if processes.count() == 1:
+      return state
+    return jax.tree.map(_lie_as, state, like)
 
   def wait(self) -> None:
     """Waits until what was started is on disk."""
@@ -94,6 +103,31 @@ class Checkpoints:
   def close(self) -> None:
     self._manager.wait_until_finished()
     self._manager.close()
+
+
+def _of_all(state: Any) -> Any:
+  """The state as arrays of all processes.
+
+  What a process has for itself is the same in each, such as the coefficient of
+  a method; Orbax saves what lies on devices of all.
+  """
+  if processes.count() == 1:
+    return state
+  devices = jax.sharding.Mesh(jax.devices(), 'devices')
+
+  def one(x):
+    if isinstance(x, jax.Array) and not x.is_fully_addressable:
+      return x
+    return processes.on_every_device(x, devices)
+
+  return jax.tree.map(one, state)
+
+
+def _lie_as(x: jax.Array, like: Any) -> jax.Array:
+  """What a process had for itself, it has for itself again."""
+  if isinstance(like, jax.Array) and not like.is_fully_addressable:
+    return x
+  return jnp.asarray(np.asarray(x.addressable_data(0)))
 
 
 def read_params(folder: pathlib.Path) -> dict[str, Any]:
