@@ -63,7 +63,9 @@ def _go_together(values: dict[str, object]) -> bool:
   return all(given) and values['process'] < int(values['processes'])
 
 
-@flags.validator('coordinator', message='must be host:port, as in 10.0.0.1:9000')
+@flags.validator(
+  'coordinator', message='must be host:port, as in 10.0.0.1:9000'
+)
 def _has_port(value: str | None) -> bool:
   return value is None or value.rpartition(':')[2].isdecimal()
 

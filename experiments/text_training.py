@@ -31,12 +31,16 @@ from jaxcredit.networks import (
 from jaxcredit.networks import tokenizer as tokenizer_lib
 from jaxcredit.rollouts import collector as collector_lib
 from jaxcredit.rollouts import episodes as episodes_lib
-from jaxcredit.rollouts import formats
+from jaxcredit.rollouts import formats, shared_collector
 from jaxcredit.rollouts import pool as pool_lib
-from jaxcredit.rollouts import shared_collector
 from jaxcredit.training import checkpoints as checkpoints_lib
 from jaxcredit.training import critic as critic_lib
-from jaxcredit.training import evaluation, policy_gradient, supervised
+from jaxcredit.training import (
+  evaluation,
+  policy_gradient,
+  shared_credit,
+  supervised,
+)
 from jaxcredit.training import learner as learner_lib
 from jaxcredit.training import loop as loop_lib
 from jaxcredit.training import metrics as metrics_lib
@@ -460,10 +464,13 @@ class TextTraining:
         skip_limit=settings.skip_limit,
         mesh=settings.policy.mesh,
       )
+    credit = self.method.credit
+    if credit is not None and processes.count() > 1:
+      credit = shared_credit.over_processes(credit)
     loop = loop_lib.Loop(
       self.collector,
       learner,
-      self.method.credit,
+      credit,
       self.domain.train_tasks,
       settings.loop,
       row_tokens=settings.limits.row_tokens,

@@ -55,9 +55,7 @@ def encode(episodes: Sequence[episodes_lib.Episode]) -> bytes:
   return file.getvalue()
 
 
-def decode(
-  message: bytes, tasks: Sequence[Any]
-) -> list[episodes_lib.Episode]:
+def decode(message: bytes, tasks: Sequence[Any]) -> list[episodes_lib.Episode]:
   """Reads what `encode` packed.
 
   Args:

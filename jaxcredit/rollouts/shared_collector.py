@@ -87,4 +87,3 @@ class SharedCollector:
     if on_episode is not None:
       on_episode(len(episodes) - len(played))
     return episodes
-
