@@ -62,7 +62,7 @@ def words(log: pathlib.Path, index: int) -> str:
   return pathlib.Path(f'{log}.{index}').read_text('utf-8')
 
 
-def finish(started: list[subprocess.Popen], log: pathlib.Path, limit=280):
+def finish(started: list[subprocess.Popen], log: pathlib.Path, limit=900):
   """Waits for all; fails with their words if one fails."""
   try:
     for index, process in enumerate(started):

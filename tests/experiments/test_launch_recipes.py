@@ -1,5 +1,6 @@
 """The recipes for launching can be read, and name flags that there are."""
 
+import contextlib
 import pathlib
 import re
 import shlex
@@ -8,9 +9,10 @@ import subprocess
 import pytest
 import yaml
 from absl import flags
+from absl.testing import flagsaver
 
-from experiments import domain_flags, gigpo, launch, training_flags
-from tests.experiments import script
+from experiments import launch
+from tests.experiments import imported_script, script
 
 FOLDER = script.REPOSITORY / 'docs' / 'launching'
 SHELL = sorted(FOLDER.glob('*.sh'))
@@ -43,6 +45,12 @@ def of_jobset() -> list[str]:
   return words[words.index('-m') + 1 :]
 
 
+@pytest.fixture(scope='module', autouse=True)
+def gigpo():
+  with imported_script.imported('experiments.gigpo') as module:
+    yield module
+
+
 def check(words: list[str]) -> None:
   """What follows -m is a module of ours, with flags that it knows."""
   module, *arguments = words
@@ -51,29 +59,12 @@ def check(words: list[str]) -> None:
     assert options.processes > 1
     module, arguments = options.module, options.arguments
   assert module == 'experiments.gigpo'
-  assert arguments
-  parse(arguments, [gigpo, training_flags, domain_flags])
-
-
-def parse(arguments: list[str], modules) -> None:
-  """Parses as the script does, without a change to this process's flags."""
   filled = [
-    re.sub(r'"?\$\{?(\w+)\}?"?', lambda m: VALUES.get(m[1], '0'), word)
+    re.sub(r'\$\{?(\w+)\}?', lambda m: VALUES.get(m[1], '0'), word)
     for word in arguments
   ]
-  assert all(word.startswith('--') for word in filled), filled
-  values = flags.FlagValues()
-  for module in modules:
-    for flag in flags.FLAGS.get_key_flags_for_module(module):
-      if flag.name not in values:
-        values[flag.name] = flag
-  kept = {name: (values[name].value, values[name].present) for name in values}
-  try:
-    rest = values(['script', *filled])
-    assert rest == ['script']
-  finally:
-    for name, (value, present) in kept.items():
-      values[name].value, values[name].present = value, present
+  with flagsaver.flagsaver(), contextlib.chdir(script.REPOSITORY):
+    assert flags.FLAGS(['script', *filled]) == ['script']
 
 
 @pytest.mark.parametrize('path', SHELL, ids=lambda p: p.name)

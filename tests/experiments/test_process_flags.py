@@ -8,11 +8,19 @@ import time
 
 import pytest
 from absl import flags
+from absl.testing import flagsaver
 
-from experiments import gigpo, launch, process_flags
+from experiments import launch
 from tests import process_group
+from tests.experiments import imported_script
 
 MODULE = 'tests.experiments.together_script'
+
+
+@pytest.fixture(scope='module')
+def gigpo():
+  with imported_script.imported('experiments.gigpo') as module:
+    yield module
 
 
 def start(folder: pathlib.Path, *does: str, more=(), auto=False):
@@ -170,7 +178,7 @@ def test_the_launcher_gives_each_its_devices():
     ['--processes=auto', '--process=0'],
   ],
 )
-def test_flags_that_do_not_go_together(given):
+def test_flags_that_do_not_go_together(gigpo, given):
   with pytest.raises(flags.IllegalFlagValueError):
     checked(given)
 
@@ -184,24 +192,23 @@ def test_flags_that_do_not_go_together(given):
     ['--processes=2', '--process=1', '--coordinator=[::1]:9000'],
   ],
 )
-def test_flags_that_go_together(given):
+def test_flags_that_go_together(gigpo, given):
   checked(given)
 
 
 def checked(given):
   """Parses flags as the script does, and leaves them as they were."""
-  flags.FLAGS(['script'])
-  values = {name: flags.FLAGS[name].value for name in process_flags.NAMES}
-  try:
+  with flagsaver.flagsaver():
     flags.FLAGS(['script', *given])
-  finally:
-    for name, value in values.items():
-      flags.FLAGS[name].value = value
 
 
-def test_how_a_run_is_shared_out_may_change():
+def test_how_a_run_is_shared_out_may_change(gigpo):
+  may_change = gigpo.training_flags.MAY_CHANGE
   own = gigpo.training_flags.own()
-  for name in (*process_flags.NAMES, 'mesh_data', 'mesh_fsdp'):
+  for name in (
+    'processes', 'process', 'coordinator', 'heartbeat', 'mesh_data',
+    'mesh_fsdp',
+  ):  # fmt: skip
     assert name in own
-    assert name in gigpo.training_flags.MAY_CHANGE
-  assert 'mesh_tensor' not in gigpo.training_flags.MAY_CHANGE
+    assert name in may_change
+  assert 'mesh_tensor' not in may_change
