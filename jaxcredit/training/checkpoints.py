@@ -130,17 +130,6 @@ def _lie_as(x: jax.Array, like: Any) -> jax.Array:
   return jnp.asarray(np.asarray(x.addressable_data(0)))
 
 
-def _read_whole(path: pathlib.Path, tree: Any) -> Any:
-  """Reads a checkpoint into each process, whatever devices wrote it."""
-  arrays = jax.tree.map(
-    lambda _: ocp.RestoreArgs(restore_type=np.ndarray), tree
-  )
-  with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as reader:
-    return reader.restore(
-      path, args=ocp.args.PyTreeRestore(restore_args=arrays)
-    )
-
-
 def read_params(folder: pathlib.Path) -> dict[str, Any]:
   """Reads the parameters of a stage's newest checkpoint, and nothing else.
 
@@ -161,11 +150,13 @@ def read_params(folder: pathlib.Path) -> dict[str, Any]:
   if not steps:
     raise FileNotFoundError(f'{folder} holds no checkpoint')
   path = folder / str(max(steps)) / 'default'
-  with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as reader:
-    if processes.count() == 1:
-      state = reader.restore(path)
-    else:
-      state = _read_whole(path, reader.metadata(path).item_metadata.tree)
+  with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as reader:
+    # As numpy, whatever devices and processes wrote it.
+    tree = jax.tree.map(
+      lambda _: ocp.RestoreArgs(restore_type=np.ndarray),
+      reader.metadata(path).item_metadata.tree,
+    )
+    state = reader.restore(path, args=ocp.args.PyTreeRestore(restore_args=tree))
   # Where a critic learned beside it, the policy is one of two.
   state = state.get('policy', state)
   return jax.tree.map(jnp.asarray, state['params'])
