@@ -6,20 +6,23 @@ import signal
 import sys
 import types
 
+from jaxcredit.networks import processes
+
 
 class Interruption:
   """Turns the first SIGINT or SIGTERM into a request to stop.
 
-  Used as a context manager; the second signal interrupts at once.
+  Used as a context manager; the second signal interrupts at once. Of several
+  processes, a signal to one is a request to all.
 
   Attributes:
-    requested: whether to stop.
     exit_status: what a script ends with that was stopped: 128 and the signal's
-      number, so 130 after SIGINT (Ctrl-C) and 143 after SIGTERM; 0 before.
+      number, so 130 after SIGINT (Ctrl-C) and 143 after SIGTERM, or after a
+      signal to another process; 0 before.
   """
 
   def __init__(self):
-    self.requested = False
+    self._signalled = False
     self.exit_status = 0
     self._previous = {}
 
@@ -31,6 +34,14 @@ class Interruption:
   def __exit__(self, *unused) -> None:
     for number, handler in self._previous.items():
       signal.signal(number, handler)
+
+  @property
+  def requested(self) -> bool:
+    """Whether to stop; of several processes, all must ask."""
+    agreed = processes.any_of(self._signalled)
+    if agreed and not self.exit_status:
+      self.exit_status = 128 + signal.SIGTERM
+    return agreed
 
   @property
   def terminated(self) -> bool:
@@ -48,9 +59,9 @@ class Interruption:
 
   def _handle(self, number: int, frame: types.FrameType | None) -> None:
     del frame
-    if self.requested:
+    if self._signalled:
       raise KeyboardInterrupt
-    self.requested = True
+    self._signalled = True
     self.exit_status = 128 + number
     words = '\nStopping, and saving what is done; once more to stop at once.'
     try:

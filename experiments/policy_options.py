@@ -8,7 +8,7 @@ from typing import Any
 import jax
 
 from jaxcredit.networks import config as config_lib
-from jaxcredit.networks import decoder, lora, sharding, weights
+from jaxcredit.networks import decoder, lora, processes, sharding, weights
 from jaxcredit.training import learner as learner_lib
 
 
@@ -21,7 +21,8 @@ class PolicyOptions:
       and float32 for one that is trained from nothing. Parameters are float32.
     remat: whether the backward pass computes each block again; None: for a
       pretrained model.
-    mesh_data: devices that share out the rows.
+    mesh_data: devices that share out the rows; with several processes, 1 stands
+      for all that the other two leave.
     mesh_fsdp: devices that share out rows and parameters.
     mesh_tensor: devices that share out the parts of each product.
     lora_rank: rank of the adapters that are learned in place of the
@@ -71,9 +72,11 @@ class PolicyOptions:
     """The mesh; None where one device is all.
 
     Raises:
-      ValueError: there are fewer devices.
+      ValueError: there are fewer devices, or some would be left out.
     """
     sizes = (self.mesh_data, self.mesh_fsdp, self.mesh_tensor)
+    if processes.count() > 1:
+      return sharding.make_mesh_of_all(*sizes)
     return None if sizes == (1, 1, 1) else sharding.make_mesh(*sizes)
 
   @property

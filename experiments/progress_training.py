@@ -12,7 +12,7 @@ import numpy as np
 
 from experiments import console as console_lib
 from experiments import run_folder, saved_estimator, text_training
-from jaxcredit.networks import decoder
+from jaxcredit.networks import decoder, processes
 from jaxcredit.rollouts import episodes as episodes_lib
 from jaxcredit.rollouts import stored_rollouts, true_progress
 from jaxcredit.training import checkpoints as checkpoints_lib
@@ -139,7 +139,9 @@ class ProgressTraining(text_training.TextTraining):
         f'{len(order)} task to explore is too few, since some are held out: '
         'give more --exploration_tasks'
       )
-    at_once = max(self.pool.count // options.exploration_rollouts, 1)
+    # Episodes of all processes, each of which has a share of the environments.
+    episodes = settings.loop.groups * settings.loop.group_size
+    at_once = max(episodes // options.exploration_rollouts, 1)
     batches = [order[i : i + at_once] for i in range(0, len(order), at_once)]
     folder = self.folder / ROLLOUTS
     done = stored_rollouts.count(folder)
@@ -190,13 +192,15 @@ class ProgressTraining(text_training.TextTraining):
       },
     )
     # Last: what is written is played, and counted.
-    stored_rollouts.append(
-      folder,
-      number,
-      episodes,
-      [task for task in chosen for _ in range(options.exploration_rollouts)],
-      [true_progress.replay(environment, e) for e in episodes],
-    )
+    if processes.is_first():
+      stored_rollouts.append(
+        folder,
+        number,
+        episodes,
+        [task for task in chosen for _ in range(options.exploration_rollouts)],
+        [true_progress.replay(environment, e) for e in episodes],
+      )
+    processes.wait()
 
   @staticmethod
   def _check_rollouts(source: pathlib.Path) -> None:

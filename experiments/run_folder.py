@@ -4,7 +4,10 @@ import errno
 import json
 import pathlib
 import shutil
+import time
 from typing import Any
+
+from jaxcredit.networks import processes
 
 CONFIG = 'config.json'
 # At the end of the name of a file that is being written.
@@ -79,6 +82,27 @@ def open_run(
   return False
 
 
+def wait_for(folder: pathlib.Path, patience: float = 30.0) -> None:
+  """Waits until a run is seen that another process has made.
+
+  Args:
+    folder: of the run, on a file system that all processes share.
+    patience: seconds; some file systems take a while to show a new file.
+
+  Raises:
+    FileNotFoundError: it is not seen.
+  """
+  end = time.monotonic() + patience
+  while not (folder / CONFIG).exists():
+    if time.monotonic() > end:
+      raise FileNotFoundError(
+        f'process 0 has made the run in {folder.absolute()}, but it is not '
+        'there for this process: --run must lie on a file system that all '
+        'hosts share, under the same path'
+      )
+    time.sleep(0.1)
+
+
 def forget_unbegun(folder: pathlib.Path) -> None:
   """Empties the folder of a new run that ended before it learned anything.
 
@@ -119,7 +143,9 @@ def read_config(folder: pathlib.Path) -> dict[str, Any]:
 
 
 def write_text(path: pathlib.Path, text: str) -> None:
-  """Writes a file whole or not at all."""
+  """Writes a file whole or not at all; of several processes, the first does."""
+  if not processes.is_first():
+    return
   temporary = path.with_name(path.name + _HALF)
   temporary.write_text(text, encoding='utf-8')
   temporary.replace(path)

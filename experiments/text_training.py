@@ -24,17 +24,23 @@ from experiments import (
 )
 from experiments import method as method_lib
 from jaxcredit.networks import config as config_lib
-from jaxcredit.networks import decoder, pretrained_tokenizer
+from jaxcredit.networks import (
+  decoder,
+  pretrained_tokenizer,
+  processes,
+  sharding,
+)
 from jaxcredit.networks import tokenizer as tokenizer_lib
 from jaxcredit.rollouts import collector as collector_lib
 from jaxcredit.rollouts import episodes as episodes_lib
-from jaxcredit.rollouts import formats
+from jaxcredit.rollouts import formats, shared_collector
 from jaxcredit.rollouts import pool as pool_lib
 from jaxcredit.training import checkpoints as checkpoints_lib
 from jaxcredit.training import critic as critic_lib
 from jaxcredit.training import (
   evaluation,
   policy_gradient,
+  shared_credit,
   stage_clock,
   supervised,
 )
@@ -128,7 +134,7 @@ class TextTraining:
     self.folder = settings.run
     self.tokenizer: tokenizer_lib.Tokenizer
     self.config: config_lib.DecoderConfig
-    self.collector: collector_lib.Collector
+    self.collector: collector_lib.Collector | shared_collector.SharedCollector
     self._writer: metrics_lib.MetricsWriter
     self._clock = stage_clock.StageClock()
 
@@ -144,7 +150,10 @@ class TextTraining:
     self._writer = metrics_lib.MetricsWriter(
       self.folder, tensorboard=settings.tensorboard
     )
-    count = settings.loop.groups * settings.loop.group_size
+    # Each process has the environments of its share of the groups.
+    count = (
+      processes.largest_share(settings.loop.groups) * settings.loop.group_size
+    )
     with pool_lib.EnvironmentPool(
       self.domain.environment(),
       count,
@@ -185,6 +194,9 @@ class TextTraining:
       )
     self.tokenizer = tokenizer
     self.config = config
+    mesh = settings.policy.mesh
+    if processes.count() > 1:
+      mesh = sharding.make_local_mesh(mesh)
     self.collector = collector_lib.Collector(
       self.config,
       tokenizer,
@@ -192,9 +204,12 @@ class TextTraining:
       self.pool,
       task_sentence=self.domain.task_sentence,
       limits=settings.limits,
-      mesh=settings.policy.mesh,
-      should_stop=lambda: self.stop.requested,
+      mesh=mesh,
+      # Asking is done together, which processes in their own rollouts are not.
+      should_stop=lambda: processes.count() == 1 and self.stop.requested,
     )
+    if processes.count() > 1:
+      self.collector = shared_collector.SharedCollector(self.collector, mesh)
 
   def _warm_start(self) -> decoder.Params | None:
     """Parameters after imitation; None if it was interrupted."""
@@ -294,13 +309,13 @@ class TextTraining:
     path = self.folder / 'tokenizer'
     if settings.pretrained:
       tokenizer = self.tokenizer
-    elif (path / 'tokenizer.json').exists():
-      tokenizer = tokenizer_lib.Tokenizer.load(path)
     else:
-      tokenizer = tokenizer_lib.train_tokenizer(
-        shown.corpus(settings.text_format), settings.vocabulary
-      )
-      tokenizer.save(path)
+      if processes.is_first() and not (path / 'tokenizer.json').exists():
+        tokenizer_lib.train_tokenizer(
+          shown.corpus(settings.text_format), settings.vocabulary
+        ).save(path)
+      processes.wait()
+      tokenizer = tokenizer_lib.Tokenizer.load(path)
     if not settings.pretrained:
       self._prepare_policy(
         tokenizer,
@@ -334,7 +349,11 @@ class TextTraining:
     params = options.place(policy.params)
     self._prepare_policy(policy.tokenizer, options.onto(policy.config))
     path = self.folder / 'tokenizer'
-    if not path.exists() and (source / 'tokenizer').exists():
+    if (
+      processes.is_first()
+      and not path.exists()
+      and (source / 'tokenizer').exists()
+    ):
       shutil.copytree(source / 'tokenizer', path)
     print_line(f'starting from the warm start of {source}')
     same = [
@@ -382,9 +401,11 @@ class TextTraining:
     )
 
   def _evaluated(self, stage: str, iteration: int) -> bool:
-    return any(
-      (e['stage'], e['iteration']) == (stage, iteration)
-      for e in evaluation.read(self.folder)
+    return processes.as_first(
+      any(
+        (e['stage'], e['iteration']) == (stage, iteration)
+        for e in evaluation.read(self.folder)
+      )
     )
 
   def _evaluate_once(self, params, stage: str, iteration: int) -> None:
@@ -467,10 +488,13 @@ class TextTraining:
         skip_limit=settings.skip_limit,
         mesh=settings.policy.mesh,
       )
+    credit = self.method.credit
+    if credit is not None and processes.count() > 1:
+      credit = shared_credit.over_processes(credit)
     loop = loop_lib.Loop(
       self.collector,
       learner,
-      self.method.credit,
+      credit,
       self.domain.train_tasks,
       settings.loop,
       row_tokens=settings.limits.row_tokens,

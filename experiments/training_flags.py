@@ -9,6 +9,11 @@ import pathlib
 
 from absl import flags
 
+from experiments import process_flags
+
+# What scripts adopt with the flags of this file.
+flags.adopt_module_key_flags(process_flags)
+
 _RUN = flags.DEFINE_string('run', 'runs/gigpo', 'Folder of the run.')
 _SEED = flags.DEFINE_integer('seed', 0, 'Seed of everything random.')
 
@@ -238,6 +243,9 @@ MAY_CHANGE = {
   'run', 'evaluate_every', 'checkpoint_every', 'keep_checkpoints',
   'save_episodes_every', 'environment_workers', 'step_time_limit',
   'tensorboard', 'compilation_cache', 'iterations', 'profile',
+  *process_flags.NAMES,
+  # Whatever the devices, the numbers are the same up to rounding.
+  'mesh_data', 'mesh_fsdp',
 }  # fmt: skip
 
 

@@ -16,7 +16,14 @@ from typing import Any
 
 from absl import logging
 
-from experiments import console, interruption, run_folder, training_flags
+from experiments import (
+  console,
+  interruption,
+  process_flags,
+  run_folder,
+  training_flags,
+)
+from jaxcredit.networks import processes
 
 
 def report(folder: pathlib.Path) -> None:
@@ -65,6 +72,32 @@ def main(
     return 1
   # Orbax logs with a traceback what it raises as well.
   logging.set_verbosity(logging.FATAL)
+  return process_flags.together(lambda: _run(build, after, train))
+
+
+def _open_run(folder: pathlib.Path, own: dict[str, Any]) -> bool:
+  """Opens the run, in the first process first; returns whether it is new.
+
+  Raises:
+    FileNotFoundError: another process does not see what the first has made.
+    ValueError: another process has other flags.
+  """
+
+  def opened():
+    return not run_folder.open_run(
+      folder, own, training_flags.MAY_CHANGE, training_flags.defaults()
+    )
+
+  new = opened() if processes.is_first() else False
+  new = processes.as_first(new)
+  if not processes.is_first():
+    run_folder.wait_for(folder)
+    opened()
+  return new
+
+
+def _run(build, after, train) -> int:
+  """What `main` does in each process."""
   from jaxcredit.environments import household
   from jaxcredit.training import learner
 
@@ -76,9 +109,7 @@ def main(
   try:
     training_flags.check_numbers(own)
     parts = build()
-    new = not run_folder.open_run(
-      folder, own, training_flags.MAY_CHANGE, training_flags.defaults()
-    )
+    new = _open_run(folder, own)
     if not new:
       console.console.print(f'{folder} holds this run: going on')
     with stop:
@@ -91,11 +122,11 @@ def main(
     learner.NonFiniteError,
     ValueError,
   ) as error:
-    if new:
+    if new and processes.is_first():
       run_folder.forget_unbegun(folder)
     print(f'error: {run_folder.error_in_words(error, folder)}', file=sys.stderr)
     return 1
-  if complete or not stop.terminated:
+  if processes.is_first() and (complete or not stop.terminated):
     report(folder)
     after(folder)
   if not complete:

@@ -215,7 +215,15 @@ def test_every_import_is_declared():
   for extra in extras:
     declared |= {distribution.name_of(r) for r in distribution.extras()[extra]}
   allowed = distribution.modules_of(declared)
-  allowed |= {'brax', 'gymnasium', 'jaxmarl', 'reasoning_gym', 'tunix'}
+  # MuJoCo comes with gymnasium[mujoco].
+  allowed |= {
+    'brax',
+    'gymnasium',
+    'jaxmarl',
+    'mujoco',
+    'reasoning_gym',
+    'tunix',
+  }
   for module, tree in TREES.items():
     assert outside_imports(tree) <= allowed, module
 

@@ -12,6 +12,7 @@ import re
 from collections.abc import Sequence
 
 import jax
+import numpy as np
 from jax.ad_checkpoint import checkpoint_name
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
@@ -74,6 +75,51 @@ def make_mesh(data: int = 1, fsdp: int = 1, tensor: int = 1) -> Mesh:
   )
 
 
+def make_mesh_of_all(data: int = 1, fsdp: int = 1, tensor: int = 1) -> Mesh:
+  """A mesh of all devices of all processes.
+
+  Args:
+    data: as for `make_mesh`; 1 stands for all that the other two leave.
+    fsdp: likewise, but for the 1.
+    tensor: likewise.
+
+  Raises:
+    ValueError: devices would be left out, or there are fewer.
+  """
+  count = jax.device_count()
+  if data == 1:
+    data = max(count // (fsdp * tensor), 1)
+  if data * fsdp * tensor < count:
+    raise ValueError(
+      f'a mesh of {data} x {fsdp} x {tensor} leaves out some of the {count} '
+      f'devices of {jax.process_count()} processes: choose sizes whose product '
+      f'is {count}'
+    )
+  return make_mesh(data, fsdp, tensor)
+
+
+def make_local_mesh(mesh: Mesh) -> Mesh | None:
+  """A mesh of this process's devices, like one that spans several processes.
+
+  Args:
+    mesh: of all processes.
+
+  Returns:
+    One that is cut over "tensor" and "fsdp" as `mesh` is, as far as the process
+    has devices for it; None where it has one.
+  """
+  devices = mesh.local_devices
+  tensor = math.gcd(mesh.shape['tensor'], len(devices))
+  fsdp = math.gcd(mesh.shape['fsdp'], len(devices) // tensor)
+  if len(devices) == 1:
+    return None
+  return Mesh(
+    np.array(devices).reshape(-1, fsdp, tensor),
+    AXES,
+    axis_types=(AxisType.Auto,) * 3,
+  )
+
+
 def on(mesh: Mesh | None) -> contextlib.AbstractContextManager:
   """Sets a mesh for the programs within; None leaves things as they are."""
   return contextlib.nullcontext() if mesh is None else jax.set_mesh(mesh)
@@ -87,7 +133,22 @@ def place(params, mesh: Mesh | None, rules: Rules = RULES):
   """
   if mesh is None:
     return params
-  return jax.device_put(params, shardings(params, mesh, rules))
+  where = shardings(params, mesh, rules)
+  if mesh.is_multi_process:
+    return jax.tree.map(_place_part, params, where)
+  return jax.device_put(params, where)
+
+
+def _place_part(x, where: NamedSharding) -> jax.Array:
+  """The part of a parameter that lies on this process's devices.
+
+  Each process has the whole, or an array that lies on the mesh already: nothing
+  is sent to compare them.
+  """
+  if isinstance(x, jax.Array) and not x.is_fully_addressable:
+    return jax.device_put(x, where)
+  x = np.asarray(x)
+  return jax.make_array_from_callback(x.shape, where, x.__getitem__)
 
 
 def spec_of(

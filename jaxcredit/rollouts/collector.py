@@ -159,6 +159,7 @@ class Collector:
     top_p: float | None = None,
     min_p: float | None = None,
     tree: tree_sampling.Plan | None = None,
+    first_group: int = 0,
     on_episode: Callable[[int], None] | None = None,
   ) -> list[episodes_lib.Episode]:
     """Plays `group_size` episodes of each task.
@@ -174,6 +175,8 @@ class Collector:
       min_p: least share of the likeliest token's probability.
       tree: how the answers to a task grow as a tree, `group_size` of them;
         None: they are independent. For episodes of one step.
+      first_group: number of the first task's group, where others are played
+        elsewhere.
       on_episode: called with the number of episodes that just ended.
 
     Returns:
@@ -210,7 +213,7 @@ class Collector:
         capacities=_capacities(self._limits.row_tokens),
       )
       if tree is not None:
-        groups = np.arange(len(tasks))
+        groups = first_group + np.arange(len(tasks))
         engine = tree_engine.TreeEngine(
           engine,
           dataclasses.replace(tree, group_size=group_size),
@@ -221,14 +224,18 @@ class Collector:
           tokenizer=self._tokenizer,
         )
       on_episode = on_episode or (lambda count: None)
-      play = _Play(self, tasks, group_size, key, engine, on_episode)
+      play = _Play(
+        self, tasks, group_size, key, engine, on_episode, first_group
+      )
       return play.play()
 
 
 class _Play:
   """Episodes on their way through the environments and the engine."""
 
-  def __init__(self, collector, tasks, group_size, key, engine, on_episode):
+  def __init__(
+    self, collector, tasks, group_size, key, engine, on_episode, first_group
+  ):
     self.collector = collector
     self.limits = collector._limits
     self.format = collector._format
@@ -239,10 +246,13 @@ class _Play:
     self.group_size = group_size
     self.episodes = [
       episodes_lib.Episode(task=task, group=p, rollout=g)
-      for p, task in enumerate(tasks)
+      for p, task in enumerate(tasks, first_group)
       for g in range(group_size)
     ]
-    self.sentences = [collector._task_sentence(task) for task in tasks]
+    self.sentences = {
+      p: collector._task_sentence(task)
+      for p, task in enumerate(tasks, first_group)
+    }
     self.waiting = collections.deque(range(len(self.episodes)))
     # Environments in use by their episode, and those that are free.
     self.environment: dict[int, int] = {}

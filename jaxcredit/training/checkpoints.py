@@ -1,5 +1,8 @@
 """Checkpoints: Orbax, asynchronous, the newest few kept.
 
+Of several processes each writes its part, into one folder that all of them see;
+what was written can be read by another number of processes, onto other devices.
+
 A checkpoint holds the whole of what training changes (parameters, optimizer
 state, counters). Everything else (keys, data order, tasks) is a function of
 seed and iteration, so a resumed run gives the numbers of an undisturbed one,
@@ -17,8 +20,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import orbax.checkpoint as ocp
 
+from jaxcredit.networks import processes
 from jaxcredit.training import checksums
 
 _log = logging.getLogger(__name__)
@@ -130,8 +135,10 @@ class Checkpoints:
         f'keep and every must be positive, not {keep} and {every}'
       )
     self._folder = pathlib.Path(folder).resolve()
-    if jax.process_index() == 0:
+    if processes.is_first():
       self._tidy(report)
+    # Nobody looks into the folder before it is tidy.
+    processes.wait()
     # Number of the checkpoint that is being written.
     self._writing: int | None = None
     self._manager = ocp.CheckpointManager(
@@ -191,7 +198,7 @@ class Checkpoints:
 
   def _write_checksums(self) -> None:
     """Called when all is written, before the checkpoint gets its name."""
-    if jax.process_index() == 0:
+    if processes.is_first():
       for path in self._folder.glob(f'{self._writing}{_UNFINISHED}*'):
         checksums.write(path)
 
@@ -216,7 +223,7 @@ class Checkpoints:
     self._writing = iteration
     try:
       self._manager.save(
-        iteration, args=ocp.args.StandardSave(state), force=True
+        iteration, args=ocp.args.StandardSave(_of_all(state)), force=True
       )
     except Exception as error:
       raise self._failed(error) from error
@@ -263,10 +270,13 @@ class Checkpoints:
         f'{self._folder} holds no checkpoint'
         + (f' of iteration {iteration}' if iteration is not None else '')
       )
-    abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
-    return self._manager.restore(
+    abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, _of_all(like))
+    state = self._manager.restore(
       iteration, args=ocp.args.StandardRestore(abstract)
     )
+    if processes.count() == 1:
+      return state
+    return jax.tree.map(_lie_as, state, like)
 
   def wait(self) -> None:
     """Waits until what was started is on disk.
@@ -285,6 +295,31 @@ class Checkpoints:
       self.wait()
     finally:
       self._manager.close()
+
+
+def _of_all(state: Any) -> Any:
+  """The state as arrays of all processes.
+
+  What a process has for itself is the same in each, such as the coefficient of
+  a method; Orbax saves what lies on devices of all.
+  """
+  if processes.count() == 1:
+    return state
+  devices = jax.sharding.Mesh(jax.devices(), 'devices')
+
+  def one(x):
+    if isinstance(x, jax.Array) and not x.is_fully_addressable:
+      return x
+    return processes.on_every_device(x, devices)
+
+  return jax.tree.map(one, state)
+
+
+def _lie_as(x: jax.Array, like: Any) -> jax.Array:
+  """What a process had for itself, it has for itself again."""
+  if isinstance(like, jax.Array) and not like.is_fully_addressable:
+    return x
+  return jnp.asarray(np.asarray(x.addressable_data(0)))
 
 
 def read_params(
@@ -312,8 +347,14 @@ def read_params(
     raise FileNotFoundError(f'{folder} holds no checkpoint')
   if damaged:
     report(_in_words(step, damaged, folder))
-  with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as reader:
-    state = reader.restore(folder / str(step) / _ITEM)
+  path = folder / str(step) / _ITEM
+  with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as reader:
+    # As numpy, whatever devices and processes wrote it.
+    tree = jax.tree.map(
+      lambda _: ocp.RestoreArgs(restore_type=np.ndarray),
+      reader.metadata(path).item_metadata.tree,
+    )
+    state = reader.restore(path, args=ocp.args.PyTreeRestore(restore_args=tree))
   # Where a critic learned beside it, the policy is one of two.
   state = state.get('policy', state)
   return jax.tree.map(jnp.asarray, state['params'])

@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 
+from jaxcredit.networks import processes
 from jaxcredit.rollouts import collector as collector_lib
 from jaxcredit.rollouts import episodes as episodes_lib
 
@@ -88,6 +89,8 @@ def record(
 ) -> None:
   """Adds an evaluation to the run, in place of one of the same stage.
 
+  Of several processes, the first does.
+
   Args:
     folder: the run's folder.
     stage: what the policy had behind it, such as 'after warm start'.
@@ -95,6 +98,8 @@ def record(
     games: where the tasks come from.
     summary: what `evaluate` returned.
   """
+  if not processes.is_first():
+    return
   path = pathlib.Path(folder) / FILE_NAME
   entries = read(folder)
   entries = [

@@ -8,6 +8,8 @@ import pathlib
 import time
 from typing import Any
 
+from jaxcredit.networks import processes
+
 FILE_NAME = 'metrics.jsonl'
 
 
@@ -24,7 +26,12 @@ def finite(value: Any) -> Any:
 
 
 def append_json_lines(path: pathlib.Path, records) -> None:
-  """Appends records, one a line, and hands them to the system at once."""
+  """Appends records, one a line, and hands them to the system at once.
+
+  Of several processes, the first does.
+  """
+  if not processes.is_first():
+    return
   with open(path, 'a', encoding='utf-8') as file:
     for record in records:
       file.write(json.dumps(finite(record)) + '\n')
@@ -35,11 +42,13 @@ def append_json_lines(path: pathlib.Path, records) -> None:
 def drop_from(path: pathlib.Path, keep) -> None:
   """Removes the records that a resumed run is about to write again.
 
+  Of several processes, the first does.
+
   Args:
     path: a file of JSON lines; nothing happens where there is none.
     keep: `record -> bool`. Lines that do not parse (cut off by a crash) go.
   """
-  if not path.exists():
+  if not path.exists() or not processes.is_first():
     return
   lines = []
   for line in path.read_text(encoding='utf-8').splitlines():
@@ -91,6 +100,8 @@ class _Board:
 class MetricsWriter:
   """Writes each record to `metrics.jsonl` and to TensorBoard.
 
+  Of several processes, the first does.
+
   Args:
     folder: the run's folder.
     tensorboard: whether to write TensorBoard events as well.
@@ -99,7 +110,7 @@ class MetricsWriter:
   def __init__(self, folder: pathlib.Path, *, tensorboard: bool = True):
     self._path = pathlib.Path(folder) / FILE_NAME
     self._board = None
-    if tensorboard:
+    if tensorboard and processes.is_first():
       self._board = _Board(pathlib.Path(folder) / 'tensorboard')
 
   def write(self, stage: str, iteration: int, metrics: dict[str, Any]) -> None:

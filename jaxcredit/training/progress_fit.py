@@ -132,9 +132,10 @@ def fit(
       f'{options.batch}: play more, or take a smaller batch'
     )
   learned = estimator.init(jax.random.fold_in(jax.random.key(seed), 4))
+  begun = learner.init(learned)
   state = EstimatorState(
-    learner=learner.init(learned),
-    params=jax.tree.map(jnp.copy, learned),
+    learner=begun,
+    params=jax.tree.map(jnp.copy, begun.params),
     best_loss=jnp.float32(jnp.inf),
     best_step=jnp.int32(0),
     waited=jnp.int32(0),

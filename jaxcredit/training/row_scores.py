@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from jaxcredit import types
-from jaxcredit.networks import sharding
+from jaxcredit.networks import processes, sharding
 from jaxcredit.training import learner as learner_lib
 
 
@@ -46,7 +46,7 @@ def over_rows(
     for micro in learner_lib.cut_micro_batches(
       numbered, micro_batch_tokens, lengths, multiple
     ):
-      said = np.asarray(function(micro))
+      said = processes.to_host(function(micro))
       there = micro.trajectory >= 0
       # A row is padded to more than it was given with, but not longer.
       said = said[there, :width]

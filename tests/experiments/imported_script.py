@@ -20,6 +20,7 @@ _WITH_FLAGS = (
   'experiments.critic_flags',
   'experiments.domain_flags',
   'experiments.household_flags',
+  'experiments.process_flags',
   'experiments.progress_flags',
   'experiments.shop_flags',
   'experiments.training_script',
