@@ -11,6 +11,7 @@ number: not of those it is played beside.
 """
 
 import collections
+import contextlib
 import dataclasses
 import time
 from collections.abc import Callable, Sequence
@@ -35,7 +36,10 @@ from jaxcredit.networks import tokenizer as tokenizer_lib
 from jaxcredit.rollouts import episodes as episodes_lib
 from jaxcredit.rollouts import formats, tree_engine
 from jaxcredit.rollouts import pool as pool_lib
+from jaxcredit.rollouts import timing as timing_lib
 from jaxcredit.rollouts import turns as turns_lib
+
+Timing = timing_lib.Timing
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,14 +61,6 @@ class Limits:
   def __post_init__(self):
     if min(self.steps, self.new_tokens, self.row_tokens) < 1:
       raise ValueError(f'limits must be positive: {self}')
-
-
-@dataclasses.dataclass
-class Timing:
-  """Seconds that a collection spent, by what it waited for."""
-
-  policy: float = 0.0
-  environment: float = 0.0
 
 
 def _capacities(row_tokens: int) -> list[int]:
@@ -102,6 +98,11 @@ class Collector:
       of it.
     mesh: over which the parameters lie (`sharding.make_mesh`); None for one
       device.
+
+  Attributes:
+    timing: what the seconds went to since it was set anew.
+    turns: held while the engine reads and draws, where another thread uses the
+      same devices.
   """
 
   def __init__(
@@ -138,6 +139,7 @@ class Collector:
         config.vocab_size,
       )
     self.timing = Timing()
+    self.turns: contextlib.AbstractContextManager = contextlib.nullcontext()
 
   def collect(
     self,
@@ -361,11 +363,12 @@ class _Play:
 
   def _draw(self) -> dict[int, engine_lib.Answer]:
     """Lets the engine go on until some episodes have answered."""
-    start = time.perf_counter()
-    answers = []
+    timing, answers = self.collector.timing, []
     while self.engine.answering and not answers:
-      answers = self.engine.step()
-    self.collector.timing.policy += time.perf_counter() - start
+      with self.collector.turns, timing.working():
+        answers = self.engine.step()
+      start, end = timing.busy[-1]
+      timing.policy += end - start
     return {answer.name: answer for answer in answers}
 
   def _act(self, i: int, answer: engine_lib.Answer) -> formats.Action:

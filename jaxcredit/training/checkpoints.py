@@ -117,6 +117,8 @@ def read_params(folder: pathlib.Path) -> dict[str, Any]:
     raise FileNotFoundError(f'{folder} holds no checkpoint')
   with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as reader:
     state = reader.restore(folder / str(max(steps)) / 'default')
-  # Where a critic learned beside it, the policy is one of two.
+  # Where rollouts are a step behind, what is learned is one part; where a
+  # critic learned beside it, the policy is one of two.
+  state = state.get('learned', state)
   state = state.get('policy', state)
   return jax.tree.map(jnp.asarray, state['params'])

@@ -5,6 +5,7 @@ iteration does is a function of the seed and the iteration's number, so a run
 that was interrupted goes on with the numbers of one that was not.
 """
 
+import contextlib
 import dataclasses
 import time
 from collections.abc import Callable, Sequence
@@ -18,6 +19,7 @@ from jaxcredit.algorithms import dapo
 from jaxcredit.networks import tree_sampling
 from jaxcredit.rollouts import collector as collector_lib
 from jaxcredit.rollouts import episodes as episodes_lib
+from jaxcredit.rollouts import timing as timing_lib
 from jaxcredit.training import critic as critic_lib
 from jaxcredit.training import learner as learner_lib
 
@@ -47,6 +49,10 @@ class TokenAdvantages:
 # or None. A method that carries something from one iteration to the next is
 # given that as well.
 TokenCredit = Callable[..., TokenAdvantages]
+
+# (parameters that would play now, rows) -> rows as the loss takes them, and
+# figures; see `off_policy.Correction`.
+Correction = Callable[[Any, types.Rows], tuple[types.Rows, dict[str, float]]]
 
 
 @jax.tree_util.register_dataclass
@@ -178,6 +184,10 @@ class Loop:
       `credit`. Each episode must be one row.
     critic: gives values to it and learns its returns; the state is then an
       `ActorCritic`.
+    correction: prepares rows that an older policy drew; None where they are the
+      present one's.
+    turns: held while the devices work for credit, where another thread uses
+      them.
   """
 
   def __init__(
@@ -193,6 +203,8 @@ class Loop:
     policy: Callable[[Any], Any] = lambda params: params,
     token_credit: TokenCredit | None = None,
     critic: critic_lib.Critic | None = None,
+    correction: Correction | None = None,
+    turns: contextlib.AbstractContextManager | None = None,
   ):
     if (credit is None) == (token_credit is None):
       raise ValueError('give either credit or token_credit, and not both')
@@ -217,6 +229,8 @@ class Loop:
     self._policy = policy
     self._token_credit = token_credit
     self._critic = critic
+    self._correction = correction
+    self._turns = turns or contextlib.nullcontext()
 
   def collect(self, params, iteration: int, on_episode=None) -> Batch:
     """Plays the episodes of an iteration."""
@@ -294,25 +308,51 @@ class Loop:
       steps [P, G, S], or of tokens [P * G, L].
     """
     start = time.perf_counter()
-    batch = self.collect(self.playing(state), iteration, on_episode)
+    playing = self.playing(self.parameters(state))
+    batch = self.collect(playing, iteration, on_episode)
     seconds = time.perf_counter() - start
     state, metrics, advantages = self.learn(
       state, batch, iteration, reference=reference
     )
-    timing = self._collector.timing
-    metrics |= {
-      'seconds_rollout': seconds,
-      'seconds_policy': timing.policy,
-      'seconds_environment': timing.environment,
-      'seconds_total': time.perf_counter() - start,
-    }
-    self._collector.timing = collector_lib.Timing()
+    metrics |= self.timing_metrics(start, time.perf_counter())
+    metrics['seconds_rollout'] = seconds
     return state, metrics, batch, advantages
 
-  def playing(self, state: learner_lib.LearnerState | ActorCritic) -> Any:
-    """Parameters that play of the state that is learned."""
-    learned = state if self._critic is None else state.policy
-    return self._policy(learned.params)
+  def timing_metrics(self, start: float, end: float) -> dict[str, float]:
+    """Where the time of an iteration went; the next counts from zero.
+
+    Args:
+      start: of the iteration, by `time.perf_counter`.
+      end: of it.
+
+    Returns:
+      Seconds; and `accelerator_idle_share`, the share of the time in which
+      nobody waited for the accelerator: neither the sampler for draws, nor the
+      learner for values, credit, scores of rows or updates. What the host does
+      within these calls counts as the accelerator's work.
+    """
+    timing = self._collector.timing
+    self._collector.timing = collector_lib.Timing()
+    return {
+      'seconds_policy': timing.policy,
+      'seconds_environment': timing.environment,
+      'seconds_total': end - start,
+      'accelerator_idle_share': timing_lib.idle_share(timing.busy, start, end),
+    }
+
+  def parameters(self, state: learner_lib.LearnerState | ActorCritic) -> Any:
+    """The policy's parameters that are learned."""
+    return (state if self._critic is None else state.policy).params
+
+  def playing(self, params: Any) -> Any:
+    """Parameters that play, of those that are learned."""
+    return self._policy(params)
+
+  @contextlib.contextmanager
+  def _on_devices(self):
+    """Holds the turn, and notes the time."""
+    with self._turns, self._collector.timing.working():
+      yield
 
   def learn(
     self,
@@ -337,39 +377,51 @@ class Loop:
     start = time.perf_counter()
     learned = state if self._critic is None else state.policy
     if self._token_credit is None:
-      advantages = jax.block_until_ready(self._credit(batch.trajectories))
+      with self._on_devices():
+        advantages = jax.block_until_ready(self._credit(batch.trajectories))
       flat = advantages.reshape(-1, advantages.shape[-1])
       packed, returns = self._rows(batch.episodes), None
       values_end = start
     else:
       packed, values = self._rows_by_episode(batch.episodes), None
       if self._critic is not None:
-        values = self._critic.values(state.critic.params, packed)
+        with self._on_devices():
+          values = self._critic.values(state.critic.params, packed)
       values_end = time.perf_counter()
       given = (batch.trajectories, packed, values)
       if self._critic is not None and state.carried:
         given = (*given, state.carried)
-      credit = self._token_credit(*given)
+      with self._on_devices():
+        credit = jax.block_until_ready(self._token_credit(*given))
       if credit.carried is not None:
         state = dataclasses.replace(state, carried=credit.carried)
-      flat = advantages = jax.block_until_ready(credit.total)
+      flat = advantages = credit.total
       returns = credit.returns
       packed = self._learned(packed, batch.episodes)
     credit_end = time.perf_counter()
     metrics: dict[str, Any] = {}
     if packed is not None and (packed.trajectory >= 0).any():
-      learned, metrics = self._update(
-        self._learner, learned, packed, flat, iteration, reference
-      )
-      if self._critic is None:
-        state = learned
-      else:
-        critic, more = self._update_critic(
-          state.critic, packed, returns, values, iteration
+      figures: dict[str, float] = {}
+      if self._correction is not None:
+        with self._on_devices():
+          packed, figures = self._correction(
+            self.playing(learned.params), packed
+          )
+      # Its micro-batches take their turns one by one.
+      with self._collector.timing.working():
+        learned, metrics = self._update(
+          self._learner, learned, packed, flat, iteration, reference
         )
-        state = dataclasses.replace(state, policy=learned, critic=critic)
-        metrics = {**more, **metrics}
-    jax.block_until_ready(state)
+        if self._critic is None:
+          state = learned
+        else:
+          critic, more = self._update_critic(
+            state.critic, packed, returns, values, iteration
+          )
+          state = dataclasses.replace(state, policy=learned, critic=critic)
+          metrics = {**more, **metrics}
+        jax.block_until_ready(state)
+      metrics = {**figures, **metrics}
     end = time.perf_counter()
     metrics = {
       **self._describe(batch),
