@@ -4,8 +4,9 @@ With N weights that are multiplied, L layers of width W, H query and K key/value
 heads of size D, V tokens and rows of R tokens:
 
   forward pass   2 N a token, and 4 L H D R / 2 for attention (causal)
-  learner        3 forward passes of the blocks, 4 with rematerialisation; 4 of
-                 the output projection, whose logits are computed twice
+  learner        3 forward passes of the blocks, with rematerialisation another
+                 without each block's last product; 4 of the output projection,
+                 whose logits are computed twice
   cache          2 L K D numbers a token
   a drawn token  reads all weights once for all rows, and each row's cache
   AdamW          16 bytes a parameter: the weight, two moments and a gradient,
@@ -69,9 +70,12 @@ def learner_flops(
   c: config_lib.DecoderConfig, tokens: float, row_tokens: float
 ) -> float:
   """Forward and backward passes of the learner."""
-  passes = 3 + bool(c.remat)
   blocks = 2 * c.layers * block_weights(c) + attention_flops(c, row_tokens)
-  return tokens * (passes * blocks + 4 * 2 * c.vocab_size * c.width)
+  passes = 3 * blocks
+  if c.remat:
+    # Nothing asks for what a block's last product gives.
+    passes += blocks - 2 * c.layers * c.hidden * c.width
+  return tokens * (passes + 4 * 2 * c.vocab_size * c.width)
 
 
 def cache_bytes(

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from absl import app, flags
+from absl import app, flags, logging
 
 from experiments import gigpo, interruption, training_flags
 from experiments.benchmarks import comparison, delayed_environment
@@ -211,6 +211,7 @@ def compare(output: pathlib.Path) -> str:
 
 
 def main(argv):
+  logging.set_verbosity(logging.ERROR)
   training_flags.use_compilation_cache()
   return comparison.command(argv, pathlib.Path(_OUTPUT.value), compare)
 
