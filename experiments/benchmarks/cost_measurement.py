@@ -202,6 +202,8 @@ def measure(repeats: int) -> dict[str, list[dict[str, Any]]]:
 
   return {
     'cores': len(os.sched_getaffinity(0)),
+    # What others did on the machine meanwhile shows in the numbers.
+    'load': round(os.getloadavg()[0], 1),
     'learner': [
       child(f'measure_learner({devices}, {repeats})', devices)
       for devices in MESHES

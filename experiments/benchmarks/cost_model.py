@@ -238,7 +238,7 @@ def measured_table() -> str:
     )])  # fmt: skip
   return markdown(
     [
-      f'{measured["cores"]} cores', 'product GFLOP/s', 'copy GB/s',
+      f'{measured["cores"]} cores, load {measured["load"]}', 'product GFLOP/s', 'copy GB/s',
       'predicted ms', 'measured ms', 'predicted / measured',
     ],
     rows,

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from absl import app, flags, logging
 
-from experiments import gigpo, interruption, training_flags
+from experiments import gigpo, interruption, run_folder, training_flags
 from experiments.benchmarks import comparison, delayed_environment
 from jaxcredit.reports import run_data
 
@@ -61,17 +61,23 @@ def train(
 
   Raises:
     RuntimeError: it was interrupted.
+    ValueError: the folder holds a run with other flags.
   """
   from experiments import text_training
 
   settings, domain, method = gigpo.build()
   folder = pathlib.Path(_OUTPUT.value) / name
-  folder.mkdir(parents=True, exist_ok=True)
+  given = {'seed': seed, 'start_from': start and str(start), **changes}
+  run_folder.open_run(
+    folder,
+    {**training_flags.own(), **given, 'environment_delay': delay},
+    training_flags.MAY_CHANGE,
+  )
   settings = dataclasses.replace(
     settings,
     run=folder,
     seed=seed,
-    start_from=None if start is None else str(start),
+    start_from=given['start_from'],
     loop=dataclasses.replace(settings.loop, seed=seed),
     **changes,
   )
