@@ -238,11 +238,15 @@ def measured_table() -> str:
     )])  # fmt: skip
   return markdown(
     [
-      f'{measured["cores"]} cores, load {measured["load"]}', 'product GFLOP/s', 'copy GB/s',
-      'predicted ms', 'measured ms', 'predicted / measured',
+      f'{measured["cores"]} cores, load {measured["load"]}',
+      'product GFLOP/s',
+      'copy GB/s',
+      'predicted ms',
+      'measured ms',
+      'predicted / measured',
     ],
     rows,
-  )  # fmt: skip
+  )
 
 
 def tables() -> dict[str, str]:
@@ -273,8 +277,8 @@ def placed(page: str, made: dict[str, str]) -> str:
       f'the page has the tables {sorted(names)}, and not {sorted(made)}'
     )
   return re.sub(
-    r'(<!-- table: (.*) -->\n\n)(?:\|.*\n)*',
-    lambda match: f'{match[1]}{made[match[2]]}\n',
+    r'<!-- table: (.*) -->\n\n(?:\|.*\n)*\n*',
+    lambda match: f'{match[0].splitlines()[0]}\n\n{made[match[1]]}\n\n',
     page,
   )
 

@@ -184,6 +184,9 @@ def test_tables_are_put_into_a_page():
   page = 'a\n\n<!-- table: one -->\n\n| old |\n| --- |\n\nb\n'
   new = cost_model.placed(page, {'one': '| new |\n| --- |\n| 1 |'})
   assert new == 'a\n\n<!-- table: one -->\n\n| new |\n| --- |\n| 1 |\n\nb\n'
+  # A table that is not there yet stands apart from what follows, too.
+  first = page.replace('| old |\n| --- |\n\n', '')
+  assert cost_model.placed(first, {'one': '| new |\n| --- |\n| 1 |'}) == new
   with pytest.raises(ValueError, match=r"\['one'\], and not \['two'\]"):
     cost_model.placed(page, {'two': ''})
 
