@@ -5,10 +5,15 @@ import json
 
 import pytest
 
-from experiments.benchmarks import long_run
-from tests.experiments import script, small_run
+from tests.experiments import imported_script, script, small_run
 
 MODULE = 'experiments.benchmarks.long_run'
+
+
+@pytest.fixture(scope='module')
+def long_run():
+  with imported_script.imported(MODULE) as module:
+    yield module
 
 
 def watched(folder, iterations, *more):
@@ -23,7 +28,7 @@ def watched(folder, iterations, *more):
     log=log,
   )
   assert process.wait(small_run.PATIENCE) == 0, log.read_text()
-  with open(folder / long_run.FILE_NAME, newline='', encoding='utf-8') as file:
+  with open(folder / 'long_run.csv', newline='', encoding='utf-8') as file:
     rows = list(csv.DictReader(file))
   assert [int(r['iteration']) for r in rows] == list(range(1, iterations + 1))
   words = log.read_text()
@@ -56,7 +61,7 @@ def test_memory_stays_where_it_is(uninterrupted):
   assert columns['workers_mb'][-1] - columns['workers_mb'][warm] < 10
 
 
-def sampled(memory):
+def sampled(long_run, memory):
   watch = long_run.Watch()
   watch.samples = [
     {'iteration': i + 1, 'seconds': 0.5 * i, 'memory_mb': value, 'compiled': 3}
@@ -65,9 +70,9 @@ def sampled(memory):
   return watch
 
 
-def test_the_slope_is_what_is_added_in_a_thousand_iterations():
+def test_the_slope_is_what_is_added_in_a_thousand_iterations(long_run):
   # A warm-up that grows fast counts for nothing.
-  watch = sampled([0.0, 50.0, *(100 + 0.25 * i for i in range(18))])
+  watch = sampled(long_run, [0.0, 50.0, *(100 + 0.25 * i for i in range(18))])
   assert watch.slope('memory_mb', 2) == pytest.approx(250.0)
   assert watch.grown('memory_mb', 3) == pytest.approx(0.25 * 17)
   words = long_run.table(watch, 2)
@@ -76,7 +81,7 @@ def test_the_slope_is_what_is_added_in_a_thousand_iterations():
   assert 'seconds of an iteration: median 0.500' in words
 
 
-def test_compiles_are_counted():
+def test_compiles_are_counted(long_run):
   import jax
 
   with long_run.Watch() as watch:
