@@ -39,6 +39,7 @@ from jaxcredit.training import checkpoints as checkpoints_lib
 from jaxcredit.training import critic as critic_lib
 from jaxcredit.training import (
   evaluation,
+  off_policy,
   policy_gradient,
   shared_credit,
   stage_clock,
@@ -47,6 +48,7 @@ from jaxcredit.training import (
 from jaxcredit.training import learner as learner_lib
 from jaxcredit.training import loop as loop_lib
 from jaxcredit.training import metrics as metrics_lib
+from jaxcredit.training import overlapped as overlapped_lib
 from jaxcredit.training import warm_start as warm_start_lib
 
 # A line piped to a file stays one line.
@@ -95,6 +97,9 @@ class Settings:
   environment_workers: int
   step_time_limit: float
   tensorboard: bool
+  overlap: bool
+  overlap_correction: str
+  importance_cap: float
 
 
 def row_lengths(row_tokens: int) -> list[int]:
@@ -107,6 +112,8 @@ def row_lengths(row_tokens: int) -> list[int]:
 
 def _policy(state) -> learner_lib.LearnerState:
   """The policy's part of a training's state."""
+  if isinstance(state, overlapped_lib.OverlappedState):
+    state = state.learned
   return state.policy if isinstance(state, loop_lib.ActorCritic) else state
 
 
@@ -465,6 +472,19 @@ class TextTraining:
       keep_reference=bool(settings.loss.kl_coefficient),
       seed=settings.seed,
     )
+    turns = correction = None
+    if settings.overlap:
+      turns = overlapped_lib.turns_for(settings.policy.mesh)
+      correction = off_policy.Correction(
+        self.config,
+        settings.overlap_correction,
+        cap=settings.importance_cap,
+        ratio=settings.loss.ratio,
+        temperature=settings.loop.temperature,
+        micro_batch_tokens=settings.micro_batch_tokens,
+        lengths=row_lengths(settings.limits.row_tokens),
+        mesh=settings.policy.mesh,
+      )
     learner = learner_lib.Learner(
       learned.loss,
       policy_gradient.make_denominator(settings.loss.aggregation),
@@ -477,6 +497,7 @@ class TextTraining:
       lengths=row_lengths(settings.limits.row_tokens),
       skip_limit=settings.skip_limit,
       mesh=settings.policy.mesh,
+      turns=turns,
     )
     critic = None
     if self.method.needs_critic:
@@ -487,6 +508,7 @@ class TextTraining:
         lengths=row_lengths(settings.limits.row_tokens),
         skip_limit=settings.skip_limit,
         mesh=settings.policy.mesh,
+        turns=turns,
       )
     credit = self.method.credit
     if credit is not None and processes.count() > 1:
@@ -503,12 +525,19 @@ class TextTraining:
       token_credit=self.method.token_credit,
       critic=critic,
       report=print_line,
+      correction=correction,
+      turns=turns,
     )
     # The critic first: the learner takes over the parameters.
     critic_state = critic and critic.init(params)
     state = learner.init(learned.params)
     if critic is not None:
       state = loop_lib.ActorCritic(state, critic_state, self.method.carried)
+    if settings.overlap:
+      loop = overlapped_lib.Overlapped(
+        loop, self.collector, settings.iterations, turns
+      )
+      state = loop.init(state)
     with checkpoints_lib.Checkpoints(
       self.folder / 'checkpoints' / 'train',
       keep=settings.keep_checkpoints,

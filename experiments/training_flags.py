@@ -200,6 +200,26 @@ _SKIP_LIMIT = flags.DEFINE_integer(
   'skip_limit', 3, 'Non-finite updates in a row after which the run stops.', 1
 )
 
+# Rollouts beside learning.
+_OVERLAP = flags.DEFINE_bool(
+  'overlap',
+  False,
+  'Play the next iteration while one is learned, with the parameters from '
+  'before that update: one step off-policy.',
+)
+_OVERLAP_CORRECTION = flags.DEFINE_enum(
+  'overlap_correction',
+  'clipped',
+  ['none', 'clipped', 'decoupled'],
+  'With --overlap: the clipped ratio against the policy that played (clipped); '
+  'against the one before the update, weighted with the truncated importance '
+  'ratio of the two (decoupled), or not weighted (none). The last two cost '
+  'another pass over the rows.',
+)
+_IMPORTANCE_CAP = flags.DEFINE_float(
+  'importance_cap', 2.0, "Bound on the weights of 'decoupled'.", 1e-3
+)
+
 # The run itself: these may change when it is resumed.
 _EVALUATE_EVERY = flags.DEFINE_integer(
   'evaluate_every', 0, 'Evaluate after so many iterations too; 0: not.', 0
@@ -423,6 +443,9 @@ def settings(critic=None, **loop_options):
     environment_workers=_ENVIRONMENT_WORKERS.value,
     step_time_limit=_STEP_TIME_LIMIT.value,
     tensorboard=_TENSORBOARD.value,
+    overlap=_OVERLAP.value,
+    overlap_correction=_OVERLAP_CORRECTION.value,
+    importance_cap=_IMPORTANCE_CAP.value,
   )
 
 

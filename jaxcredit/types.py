@@ -68,6 +68,9 @@ class Rows:
       it drew; 0 elsewhere.
     entropies: float [N, L], the policy's entropy where it drew each token, in
       nats; 0 elsewhere. None where nobody asked for it.
+    weights: float [N, L], of each token's loss, where another policy than the
+      one before the update drew it; see `losses.importance_weights`. None for
+      1.
   """
 
   tokens: jax.Array
@@ -76,3 +79,4 @@ class Rows:
   length: jax.Array
   log_probs: jax.Array
   entropies: jax.Array | None = None
+  weights: jax.Array | None = None

@@ -6,6 +6,10 @@
   ratio='token':     rho = pi / pi_old of each token
   ratio='step':      of all tokens of a step together, GiGPO's Eq. 9
   ratio='sequence':  exp of the row's mean log-ratio, GSPO (arXiv 2507.18071)
+  weights:           L <- w L, where w corrects for another policy that drew the
+                     tokens; with `importance_weights`, and `old_log_probs` of
+                     the policy before the update, this is the decoupled
+                     objective (Hilton et al. 2022, arXiv 2110.00641)
 
 Aggregations of token losses to a number, under their usual names:
 
@@ -160,6 +164,71 @@ def _log_ratio(log_ratio, mask, ratio, step_of_token):
 
 
 @explicit_axes.under_any_mesh
+@functools.partial(jax.jit, static_argnames=('cap', 'ratio'))
+def importance_weights(
+  proximal_log_probs: jax.Array,
+  behaviour_log_probs: jax.Array,
+  mask: jax.Array | None = None,
+  *,
+  cap: float | None = 2.0,
+  ratio: str = 'token',
+  step_of_token: jax.Array | None = None,
+) -> jax.Array:
+  """Truncated importance weights min(pi_prox / pi_behaviour, cap).
+
+  The weights of the decoupled objective (Hilton et al. 2022, arXiv 2110.00641;
+  used where rollouts are stale by AReaL, arXiv 2505.24298). They are not
+  truncated there; the cap bounds their variance at the price of a bias (Ionides
+  2008; V-trace, arXiv 1802.01561).
+
+  Args:
+    proximal_log_probs: float [..., L], under the policy before the update.
+    behaviour_log_probs: float [..., L], under the policy that drew the tokens.
+    mask: bool [..., L], tokens that were drawn; None for all.
+    cap: above 0; None for no bound.
+    ratio: the unit that has one weight, 'token', 'step' or 'sequence', as in
+      `policy_loss`.
+    step_of_token: int32 [..., L], needed by 'step'.
+
+  Returns:
+    float [..., L], 0 where masked, without a gradient.
+
+  Raises:
+    ValueError: wrong shapes or options.
+
+  Example:
+    >>> from jaxcredit import losses
+    >>> proximal, behaviour = jnp.log(jnp.array([[0.5, 0.9], [0.25, 0.1]]))
+    >>> print(losses.importance_weights(proximal, behaviour, cap=3.0).round(2))
+    [2. 3.]
+  """
+  arguments.one_of('ratio', ratio, RATIOS)
+  if cap is not None and not cap > 0:
+    raise ValueError(f'cap must be above 0, or None, not {cap}')
+  arguments.axes('proximal_log_probs', proximal_log_probs, 1, '[..., L]')
+  proximal = arguments.floating('proximal_log_probs', proximal_log_probs)
+  dtype = proximal.dtype
+  proximal = arguments.wide(proximal)
+  mask = arguments.boolean_mask(
+    'mask', mask, proximal.shape, 'proximal_log_probs'
+  )
+  arguments.same_shape(
+    'behaviour_log_probs',
+    behaviour_log_probs,
+    proximal.shape,
+    'proximal_log_probs',
+  )
+  behaviour = jnp.asarray(behaviour_log_probs)
+  difference = jnp.where(mask, proximal, 0) - jnp.where(mask, behaviour, 0)
+  difference = jax.lax.stop_gradient(difference).astype(proximal.dtype)
+  log_weight = _log_ratio(difference, mask, ratio, step_of_token)
+  weight = jnp.exp(jnp.clip(log_weight, -20.0, 20.0))
+  if cap is not None:
+    weight = jnp.minimum(weight, cap)
+  return jnp.where(mask, weight, 0).astype(dtype)
+
+
+@explicit_axes.under_any_mesh
 @functools.partial(
   jax.jit,
   static_argnames=(
@@ -184,12 +253,14 @@ def policy_loss(
   aggregation: str = 'token-mean',
   step_of_token: jax.Array | None = None,
   normaliser: float | None = None,
+  weights: jax.Array | None = None,
 ) -> PolicyLoss:
   """The clipped policy-gradient loss.
 
   Args:
     log_probs: float [..., L], of the tokens under the policy.
-    old_log_probs: float [..., L], under the policy that drew them.
+    old_log_probs: float [..., L], under the policy that drew them; with
+      `weights`, under the policy before the update.
     advantages: float [..., L]; no gradient passes through them.
     mask: bool [..., L], tokens that the policy drew; None for all.
     clip: lower clip range, 1 - clip.
@@ -200,6 +271,8 @@ def policy_loss(
     aggregation: one of AGGREGATIONS.
     step_of_token: int32 [..., L], needed by 'step' and 'step-mean'.
     normaliser: see `aggregate`.
+    weights: float [..., L], of each token's loss, as `importance_weights` makes
+      them; no gradient passes through them. None for 1.
 
   Returns:
     PolicyLoss.
@@ -250,6 +323,10 @@ def policy_loss(
     limit = -dual_clip * advantages
     ceiling = mask & (advantages < 0) & (loss > limit)
     loss = jnp.where(ceiling, limit, loss)
+  if weights is not None:
+    arguments.same_shape('weights', weights, log_probs.shape, 'log_probs')
+    weights = jax.lax.stop_gradient(jnp.asarray(weights))
+    loss = loss * jnp.where(mask, weights, 0).astype(loss.dtype)
   total = aggregate(
     loss,
     mask,

@@ -11,6 +11,7 @@ number: not of those it is played beside.
 """
 
 import collections
+import contextlib
 import dataclasses
 import time
 from collections.abc import Callable, Sequence
@@ -35,7 +36,10 @@ from jaxcredit.networks import tokenizer as tokenizer_lib
 from jaxcredit.rollouts import episodes as episodes_lib
 from jaxcredit.rollouts import formats, tree_engine
 from jaxcredit.rollouts import pool as pool_lib
+from jaxcredit.rollouts import timing as timing_lib
 from jaxcredit.rollouts import turns as turns_lib
+
+Timing = timing_lib.Timing
 
 
 class RolloutInterruptedError(Exception):
@@ -61,14 +65,6 @@ class Limits:
   def __post_init__(self):
     if min(self.steps, self.new_tokens, self.row_tokens) < 1:
       raise ValueError(f'limits must be positive: {self}')
-
-
-@dataclasses.dataclass
-class Timing:
-  """Seconds that a collection spent, by what it waited for."""
-
-  policy: float = 0.0
-  environment: float = 0.0
 
 
 def _capacities(row_tokens: int) -> list[int]:
@@ -108,6 +104,11 @@ class Collector:
       device.
     should_stop: asked after each burst of tokens and each answer of the
       environments; `collect` then raises RolloutInterruptedError.
+
+  Attributes:
+    timing: what the seconds went to since it was set anew.
+    turns: held while the engine reads and draws, where another thread uses the
+      same devices.
   """
 
   def __init__(
@@ -146,6 +147,7 @@ class Collector:
         config.vocab_size,
       )
     self.timing = Timing()
+    self.turns: contextlib.AbstractContextManager = contextlib.nullcontext()
 
   def collect(
     self,
@@ -388,12 +390,13 @@ class _Play:
 
   def _draw(self) -> dict[int, engine_lib.Answer]:
     """Lets the engine go on until some episodes have answered."""
-    start = time.perf_counter()
-    answers = []
+    timing, answers = self.collector.timing, []
     while self.engine.answering and not answers:
-      answers = self.engine.step()
+      with self.collector.turns, timing.working():
+        answers = self.engine.step()
+      start, end = timing.busy[-1]
+      timing.policy += end - start
       self._check_stop()
-    self.collector.timing.policy += time.perf_counter() - start
     return {answer.name: answer for answer in answers}
 
   def _act(self, i: int, answer: engine_lib.Answer) -> formats.Action:

@@ -4,6 +4,7 @@ It says what tokens are worth before the credit is given, and learns from the
 returns afterwards.
 """
 
+import contextlib
 import dataclasses
 import functools
 from collections.abc import Sequence
@@ -80,6 +81,7 @@ class Critic:
     lengths: row lengths that may occur.
     skip_limit: see `learner.Learner`; likewise the rest.
     mesh: devices; None for one.
+    turns: see `learner.Learner`.
   """
 
   def __init__(
@@ -91,6 +93,7 @@ class Critic:
     lengths: Sequence[int],
     skip_limit: int = 3,
     mesh: jax.sharding.Mesh | None = None,
+    turns: contextlib.AbstractContextManager | None = None,
   ):
     self._micro_batch_tokens = micro_batch_tokens
     self._lengths = sorted(lengths)
@@ -103,6 +106,7 @@ class Critic:
       lengths=lengths,
       skip_limit=skip_limit,
       mesh=mesh,
+      turns=turns,
     )
     self._values = jax.jit(
       lambda params, rows: packed_rows.values(params, config, rows)

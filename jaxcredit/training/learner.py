@@ -13,6 +13,7 @@ A non-finite loss or gradient changes nothing: parameters and optimizer state
 stay as they were and the step is counted as skipped.
 """
 
+import contextlib
 import dataclasses
 import functools
 from collections.abc import Callable, Iterator, Sequence
@@ -160,6 +161,7 @@ def cut_micro_batches(
       trajectory=fit(micro.trajectory, -1),
       length=fit(micro.length, 0),
       log_probs=fit(micro.log_probs, 0),
+      weights=None if micro.weights is None else fit(micro.weights, 0),
     )
 
 
@@ -190,6 +192,9 @@ class Learner:
       the only shape that compiles.
     mesh: devices to train on (`sharding.make_mesh`); None for one.
     rules: where parameters lie on the mesh; see `sharding.RULES`.
+    turns: held while a micro-batch is computed, where another thread uses the
+      devices. Each is then waited for before the next is handed over, so that
+      what the other thread asks for comes between them and not behind all.
   """
 
   def __init__(
@@ -204,6 +209,7 @@ class Learner:
     sequences_per_row: int = 1,
     mesh: jax.sharding.Mesh | None = None,
     rules: sharding.Rules = sharding.RULES,
+    turns: contextlib.AbstractContextManager | None = None,
   ):
     if micro_batch_tokens < 1 or skip_limit < 1 or sequences_per_row < 1:
       raise ValueError(
@@ -220,6 +226,7 @@ class Learner:
     self._sequences_per_row = sequences_per_row
     self._mesh = mesh
     self._rules = rules
+    self._turns = turns
     self._accumulate = jax.jit(self._accumulate_step, donate_argnums=(0,))
     # Not the gradients: the result goes into the state's buffers.
     self._apply = jax.jit(self._apply_step, donate_argnums=(0,))
@@ -351,6 +358,13 @@ class Learner:
     ):
       yield micro, micro
 
+  def _compute(self, program, *arguments):
+    """Calls a program in turn, if turns are taken."""
+    if self._turns is None:
+      return program(*arguments)
+    with self._turns:
+      return jax.block_until_ready(program(*arguments))
+
   def update(
     self,
     state: LearnerState,
@@ -404,10 +418,11 @@ class Learner:
       share = 0.0
       read, computed = 0, 0
       with sharding.on(self._mesh):
-        gradients = self._zeros(state.params)
+        gradients = self._compute(self._zeros, state.params)
         for micro, held in self._micro_batches(part):
           weight = np.float32(self._denominator(held) / total)
-          gradients, metrics = self._accumulate(
+          gradients, metrics = self._compute(
+            self._accumulate,
             gradients,
             state.params,
             reference,
@@ -428,7 +443,9 @@ class Learner:
         for k, v in sums.items()
       }
       with sharding.on(self._mesh):
-        state, norm = self._apply(state, gradients, figures['loss'])
+        state, norm = self._compute(
+          self._apply, state, gradients, figures['loss']
+        )
       taken += 1
       host = jax.device_get({**figures, 'gradient_norm': norm})
       host['padding_share'] = 1 - read / computed

@@ -5,8 +5,10 @@ iteration does is a function of the seed and the iteration's number, so a run
 that was interrupted goes on with the numbers of one that was not.
 """
 
+import contextlib
 import dataclasses
 import logging
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -18,6 +20,7 @@ from jaxcredit.algorithms import dapo
 from jaxcredit.networks import tree_sampling
 from jaxcredit.rollouts import collector as collector_lib
 from jaxcredit.rollouts import episodes as episodes_lib
+from jaxcredit.rollouts import timing as timing_lib
 from jaxcredit.training import critic as critic_lib
 from jaxcredit.training import finite_credit, stage_clock
 from jaxcredit.training import learner as learner_lib
@@ -50,6 +53,10 @@ class TokenAdvantages:
 # or None. A method that carries something from one iteration to the next is
 # given that as well.
 TokenCredit = Callable[..., TokenAdvantages]
+
+# (parameters that would play now, rows) -> rows as the loss takes them, and
+# figures; see `off_policy.Correction`.
+Correction = Callable[[Any, types.Rows], tuple[types.Rows, dict[str, float]]]
 
 
 @jax.tree_util.register_dataclass
@@ -183,6 +190,10 @@ class Loop:
       `ActorCritic`.
     report: takes a sentence on credit that is not finite; the learner will skip
       the update that it spoils.
+    correction: prepares rows that an older policy drew; None where they are the
+      present one's.
+    turns: held while the devices work for credit, where another thread uses
+      them.
   """
 
   def __init__(
@@ -199,6 +210,8 @@ class Loop:
     token_credit: TokenCredit | None = None,
     critic: critic_lib.Critic | None = None,
     report: Callable[[str], None] = _log.warning,
+    correction: Correction | None = None,
+    turns: contextlib.AbstractContextManager | None = None,
   ):
     if (credit is None) == (token_credit is None):
       raise ValueError('give either credit or token_credit, and not both')
@@ -224,6 +237,8 @@ class Loop:
     self._token_credit = token_credit
     self._critic = critic
     self._report = report
+    self._correction = correction
+    self._turns = turns or contextlib.nullcontext()
 
   def collect(self, params, iteration: int, on_episode=None) -> Batch:
     """Plays the episodes of an iteration."""
@@ -302,23 +317,53 @@ class Loop:
     """
     clock = stage_clock.StageClock('rollout')
     with clock.measure('rollout'):
-      batch = self.collect(self.playing(state), iteration, on_episode)
+      playing = self.playing(self.parameters(state))
+      batch = self.collect(playing, iteration, on_episode)
     state, metrics, advantages = self.learn(
       state, batch, iteration, reference=reference
     )
-    timing = self._collector.timing
-    metrics |= {
-      'seconds_policy': timing.policy,
-      'seconds_environment': timing.environment,
-      **clock.split(metrics),
-    }
-    self._collector.timing = collector_lib.Timing()
+    metrics |= self.timing_metrics(clock, metrics)
     return state, metrics, batch, advantages
 
-  def playing(self, state: learner_lib.LearnerState | ActorCritic) -> Any:
-    """Parameters that play of the state that is learned."""
-    learned = state if self._critic is None else state.policy
-    return self._policy(learned.params)
+  def timing_metrics(
+    self, clock: stage_clock.StageClock, metrics: dict[str, Any]
+  ) -> dict[str, float]:
+    """Where the time of an iteration went; the next counts from zero.
+
+    Args:
+      clock: that was begun with the iteration; begins anew.
+      metrics: with the seconds that `learn` measured.
+
+    Returns:
+      Seconds; and `accelerator_idle_share`, the share of the time in which
+      nobody waited for the accelerator: neither the sampler for draws, nor the
+      learner for values, credit, scores of rows or updates. What the host does
+      within these calls counts as the accelerator's work.
+    """
+    timing = self._collector.timing
+    self._collector.timing = collector_lib.Timing()
+    split, end = clock.split(metrics), time.perf_counter()
+    start = end - split['seconds_total']
+    return {
+      'seconds_policy': timing.policy,
+      'seconds_environment': timing.environment,
+      **split,
+      'accelerator_idle_share': timing_lib.idle_share(timing.busy, start, end),
+    }
+
+  def parameters(self, state: learner_lib.LearnerState | ActorCritic) -> Any:
+    """The policy's parameters that are learned."""
+    return (state if self._critic is None else state.policy).params
+
+  def playing(self, params: Any) -> Any:
+    """Parameters that play, of those that are learned."""
+    return self._policy(params)
+
+  @contextlib.contextmanager
+  def _on_devices(self):
+    """Holds the turn, and notes the time."""
+    with self._turns, self._collector.timing.working():
+      yield
 
   def learn(
     self,
@@ -343,7 +388,7 @@ class Loop:
     clock = stage_clock.StageClock('packing', 'values', 'credit', 'update')
     learned = state if self._critic is None else state.policy
     if self._token_credit is None:
-      with clock.measure('credit'):
+      with clock.measure('credit'), self._on_devices():
         advantages = jax.block_until_ready(self._credit(batch.trajectories))
       flat = advantages.reshape(-1, advantages.shape[-1])
       with clock.measure('packing'):
@@ -352,12 +397,12 @@ class Loop:
       with clock.measure('packing'):
         packed, values = self._rows_by_episode(batch.episodes), None
       if self._critic is not None:
-        with clock.measure('values'):
+        with clock.measure('values'), self._on_devices():
           values = self._critic.values(state.critic.params, packed)
       given = (batch.trajectories, packed, values)
       if self._critic is not None and state.carried:
         given = (*given, state.carried)
-      with clock.measure('credit'):
+      with clock.measure('credit'), self._on_devices():
         credit = self._token_credit(*given)
         flat = advantages = jax.block_until_ready(credit.total)
       if credit.carried is not None:
@@ -370,8 +415,15 @@ class Loop:
     if words:
       self._report(f'iteration {iteration}: {words}')
     metrics: dict[str, Any] = {}
-    with clock.measure('update'):
-      if packed is not None and (packed.trajectory >= 0).any():
+    if packed is not None and (packed.trajectory >= 0).any():
+      figures: dict[str, float] = {}
+      if self._correction is not None:
+        with clock.measure('values'), self._on_devices():
+          packed, figures = self._correction(
+            self.playing(learned.params), packed
+          )
+      # Its micro-batches take their turns one by one.
+      with clock.measure('update'), self._collector.timing.working():
         learned, metrics = self._update(
           self._learner, learned, packed, flat, iteration, reference
         )
@@ -383,7 +435,8 @@ class Loop:
           )
           state = dataclasses.replace(state, policy=learned, critic=critic)
           metrics = {**more, **metrics}
-      jax.block_until_ready(state)
+        jax.block_until_ready(state)
+      metrics = {**figures, **metrics}
     metrics = {**self._describe(batch), **metrics, **clock.measured()}
     return state, metrics, advantages
 

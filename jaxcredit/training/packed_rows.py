@@ -33,6 +33,7 @@ class PackedRows:
     trajectory: int32 [M, K], the episode of each sequence, -1 for none.
     start: int32 [M, K], where the sequence begins.
     length: int32 [M, K], its tokens, 0 for none.
+    weights: float [M, L], as in `types.Rows`.
   """
 
   tokens: jax.Array
@@ -42,6 +43,7 @@ class PackedRows:
   trajectory: jax.Array
   start: jax.Array
   length: jax.Array
+  weights: jax.Array | None = None
 
 
 def place(
@@ -109,6 +111,9 @@ def pack(
     trajectory=np.full((count, sequences), -1, np.int32),
     start=np.zeros((count, sequences), np.int32),
     length=np.zeros((count, sequences), np.int32),
+    weights=None
+    if rows.weights is None
+    else np.zeros((count, row_length), rows.weights.dtype),
   )
   for row, chosen in enumerate(placed):
     start = 0
@@ -118,6 +123,8 @@ def pack(
       packed.tokens[row, stretch] = rows.tokens[index, :size]
       packed.step_of_token[row, stretch] = rows.step_of_token[index, :size]
       packed.log_probs[row, stretch] = rows.log_probs[index, :size]
+      if packed.weights is not None:
+        packed.weights[row, stretch] = rows.weights[index, :size]
       packed.segment_ids[row, stretch] = slot + 1
       packed.trajectory[row, slot] = rows.trajectory[index]
       packed.start[row, slot] = start
@@ -192,6 +199,7 @@ def one_sequence_a_row(rows: types.Rows | PackedRows) -> types.Rows:
     trajectory=rows.trajectory.reshape(-1),
     length=rows.length.reshape(-1),
     log_probs=spread(rows.log_probs, rows),
+    weights=None if rows.weights is None else spread(rows.weights, rows),
   )
 
 

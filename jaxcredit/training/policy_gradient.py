@@ -140,6 +140,7 @@ def make_loss(config: config_lib.DecoderConfig, options: LossOptions):
       aggregation=options.aggregation,
       step_of_token=rows.step_of_token,
       normaliser=options.normaliser,
+      weights=rows.weights,
     )
     total = result.loss
     mean_entropy = losses.aggregate(

@@ -74,6 +74,16 @@ def _loss(ratio, aggregation, **options):
   return call
 
 
+def _importance(floats, mask, integers, **options):
+  return losses.importance_weights(
+    0.1 * floats[0] - 1,
+    0.1 * floats[1] - 1,
+    mask,
+    step_of_token=integers,
+    **options,
+  )
+
+
 def _scores(rewards, mask):
   """A reward for each row, NaN for a row that is all masked."""
   if mask.shape != rewards.shape:
@@ -382,6 +392,26 @@ TABLE = [
       losses.AGGREGATIONS,
       strict=True,
     )
+  ],
+  Row(
+    'policy_loss_weighted',
+    lambda f, m, i: _loss('token', 'token-mean', weights=jnp.exp(0.1 * f[3]))(
+      f, m, i
+    ),
+    (9,),
+    floats=4,
+    over_batch=True,
+  ),
+  *[
+    Row(
+      f'importance_weights_{ratio}',
+      functools.partial(_importance, ratio=ratio),
+      (9,),
+      integers='steps',
+      floats=2,
+      gradient=False,
+    )
+    for ratio in losses.RATIOS
   ],
 ]
 

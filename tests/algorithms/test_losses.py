@@ -247,3 +247,94 @@ def test_half_precision_is_widened_inside():
   assert result.loss.dtype == jnp.bfloat16
   # A sum in bfloat16 would stop at 256.
   assert float(result.loss) == -1.0
+
+
+def test_importance_weights_by_hand():
+  proximal = jnp.log(jnp.array([[0.5, 0.2, 0.9, 0.1]]))
+  behaviour = jnp.log(jnp.array([[0.25, 0.4, 0.1, 0.7]]))
+  mask = jnp.array([[True, True, True, False]])
+  steps = jnp.array([[0, 0, 1, 1]])
+
+  def weights(**options):
+    return losses.importance_weights(
+      proximal, behaviour, mask, step_of_token=steps, **options
+    )[0]
+
+  np.testing.assert_allclose(weights(), [2, 0.5, 2, 0], rtol=1e-5)
+  np.testing.assert_allclose(weights(cap=1.5), [1.5, 0.5, 1.5, 0], rtol=1e-5)
+  np.testing.assert_allclose(weights(cap=None), [2, 0.5, 9, 0], rtol=1e-5)
+  # A step has the product of its tokens, a row their geometric mean.
+  np.testing.assert_allclose(
+    weights(cap=None, ratio='step'), [1, 1, 9, 0], rtol=1e-5
+  )
+  mean = 9 ** (1 / 3)
+  np.testing.assert_allclose(
+    weights(cap=None, ratio='sequence'), [mean, mean, mean, 0], rtol=1e-5
+  )
+  for cap in (0, -1, float('nan')):
+    with pytest.raises(ValueError, match='cap must be above 0'):
+      weights(cap=cap)
+
+
+def test_weights_multiply_each_tokens_loss():
+  rng = np.random.default_rng(0)
+  new, old, credit = rng.normal(size=(3, 2, 5)).astype(np.float32)
+  weights = rng.uniform(0, 2, size=(2, 5)).astype(np.float32)
+  mask = np.array([[True] * 5, [True, True, False, False, False]])
+
+  def loss(new, weights, **options):
+    return losses.policy_loss(
+      new, old, credit, mask, clip=0.3, dual_clip=1.5, weights=weights,
+      **options,
+    )  # fmt: skip
+
+  # Each token alone, with the plain loss, times its weight.
+  alone = [
+    weights[i, t]
+    * losses.policy_loss(
+      new[i, t][None], old[i, t][None], credit[i, t][None], clip=0.3,
+      dual_clip=1.5,
+    ).loss
+    for i, t in zip(*np.nonzero(mask), strict=True)
+  ]  # fmt: skip
+  given = loss(new, weights)
+  np.testing.assert_allclose(given.loss, np.mean(alone), rtol=1e-5)
+  np.testing.assert_allclose(
+    loss(new, np.ones_like(weights)).loss, loss(new, None).loss, rtol=1e-6
+  )
+  # They say nothing of how far the policy went, and pass no gradient.
+  np.testing.assert_array_equal(given.ratio, loss(new, None).ratio)
+  assert not jax.grad(lambda w: loss(new, w).loss)(weights).any()
+  with pytest.raises(ValueError, match='weights'):
+    loss(new, weights[:, :4])
+
+
+def test_the_decoupled_gradient_is_unbiased_for_the_policy_before_the_update():
+  # At pi = pi_prox the expected gradient over tokens of the older policy is
+  # that over tokens of pi_prox; without the weights it is not.
+  logits = jnp.array([0.3, -0.5, 1.0])
+  behaviour = jax.nn.log_softmax(jnp.array([1.0, 0.2, -0.4]))
+  credit = jnp.array([1.0, -2.0, 0.5])
+
+  def expected(logits, drawn_by, old, weights):
+    new = jax.nn.log_softmax(logits)
+    each = [
+      jnp.exp(drawn_by[a])
+      * losses.policy_loss(
+        new[a : a + 1], old[a : a + 1], credit[a : a + 1],
+        weights=weights[a : a + 1],
+      ).loss
+      for a in range(3)
+    ]  # fmt: skip
+    return sum(each)
+
+  proximal = jax.nn.log_softmax(logits)
+  weights = losses.importance_weights(proximal, behaviour, cap=None)
+  ones = jnp.ones(3)
+  gradient = jax.grad(expected)
+  on_policy = gradient(logits, proximal, proximal, ones)
+  np.testing.assert_allclose(
+    gradient(logits, behaviour, proximal, weights), on_policy, atol=1e-6
+  )
+  ignored = gradient(logits, behaviour, proximal, ones)
+  assert np.abs(ignored - on_policy).max() > 0.05

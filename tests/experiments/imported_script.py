@@ -19,6 +19,7 @@ _WITH_FLAGS = (
   SHARED,
   'experiments.critic_flags',
   'experiments.domain_flags',
+  'experiments.gigpo',
   'experiments.household_flags',
   'experiments.process_flags',
   'experiments.progress_flags',

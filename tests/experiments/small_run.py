@@ -118,7 +118,8 @@ def timeless(records):
       {
         name: value
         for name, value in record.items()
-        if name != 'time' and not name.startswith('seconds_')
+        if name not in ('time', 'accelerator_idle_share')
+        and not name.startswith('seconds_')
       }
       for record in records
     ),

@@ -1,5 +1,7 @@
 """Packed rows: the same loss and gradient with less padding."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import optax
@@ -34,6 +36,7 @@ def test_first_fit_longest_first():
 def test_spread_is_the_inverse_of_packing():
   rows, _ = test_learner.make_rows(9)
   rows.step_of_token[0, 3] = types.NOT_LEARNED
+  rows = dataclasses.replace(rows, weights=0.5 * rows.log_probs)
   placed = packed_rows.place(rows.length, LENGTH, 3)
   packed = packed_rows.pack(
     rows, placed, row_length=LENGTH, sequences=3, count=len(placed) + 1
@@ -46,7 +49,7 @@ def test_spread_is_the_inverse_of_packing():
       at = 3 * row + slot
       order.append(at)
       size = rows.length[index]
-      for name in ('tokens', 'step_of_token', 'log_probs'):
+      for name in ('tokens', 'step_of_token', 'log_probs', 'weights'):
         np.testing.assert_array_equal(
           getattr(back, name)[at, :size], getattr(rows, name)[index, :size]
         )
