@@ -231,11 +231,12 @@ def test_flagfiles_parse(gigpo, path):
     assert rest == ['gigpo']
     gigpo.training_flags.check_numbers(gigpo.training_flags.own())
     settings = settings_of(gigpo)
+  own = {flag.name: flag for flag in imported_script.own_flags(gigpo)}
   assert settings != settings_of(gigpo)
   lines = path.read_text(encoding='utf-8').splitlines()
   names = [line[2:].split('=')[0] for line in lines if line.startswith('--')]
   # Those that collect values, as --chunk does, may be.
-  names = [n for n in names if not isinstance(flags.FLAGS[n], flags.MultiFlag)]
+  names = [n for n in names if not isinstance(own.get(n), flags.MultiFlag)]
   assert sorted(set(names)) == sorted(names), 'a flag is given twice'
 
 
