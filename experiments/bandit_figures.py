@@ -13,6 +13,7 @@ import numpy as np
 from matplotlib import figure
 
 from experiments import bandit_runs, run_folder
+from jaxcredit.networks import processes
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -166,7 +167,12 @@ def draw(all_series: list[Series], cut: bool) -> figure.Figure:
 
 
 def write(all_series: list[Series], folder: pathlib.Path, cut: bool) -> str:
-  """Writes regret.png and .pdf, both CSV files and table.md; returns that."""
+  """Writes regret.png and .pdf, both CSV files and table.md; returns that.
+
+  Of several processes, the first does.
+  """
+  if not processes.is_first():
+    return ''
   write_csv(all_series, folder)
   picture = draw(all_series, cut)
   picture.savefig(folder / 'regret.png', dpi=150)

@@ -1,7 +1,8 @@
 """Many bandit runs in one compiled call, in chunks that show progress.
 
 Settings (systems and configurations of one structure) and seeds become two
-batch axes. What a finished call gives is saved, and read again by the next
+batch axes, of which the seeds are shared out among the devices of all
+processes. What a finished call gives is saved, and read again by the next
 start of the same command.
 """
 
@@ -12,8 +13,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments import console
+from experiments import console, seed_shards
 from jaxcredit.algorithms.bandits import play
+from jaxcredit.networks import processes
 
 
 class InterruptedRunError(Exception):
@@ -69,16 +71,23 @@ def simulate(
   Raises:
     InterruptedRunError: the user wants to stop.
     FloatingPointError: a regret is not finite.
+    ValueError: the processes cannot all have as many seeds.
   """
   record_every = play.check(systems[0], configs[0], horizon, record_every)
   step = int(np.lcm(record_every, play.BLOCK))
   chunk = min(step * -(-horizon // (20 * step)), horizon)
-  keys = jax.random.split(jax.random.key(seed), seeds)
-  system, config = stack(systems), stack(configs)
+  mesh = seed_shards.make_mesh(seeds)
+  keys = np.asarray(
+    jax.random.key_data(jax.random.split(jax.random.key(seed), seeds))
+  )
+  keys = jax.random.wrap_key_data(seed_shards.place(keys, mesh))
+  # As numpy, the same in each process.
+  system, config = jax.tree.map(np.asarray, (stack(systems), stack(configs)))
 
   def over_runs(function):
     over_seeds = jax.vmap(function, in_axes=(0, None, None, 0))
-    return jax.vmap(over_seeds, in_axes=(None, 0, 0, 0))
+    over_settings = jax.vmap(over_seeds, in_axes=(None, 0, 0, 0))
+    return seed_shards.over_runs(over_settings, mesh, (0, None, None, 1), 1)
 
   def begin(key, system, config, unused):
     del key, unused
@@ -99,7 +108,7 @@ def simulate(
 
     return jax.jit(over_runs(one))
 
-  nothing = jnp.zeros((len(systems), seeds))
+  nothing = np.zeros((len(systems), seeds), np.float32)
   progress = jax.jit(over_runs(begin))(keys, system, config, nothing)
   whole, parts, done = advance(chunk), [], 0
   runs = len(systems) * seeds
@@ -111,7 +120,7 @@ def simulate(
       rounds = min(chunk, horizon - done)
       function = whole if rounds == chunk else advance(rounds)
       progress, part = function(keys, system, config, progress)
-      parts.append(jax.tree.map(np.asarray, part))
+      parts.append(jax.tree.map(processes.to_host, part))
       done += rounds
       bar(rounds, f'{runs} runs side by side')
   joined = jax.tree.map(lambda *x: np.concatenate(x, axis=2), *parts)
@@ -132,7 +141,9 @@ def simulate(
 
 
 def save(curves: Curves, path: pathlib.Path) -> None:
-  """Writes curves whole or not at all."""
+  """Writes curves whole or not at all; of several processes, the first does."""
+  if not processes.is_first():
+    return
   path.parent.mkdir(parents=True, exist_ok=True)
   temporary = path.with_name(path.name + '.tmp')
   with open(temporary, 'wb') as file:

@@ -22,10 +22,17 @@ import jax
 import numpy as np
 from matplotlib import figure
 
-from experiments import bandit_figures, bandit_runs, console, run_folder
+from experiments import (
+  bandit_figures,
+  bandit_runs,
+  console,
+  run_folder,
+  seed_shards,
+)
 from jaxcredit import dynlin_ucb_epochs
 from jaxcredit.algorithms.bandits import action_sets, bounds, epochs
 from jaxcredit.environments import linear_dynamical_system
+from jaxcredit.networks import processes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,16 +97,26 @@ def simulate(study: Study, rho: float) -> np.ndarray:
       for horizon in study.horizons
     ]
   )
+  mesh = seed_shards.make_mesh(study.systems)
   keys = jax.random.split(
     jax.random.key(study.seed), (len(study.horizons), study.systems)
+  )
+  # As numpy, the same in each process.
+  key_data, systems, configs = jax.tree.map(
+    np.asarray,
+    (jax.random.key_data(keys), bandit_runs.stack(systems), configs),
   )
 
   def final(key, system, config):
     return dynlin_ucb_epochs.run(key, system, config).offline_regret[-1]
 
-  over_systems = jax.vmap(final)
-  over_horizons = jax.vmap(over_systems, in_axes=(0, None, 0))
-  return np.asarray(over_horizons(keys, bandit_runs.stack(systems), configs))
+  def over_all(key_data, systems, configs):
+    keys = jax.random.wrap_key_data(key_data)
+    over_systems = jax.vmap(final)
+    return jax.vmap(over_systems, in_axes=(0, None, 0))(keys, systems, configs)
+
+  shared = seed_shards.over_runs(over_all, mesh, (1, 0, 1), 1)
+  return processes.to_host(jax.jit(shared)(key_data, systems, configs))
 
 
 def run(study: Study, folder: pathlib.Path, stop) -> np.ndarray:
@@ -112,17 +129,27 @@ def run(study: Study, folder: pathlib.Path, stop) -> np.ndarray:
   with console.bar('scaling', len(study.rhos)) as bar:
     for rho in study.rhos:
       path = folder / 'scaling' / f'rho_{rho:g}.npy'
-      if not path.exists():
+      if path.exists():
+        regrets = np.load(path, allow_pickle=False)
+      else:
         if stop():
           raise bandit_runs.InterruptedRunError
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(path.name + '.tmp')
-        with open(temporary, 'wb') as file:
-          np.save(file, simulate(study, rho))
-        temporary.replace(path)
-      parts.append(np.load(path, allow_pickle=False))
+        regrets = simulate(study, rho)
+        _save(regrets, path)
+      parts.append(regrets)
       bar(1, f'rho {rho:g}')
   return np.stack(parts)
+
+
+def _save(regrets: np.ndarray, path: pathlib.Path) -> None:
+  """Writes them whole or not at all; of several processes, the first does."""
+  if not processes.is_first():
+    return
+  path.parent.mkdir(parents=True, exist_ok=True)
+  temporary = path.with_name(path.name + '.tmp')
+  with open(temporary, 'wb') as file:
+    np.save(file, regrets)
+  temporary.replace(path)
 
 
 def exponents(study: Study, regrets: np.ndarray) -> tuple[float, float]:
@@ -248,7 +275,12 @@ def draw(study: Study, regrets: np.ndarray) -> figure.Figure:
 
 
 def write(study: Study, regrets: np.ndarray, folder: pathlib.Path) -> str:
-  """Writes scaling.png, .pdf, .csv and table.md; returns the table."""
+  """Writes scaling.png, .pdf, .csv and table.md; returns the table.
+
+  Of several processes, the first does.
+  """
+  if not processes.is_first():
+    return ''
   with open(folder / 'scaling.csv', 'w', newline='', encoding='utf-8') as file:
     writer = csv.writer(file)
     writer.writerow(['rho', 'horizon', 'system', 'offline_regret'])

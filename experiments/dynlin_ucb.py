@@ -25,10 +25,15 @@ from experiments import (
   bandit_scaling,
   console,
   interruption,
+  process_flags,
   run_folder,
 )
 from jaxcredit.algorithms.bandits import bounds
+from jaxcredit.networks import processes
 from jaxcredit.reports import study_data, study_page
+
+# So that --help shows them too.
+flags.adopt_module_key_flags(process_flags)
 
 _RUN = flags.DEFINE_string('run', 'runs/dynlin', 'Folder of the experiment.')
 _STUDY = flags.DEFINE_enum(
@@ -259,10 +264,15 @@ def main(argv):
   if len(argv) > 1:
     raise app.UsageError(f'unknown arguments: {" ".join(argv[1:])}')
   logging.set_verbosity(logging.ERROR)
+  return process_flags.together(_run)
+
+
+def _run() -> int:
+  """What `main` does in each process."""
   folder = pathlib.Path(_RUN.value).expanduser()
   stop = interruption.Interruption()
   try:
-    if run_folder.open_run(folder, _own_flags(), _MAY_CHANGE):
+    if run_folder.open_together(folder, _own_flags(), _MAY_CHANGE):
       console.console.print(f'{folder} holds this experiment: going on')
     with stop:
       text = _STUDIES[_STUDY.value](folder, lambda: stop.requested)
@@ -275,10 +285,11 @@ def main(argv):
     words = run_folder.error_in_words(error, folder)
     print(f'error: {words}', file=sys.stderr)
     return 1
-  print(text)
-  page = study_page.save(study_data.read(folder))
-  console.console.print(f'figures, CSV and table: {folder}', soft_wrap=True)
-  console.console.print(f'report: {page}', soft_wrap=True)
+  if processes.is_first():
+    print(text)
+    page = study_page.save(study_data.read(folder))
+    console.console.print(f'figures, CSV and table: {folder}', soft_wrap=True)
+    console.console.print(f'report: {page}', soft_wrap=True)
   return 0
 
 

@@ -30,13 +30,16 @@ from experiments import (
   lare_policies,
   lare_runs,
   lare_tasks,
+  process_flags,
   run_folder,
 )
+from jaxcredit.networks import processes
 from jaxcredit.reports import study_data, study_page
 from jaxcredit.training import ippo, reward_sources, td3
 
 # So that --help shows them too.
 flags.adopt_module_key_flags(lare_policies)
+flags.adopt_module_key_flags(process_flags)
 
 _RUN = flags.DEFINE_string('run', 'runs/lare', 'Folder of the experiment.')
 _TASK = flags.DEFINE_enum(
@@ -214,6 +217,7 @@ def _chart(method, learner, result, folder: pathlib.Path) -> None:
 
 
 def _experiment(folder: pathlib.Path, stop) -> str:
+  """Trains all methods; the first process writes figures, and has a table."""
   seeds = list(_SEEDS.value)
   results = {}
   for method in dict.fromkeys(_METHODS.value):
@@ -228,7 +232,10 @@ def _experiment(folder: pathlib.Path, stop) -> str:
     results[method] = result
     last = result.curves['evaluation'][:, -1].mean()
     console.console.print(f'{label}: return {last:.2f}')
-    _chart(method, learner, result, folder)
+    if processes.is_first():
+      _chart(method, learner, result, folder)
+  if not processes.is_first():
+    return ''
   title = f'{_TASK.value}, {_AGENTS.value} agents, {len(seeds)} seeds'
   return lare_figures.write(results, seeds, folder, title)
 
@@ -238,13 +245,23 @@ def main(argv):
     raise app.UsageError(f'unknown arguments: {" ".join(argv[1:])}')
   # Orbax logs with a traceback what it raises as well.
   logging.set_verbosity(logging.FATAL)
+  return process_flags.together(_run)
+
+
+def _run() -> int:
+  """What `main` does in each process."""
   folder = pathlib.Path(_RUN.value).expanduser()
   new = False
   stop = interruption.Interruption()
   try:
     if len(set(_SEEDS.value)) < len(_SEEDS.value):
       raise ValueError('--seed: each seed is a run of its own, give it once')
-    new = not run_folder.open_run(folder, own_flags(), _MAY_CHANGE)
+    if processes.count() > 1 and _BACKEND.value == 'mujoco':
+      raise ValueError(
+        '--backend=mujoco takes one process: give some of the seeds to each of '
+        'several commands, with a --run of its own'
+      )
+    new = not run_folder.open_together(folder, own_flags(), _MAY_CHANGE)
     if not new:
       console.console.print(f'{folder} holds this experiment: going on')
     with stop:
@@ -260,15 +277,16 @@ def main(argv):
     FloatingPointError,
     ModuleNotFoundError,
   ) as error:
-    if new:
+    if new and processes.is_first():
       run_folder.forget_unbegun(folder)
     words = run_folder.error_in_words(error, folder)
     print(f'error: {words}', file=sys.stderr)
     return 1
-  print(text)
-  page = study_page.save(study_data.read(folder))
-  console.console.print(f'figures, CSV and table: {folder}', soft_wrap=True)
-  console.console.print(f'report: {page}', soft_wrap=True)
+  if processes.is_first():
+    print(text)
+    page = study_page.save(study_data.read(folder))
+    console.console.print(f'figures, CSV and table: {folder}', soft_wrap=True)
+    console.console.print(f'report: {page}', soft_wrap=True)
   return 0
 
 

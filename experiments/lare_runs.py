@@ -1,6 +1,7 @@
 """Runs of a method over several seeds, in chunks, with checkpoints.
 
-The seeds are an axis of one compiled program. A checkpoint holds all that
+The seeds are an axis of one compiled program, shared out among the devices of
+all processes. A checkpoint holds all that
 training changes and the curves so far, so that a run that is resumed gives the
 numbers of one that was not stopped.
 """
@@ -14,7 +15,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments import console
+from experiments import console, seed_shards
+from jaxcredit.networks import processes
 from jaxcredit.rollouts import functional_episodes
 from jaxcredit.training import checkpoints
 
@@ -143,9 +145,13 @@ def train(
   Raises:
     InterruptedRunError: the user wants to stop.
     FloatingPointError: a return is not finite.
+    ValueError: the processes cannot all have as many seeds.
   """
-  keys = jax.vmap(jax.random.key)(jnp.asarray(seeds, jnp.uint32))
+  mesh = seed_shards.make_mesh(len(seeds))
   episode_key = jax.random.key(2**31 - 1)
+
+  def begin(seeds):
+    return jax.vmap(lambda seed: program.init(jax.random.key(seed)))(seeds)
 
   def chunk(state):
     def one(state):
@@ -160,7 +166,9 @@ def train(
 
     return jax.vmap(one)(state)
 
-  state = jax.jit(jax.vmap(program.init))(keys)
+  begin = seed_shards.over_runs(begin, mesh, (0,), 0)
+  chunk = seed_shards.over_runs(chunk, mesh, (0,), 0)
+  state = jax.jit(begin)(seed_shards.place(np.array(seeds, np.uint32), mesh))
   names = jax.eval_shape(chunk, state)[1]
   history = {
     name: np.full((schedule.records, len(seeds)), np.nan, np.float32)
@@ -188,14 +196,14 @@ def train(
         raise InterruptedRunError
       state, metrics = advance(state)
       for name, values in metrics.items():
-        history[name][done] = np.asarray(values)
+        history[name][done] = processes.to_host(values)
       now = history['evaluation'][done]
       done += 1
       check(label, now, done * schedule.record_every)
       if done == schedule.records or not done % schedule.checkpoint_every:
         save(done)
       bar(1, f'return {now.mean():.1f}')
-  first = jax.tree.map(lambda x: x[0], state)
+  first = seed_shards.first(state, mesh)
   return Result(
     schedule.recorded,
     {k: v.T for k, v in history.items()},

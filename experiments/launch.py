@@ -187,7 +187,7 @@ def _watch(started: list[subprocess.Popen], grace: float) -> int:
 def _first_failure(started: list[subprocess.Popen]) -> int | None:
   """The number of a process that failed; interrupted ones did not."""
   for index, process in enumerate(started):
-    if process.poll() not in (None, 0, 130):
+    if process.poll() not in (None, 0, 130, 143):
       return index
   return None
 

@@ -38,7 +38,7 @@ _HEARTBEAT = flags.DEFINE_integer(
 NAMES = ('processes', 'process', 'coordinator', 'heartbeat')
 
 # The exit statuses of a script that ended in good order, with all the others.
-_ENDS = (0, 130)
+_ENDS = (0, 130, 143)
 # Words of errors that come of another process.
 _OF_OTHERS = (
   'Gloo', 'NCCL', 'coordination', 'Coordination', 'UNAVAILABLE',

@@ -82,6 +82,31 @@ def open_run(
   return False
 
 
+def open_together(
+  folder: pathlib.Path,
+  config: dict[str, Any],
+  may_change: set[str],
+  defaults: dict[str, Any] | None = None,
+) -> bool:
+  """As `open_run`, in each of several processes, in the first one first.
+
+  Returns:
+    Whether there was a run, which goes on.
+
+  Raises:
+    FileNotFoundError: another process does not see what the first has made.
+    DifferentRunError: another process has other flags.
+    OSError: see `open_run`.
+  """
+  going_on = processes.as_first(
+    processes.is_first() and open_run(folder, config, may_change, defaults)
+  )
+  if not processes.is_first():
+    wait_for(folder)
+    open_run(folder, config, may_change, defaults)
+  return going_on
+
+
 def wait_for(folder: pathlib.Path, patience: float = 30.0) -> None:
   """Waits until a run is seen that another process has made.
 

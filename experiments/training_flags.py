@@ -306,6 +306,16 @@ def _one_start(values: dict[str, str | None]) -> bool:
   return not (values['start_from'] and values['pretrained'])
 
 
+@flags.multi_flags_validator(
+  ['overlap', 'processes'],
+  message='--overlap plays and learns in one process: give it without '
+  '--processes',
+)
+def _overlap_is_of_one_process(values: dict[str, object]) -> bool:
+  # What `auto` comes to is known later, and looked at then.
+  return not values['overlap'] or values['processes'] in ('1', 'auto')
+
+
 def _own() -> list[flags.Flag]:
   """The script's flags and those that it adopts."""
   # Every script has a --method.

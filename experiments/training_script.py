@@ -75,27 +75,6 @@ def main(
   return process_flags.together(lambda: _run(build, after, train))
 
 
-def _open_run(folder: pathlib.Path, own: dict[str, Any]) -> bool:
-  """Opens the run, in the first process first; returns whether it is new.
-
-  Raises:
-    FileNotFoundError: another process does not see what the first has made.
-    ValueError: another process has other flags.
-  """
-
-  def opened():
-    return not run_folder.open_run(
-      folder, own, training_flags.MAY_CHANGE, training_flags.defaults()
-    )
-
-  new = opened() if processes.is_first() else False
-  new = processes.as_first(new)
-  if not processes.is_first():
-    run_folder.wait_for(folder)
-    opened()
-  return new
-
-
 def _run(build, after, train) -> int:
   """What `main` does in each process."""
   from jaxcredit.environments import household
@@ -109,7 +88,9 @@ def _run(build, after, train) -> int:
   try:
     training_flags.check_numbers(own)
     parts = build()
-    new = _open_run(folder, own)
+    new = not run_folder.open_together(
+      folder, own, training_flags.MAY_CHANGE, training_flags.defaults()
+    )
     if not new:
       console.console.print(f'{folder} holds this run: going on')
     with stop:

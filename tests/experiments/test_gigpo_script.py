@@ -299,6 +299,15 @@ def test_the_published_settings(gigpo):
     ({'head_dim': '15'}, '--head_dim=15: must be even'),
     ({'dual_clip': '0.5'}, '--dual_clip=0.5: must be 0'),
     ({'start_from': 'a', 'pretrained': 'b'}, 'without --pretrained'),
+    (
+      {
+        'overlap': 'true',
+        'processes': '2',
+        'process': '0',
+        'coordinator': 'a:1',
+      },
+      'without --processes',
+    ),  # fmt: skip
     ({'discount': '1.1'}, r'not a number in the range \[0.0, 1.0\]'),
     ({'groups': '0'}, '--groups=0: 0 is not a positive integer'),
     ({'method': 'ppo'}, 'should be one of <gigpo|grpo|'),

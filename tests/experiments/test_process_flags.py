@@ -99,7 +99,7 @@ def test_none_outlives_one_that_is_killed(tmp_path, does, killed):
     time.sleep(0.5)
     os.kill(started[killed].pid, signal.SIGKILL)
     begin = time.monotonic()
-    assert started[1 - killed].wait(60) not in (0, 130)
+    assert started[1 - killed].wait(60) not in (0, 130, 143)
     assert time.monotonic() - begin < 60
     # The companion that speaks last may be a little later.
     time.sleep(1)
@@ -133,7 +133,8 @@ def test_a_signal_to_one_stops_all_at_the_same_time(tmp_path, number):
     wait_for([tmp_path / f'{i}.pid' for i in range(2)], started, tmp_path)
     time.sleep(0.5)
     os.kill(started[1].pid, number)
-    assert [process.wait(60) for process in started] == [130, 130]
+    # To the other it is as if its machine were taken away.
+    assert [p.wait(60) for p in started] == [143, 128 + number]
     counts = [(tmp_path / f'{i}.count').read_text() for i in range(2)]
     assert counts[0] == counts[1]
     assert int(counts[0]) > 2

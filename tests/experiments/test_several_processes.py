@@ -11,7 +11,7 @@ import pytest
 
 from jaxcredit.training import checkpoints
 from tests import process_group
-from tests.experiments import script, two_hosts
+from tests.experiments import script, test_tempo_script, two_hosts
 
 # One thing of each kind, so that little has to be compiled.
 TINY = (
@@ -26,7 +26,7 @@ TINY = (
 )  # fmt: skip
 ITERATIONS = 3
 # Not those of numbers, but of a clock.
-CLOCK = ('time', 'seconds')
+CLOCK = ('time', 'seconds', 'accelerator_idle_share')
 
 
 class Runs:
@@ -35,30 +35,33 @@ class Runs:
   def __init__(self, folder):
     self.folder = folder
 
-  def flags(self, name, *more):
+  def flags(self, name, *more, base=TINY):
     return [
-      *TINY,
+      *base,
       f'--run={self.folder / name}',
       f'--compilation_cache={self.folder / "compiled"}',
       f'--iterations={ITERATIONS}',
       *more,
     ]
 
-  def alone(self, name, *more, module='experiments.gigpo'):
-    result = script.run(*self.flags(name, *more), module=module)
+  def alone(self, name, *more, module='experiments.gigpo', base=TINY):
+    flags = self.flags(name, *more, base=base)
+    result = script.run(*flags, module=module)
     assert result.returncode == 0, result.stdout + result.stderr
     return self.folder / name
 
-  def start(self, name, count, *more, module='experiments.gigpo', hosts=None):
+  def start(
+    self, name, count, *more, module='experiments.gigpo', base=TINY, hosts=None
+  ):
     """Starts processes, on this machine or on hosts of their own."""
     port = process_group.free_port()
     address = hosts.address(0) if hosts else '127.0.0.1'
+    flags = self.flags(name, *more, base=base)
     return [
       process_group.start(
         [
-          '-m', module, *self.flags(name, *more), f'--processes={count}',
-          f'--process={index}', f'--coordinator={address}:{port}',
-          '--heartbeat=15',
+          '-m', module, *flags, f'--processes={count}', f'--process={index}',
+          f'--coordinator={address}:{port}', '--heartbeat=15',
         ],
         index,
         self.log(name),
@@ -90,9 +93,19 @@ def lines(path):
   return [json.loads(line) for line in path.read_text('utf-8').splitlines()]
 
 
-def check_same_run(given, expected, last=ITERATIONS):
-  """Metrics, evaluations, episodes and parameters, within 1e-5."""
-  some, others = (lines(run / 'metrics.jsonl') for run in (given, expected))
+def check_metrics(given, expected, alike=True):
+  """Metrics and evaluations, within 1e-5.
+
+  Where runs were not evaluated alike, the last evaluations are compared.
+  """
+  some, others = (
+    [
+      record
+      for record in lines(run / 'metrics.jsonl')
+      if alike or record['stage'] != 'evaluation'
+    ]
+    for run in (given, expected)
+  )
   assert [(r['stage'], r['iteration']) for r in some] == [
     (r['stage'], r['iteration']) for r in others
   ]
@@ -106,9 +119,16 @@ def check_same_run(given, expected, last=ITERATIONS):
         assert record[name] == pytest.approx(value, rel=1e-5, abs=1e-5), name
       else:
         assert record[name] == value, name
-  assert (given / 'evaluations.json').read_text('utf-8') == (
-    expected / 'evaluations.json'
-  ).read_text('utf-8')
+  some, others = (
+    json.loads((run / 'evaluations.json').read_text('utf-8'))
+    for run in (given, expected)
+  )
+  assert some == others if alike else some[-1] == others[-1]
+
+
+def check_same_run(given, expected, last=ITERATIONS, alike=True):
+  """Metrics, evaluations, episodes and parameters; see `check_metrics`."""
+  check_metrics(given, expected, alike)
   some, others = (lines(run / 'episodes.jsonl') for run in (given, expected))
   assert len(others) == 8 * last
   for record, wanted in zip(some, others, strict=True):
@@ -121,9 +141,10 @@ def check_same_run(given, expected, last=ITERATIONS):
     checkpoints.read_params(run / 'checkpoints' / 'train')
     for run in (given, expected)
   )
-  # Adam makes much of the rounding of small gradients.
+  # Adam makes much of the rounding of small gradients: this is a twentieth of
+  # its step.
   jax.tree.map(
-    lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4), some, others
+    lambda a, b: np.testing.assert_allclose(a, b, atol=5e-4), some, others
   )
 
 
@@ -154,14 +175,42 @@ def test_two_hosts_give_the_numbers_of_one(runs, alone):
 
 @pytest.mark.slow
 def test_a_run_goes_on_with_other_processes(runs, alone):
-  runs.together('changing', 2, '--iterations=1', '--evaluate_every=1')
+  runs.together('changing', 2, '--iterations=1')
   runs.alone('changing', '--iterations=2')
-  check_same_run(runs.together('changing', 2), alone)
+  check_same_run(runs.together('changing', 2), alone, alike=False)
 
 
 @pytest.mark.slow
 def test_parameters_cut_over_processes(runs, alone):
   check_same_run(runs.together('cut', 2, '--mesh_fsdp=2'), alone)
+
+
+SPA = (
+  '--exploration_rollouts=2', '--estimator_steps=4',
+  '--estimator_evaluate_every=2', '--estimator_batch=4',
+  '--estimator_held_out=0.25', '--kl_reward=0.1',
+)  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('method', ['spa', 'tempo', 'ppo'])
+def test_other_scripts_give_the_numbers_of_one(runs, tmp_path, method):
+  module, base, more = 'experiments.spa', TINY, SPA
+  if method != 'spa':
+    module, base = 'experiments.tempo', test_tempo_script.TINY
+    questions = test_tempo_script.write(tmp_path / 'train.jsonl', 64)
+    tests = test_tempo_script.write(tmp_path / 'test.jsonl', 20, 30)
+    more = (
+      f'--questions={questions}', f'--evaluate_on={tests}', '--groups=4',
+      f'--method={method}',
+    )  # fmt: skip
+  one = runs.alone(f'{method}_alone', *more, module=module, base=base)
+  two = runs.together(f'{method}_two', 2, *more, module=module, base=base)
+  check_metrics(two, one)
+  assert any(
+    r['stage'] == 'train' and abs(r['loss']) > 1e-4
+    for r in lines(one / 'metrics.jsonl')
+  )
 
 
 def trained(run):
@@ -189,7 +238,7 @@ def test_one_is_killed_and_all_go_on_later(runs, alone, killed):
   try:
     wait_until(lambda: trained(run) >= 2, started, log)
     os.kill(started[killed].pid, signal.SIGKILL)
-    assert started[1 - killed].wait(60) not in (0, 130)
+    assert started[1 - killed].wait(60) not in (0, 130, 143)
   finally:
     for process in started:
       if process.poll() is None:
@@ -214,7 +263,7 @@ def test_a_signal_to_one_stops_all_with_a_checkpoint(runs):
   try:
     wait_until(lambda: trained(run) >= 2, started, log)
     os.kill(started[1].pid, signal.SIGTERM)
-    assert [p.wait(120) for p in started] == [130, 130]
+    assert [p.wait(120) for p in started] == [143, 143]
   finally:
     for process in started:
       if process.poll() is None:

@@ -39,7 +39,7 @@ def script() -> int:
       time.sleep(0.05)
     if does == 'works':
       sign.with_suffix('.count').write_text(str(count))
-      return 130
+      return stop.exit_status
   return 0
 
 
