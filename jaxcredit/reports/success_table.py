@@ -8,7 +8,8 @@ from rich import box, table
 def rows(evaluations: list[dict[str, Any]]) -> list[list[str]]:
   """A header and a row for each task type, the total last.
 
-  Each evaluation is a column: 'won/played  per cent'.
+  Each evaluation is a column: 'won/played  per cent'. The end of a run that was
+  prolonged is told from those before it by the iteration.
   """
 
   def cell(part):
@@ -18,7 +19,11 @@ def rows(evaluations: list[dict[str, Any]]) -> list[list[str]]:
     return f'{part["successes"]}/{part["episodes"]}  {share:.1f} %'
 
   kinds = sorted({k for e in evaluations for k in e['by_task_type']})
-  header = ['task type', *(e['stage'] for e in evaluations)]
+  stages = [e['stage'] for e in evaluations]
+  header = ['task type'] + [
+    stage if stages.count(stage) == 1 else f'{stage} ({e["iteration"]})'
+    for stage, e in zip(stages, evaluations, strict=True)
+  ]
   body = [
     [kind, *(cell(e['by_task_type'].get(kind)) for e in evaluations)]
     for kind in kinds

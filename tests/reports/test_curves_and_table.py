@@ -92,6 +92,18 @@ def test_table_of_no_evaluation():
   assert success_table.rows([]) == [['task type'], ['all']]
 
 
+def test_ends_of_a_run_that_was_prolonged_have_names_of_their_own():
+  evaluations = [
+    run_files.evaluation('after the warm start', 0, 2),
+    run_files.evaluation('after training', 10, 3),
+    run_files.evaluation('after training', 20, 4),
+  ]
+  assert success_table.rows(evaluations)[0] == [
+    'task type', 'after the warm start', 'after training (10)',
+    'after training (20)',
+  ]  # fmt: skip
+
+
 def test_console_table_names_the_games():
   table = success_table.success_table([run_files.evaluation('before', 0, 2)])
   assert table.title == 'Success on 8 games of valid_seen.jsonl'
