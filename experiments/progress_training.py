@@ -11,7 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments import console as console_lib
-from experiments import run_folder, saved_estimator, text_training
+from experiments import (
+  run_folder,
+  saved_estimator,
+  text_training,
+  training_loop,
+)
 from jaxcredit.networks import decoder, processes
 from jaxcredit.rollouts import episodes as episodes_lib
 from jaxcredit.rollouts import stored_rollouts, true_progress
@@ -102,7 +107,7 @@ class ProgressTraining(text_training.TextTraining):
     settings = self.settings
     return {
       'micro_batch_tokens': settings.micro_batch_tokens,
-      'lengths': text_training.row_lengths(settings.limits.row_tokens),
+      'lengths': training_loop.row_lengths(settings.limits.row_tokens),
       'mesh': settings.policy.mesh,
     }
 

@@ -13,14 +13,13 @@ import jax
 import numpy as np
 
 from experiments import console as console_lib
-from experiments import (
-  domain as domain_lib,
-)
+from experiments import domain as domain_lib
 from experiments import (
   interruption,
   policy_options,
   profiling,
   saved_policy,
+  training_loop,
 )
 from experiments import method as method_lib
 from jaxcredit.networks import config as config_lib
@@ -39,16 +38,13 @@ from jaxcredit.training import checkpoints as checkpoints_lib
 from jaxcredit.training import critic as critic_lib
 from jaxcredit.training import (
   evaluation,
-  off_policy,
   policy_gradient,
-  shared_credit,
   stage_clock,
   supervised,
 )
 from jaxcredit.training import learner as learner_lib
 from jaxcredit.training import loop as loop_lib
 from jaxcredit.training import metrics as metrics_lib
-from jaxcredit.training import overlapped as overlapped_lib
 from jaxcredit.training import warm_start as warm_start_lib
 
 # A line piped to a file stays one line.
@@ -100,21 +96,6 @@ class Settings:
   overlap: bool
   overlap_correction: str
   importance_cap: float
-
-
-def row_lengths(row_tokens: int) -> list[int]:
-  """Lengths that rows are padded to: each compiles the learner once."""
-  sizes = [row_tokens]
-  while sizes[0] > 192:
-    sizes.insert(0, (sizes[0] * 2 + 2) // 3)
-  return sizes
-
-
-def _policy(state) -> learner_lib.LearnerState:
-  """The policy's part of a training's state."""
-  if isinstance(state, overlapped_lib.OverlappedState):
-    state = state.learned
-  return state.policy if isinstance(state, loop_lib.ActorCritic) else state
 
 
 class TextTraining:
@@ -257,7 +238,7 @@ class TextTraining:
         clip_norm=settings.clip_norm,
       ),
       micro_batch_tokens=settings.micro_batch_tokens,
-      lengths=row_lengths(settings.limits.row_tokens),
+      lengths=training_loop.row_lengths(settings.limits.row_tokens),
       skip_limit=settings.skip_limit,
       mesh=settings.policy.mesh,
     )
@@ -462,82 +443,16 @@ class TextTraining:
 
   def _train(self, params: decoder.Params) -> bool:
     settings = self.settings
-    learned = policy_options.learned(
-      settings.policy,
-      params,
-      policy_gradient.make_loss(
-        self.config,
-        dataclasses.replace(settings.loss, credit_of=self.method.credit_of),
-      ),
-      keep_reference=bool(settings.loss.kl_coefficient),
-      seed=settings.seed,
-    )
-    turns = correction = None
-    if settings.overlap:
-      turns = overlapped_lib.turns_for(settings.policy.mesh)
-      correction = off_policy.Correction(
-        self.config,
-        settings.overlap_correction,
-        cap=settings.importance_cap,
-        ratio=settings.loss.ratio,
-        temperature=settings.loop.temperature,
-        micro_batch_tokens=settings.micro_batch_tokens,
-        lengths=row_lengths(settings.limits.row_tokens),
-        mesh=settings.policy.mesh,
-      )
-    learner = learner_lib.Learner(
-      learned.loss,
-      policy_gradient.make_denominator(settings.loss.aggregation),
-      learner_lib.make_optimizer(
-        learning_rate=settings.learning_rate,
-        weight_decay=settings.weight_decay,
-        clip_norm=settings.clip_norm,
-      ),
-      micro_batch_tokens=settings.micro_batch_tokens,
-      lengths=row_lengths(settings.limits.row_tokens),
-      skip_limit=settings.skip_limit,
-      mesh=settings.policy.mesh,
-      turns=turns,
-    )
-    critic = None
-    if self.method.needs_critic:
-      critic = critic_lib.Critic(
-        self.config,
-        settings.critic,
-        micro_batch_tokens=settings.micro_batch_tokens,
-        lengths=row_lengths(settings.limits.row_tokens),
-        skip_limit=settings.skip_limit,
-        mesh=settings.policy.mesh,
-        turns=turns,
-      )
-    credit = self.method.credit
-    if credit is not None and processes.count() > 1:
-      credit = shared_credit.over_processes(credit)
-    loop = loop_lib.Loop(
+    training = training_loop.build(
+      settings,
+      self.config,
+      self.method,
       self.collector,
-      learner,
-      credit,
       self.domain.train_tasks,
-      settings.loop,
-      row_tokens=settings.limits.row_tokens,
-      needs_all_rows=settings.loss.needs_all_rows,
-      policy=learned.policy,
-      token_credit=self.method.token_credit,
-      critic=critic,
-      report=print_line,
-      correction=correction,
-      turns=turns,
+      params,
+      print_line,
     )
-    # The critic first: the learner takes over the parameters.
-    critic_state = critic and critic.init(params)
-    state = learner.init(learned.params)
-    if critic is not None:
-      state = loop_lib.ActorCritic(state, critic_state, self.method.carried)
-    if settings.overlap:
-      loop = overlapped_lib.Overlapped(
-        loop, self.collector, settings.iterations, turns
-      )
-      state = loop.init(state)
+    loop, state = training.loop, training.state
     with checkpoints_lib.Checkpoints(
       self.folder / 'checkpoints' / 'train',
       keep=settings.keep_checkpoints,
@@ -567,7 +482,7 @@ class TextTraining:
       ):
         while done < settings.iterations and not self.stop.requested:
           with profile.iteration(done + 1):
-            state = self._iterate(loop, state, done + 1, learned.reference)
+            state = self._iterate(loop, state, done + 1, training.reference)
             done += 1
             with self._clock.measure('checkpoint'):
               checkpoints.save(done, state)
@@ -578,7 +493,7 @@ class TextTraining:
           ):
             with self._clock.measure('evaluation'):
               self._evaluate_once(
-                learned.policy(_policy(state).params),
+                training.playing(training_loop.policy_state(state).params),
                 f'after {done} iterations',
                 done,
               )
@@ -587,7 +502,9 @@ class TextTraining:
     if done < settings.iterations:
       return False
     self._evaluate_once(
-      learned.policy(_policy(state).params), AFTER_TRAINING, done
+      training.playing(training_loop.policy_state(state).params),
+      AFTER_TRAINING,
+      done,
     )
     return True
 

@@ -7,19 +7,22 @@ import types
 
 import pytest
 
-from experiments import policy_options, text_training
+from experiments import policy_options, text_training, training_loop
 from jaxcredit.rollouts import pool as pool_lib
 
 
 def test_every_setting_is_used():
-  source = pathlib.Path(text_training.__file__).read_text('utf-8')
+  source = ''.join(
+    pathlib.Path(module.__file__).read_text('utf-8')
+    for module in (text_training, training_loop)
+  )
   for field in dataclasses.fields(text_training.Settings):
     assert re.search(rf'\bsettings\.{field.name}\b', source), field.name
 
 
 @pytest.mark.parametrize('longest', [16, 192, 193, 512, 1024, 2560])
 def test_rows_are_padded_to_few_lengths(longest):
-  lengths = text_training.row_lengths(longest)
+  lengths = training_loop.row_lengths(longest)
   assert lengths[-1] == longest
   assert lengths == sorted(set(lengths))
   assert lengths[0] <= 192
