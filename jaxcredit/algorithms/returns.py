@@ -14,8 +14,22 @@ import jax.numpy as jnp
 from jaxcredit.algorithms import arguments, explicit_axes
 
 
+def _varying_like(initial, sequences):
+  """What a scan carries first, with the same values.
+
+  Inside `jax.shard_map` it must be known to differ between devices wherever
+  what is scanned does. A choice that is never taken says so.
+  """
+  never = jnp.zeros((), bool)
+  total = sum(x.sum(axis=-1) for x in sequences)
+  return jax.tree.map(
+    lambda x: jnp.where(never, total.astype(x.dtype), x), initial
+  )
+
+
 def _backwards(step, initial, *sequences):
   """Scans over the last axis from its end."""
+  initial = _varying_like(initial, sequences)
   moved = tuple(jnp.moveaxis(x, -1, 0) for x in sequences)
   _, out = jax.lax.scan(step, initial, moved, reverse=True)
   return jnp.moveaxis(out, 0, -1)

@@ -102,6 +102,17 @@ def test_sharded_equals_unsharded(row, kind):
 
 
 @over_table
+def test_inside_shard_map_equals_outside(row):
+  if row.over_batch:
+    pytest.skip('statistics over the batch are the method')
+  mesh = jax.make_mesh((8,), ('data',), axis_types=(AxisType.Auto,))
+  arguments = contract_table.arguments(row, (16,))
+  data = PartitionSpec('data')
+  inside = jax.shard_map(row.call, mesh=mesh, in_specs=data, out_specs=data)
+  close(jax.jit(inside)(*arguments), row.call(*arguments))
+
+
+@over_table
 def test_second_call_does_not_compile(row):
   # A function of its own: jit shares its cache among wrappers of one function.
   call = jax.jit(lambda *arguments: row.call(*arguments))
