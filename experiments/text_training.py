@@ -349,7 +349,7 @@ class TextTraining:
       for e in evaluation.read(source)
       if e['stage'] == AFTER_WARM_START and e['games'] == self.domain.test_from
     ]
-    if same and not self._evaluated(AFTER_WARM_START, 0):
+    if same and not self._evaluated(0, AFTER_WARM_START):
       entry = same[0]
       evaluation.record(
         self.folder,
@@ -388,18 +388,26 @@ class TextTraining:
       lambda r: r['stage'] != 'evaluation' or r['iteration'] in recorded,
     )
 
-  def _evaluated(self, stage: str, iteration: int) -> bool:
+  def _evaluated(self, iteration: int, *stages: str) -> bool:
+    """Whether that was done, in one of these stages or, without, in any."""
     return processes.as_first(
       any(
-        (e['stage'], e['iteration']) == (stage, iteration)
+        e['iteration'] == iteration and e['stage'] in (stages or [e['stage']])
         for e in evaluation.read(self.folder)
       )
+    )
+
+  def _evaluation_is_due(self, done: int) -> bool:
+    """Whether to evaluate in the midst of training."""
+    every = self.settings.evaluate_every
+    return bool(done and every and not done % every) and (
+      not self._evaluated(done)
     )
 
   def _evaluate_once(self, params, stage: str, iteration: int) -> None:
     """Plays the evaluation games, unless that was done."""
     settings = self.settings
-    if self._evaluated(stage, iteration):
+    if self._evaluated(iteration, stage):
       return
     seen = len(self.pool.failures)
     with console_lib.bar('evaluation', len(self.domain.test_tasks)) as advance:
@@ -481,22 +489,20 @@ class TextTraining:
         contextlib.closing(profile),
       ):
         while done < settings.iterations and not self.stop.requested:
-          with profile.iteration(done + 1):
-            state = self._iterate(loop, state, done + 1, training.reference)
-            done += 1
-            with self._clock.measure('checkpoint'):
-              checkpoints.save(done, state)
-          if (
-            settings.evaluate_every
-            and done % settings.evaluate_every == 0
-            and done < settings.iterations
-          ):
+          # At the beginning of the next iteration, so that whoever was stopped
+          # between a checkpoint and its evaluation makes up for that.
+          if self._evaluation_is_due(done):
             with self._clock.measure('evaluation'):
               self._evaluate_once(
                 training.playing(training_loop.policy_state(state).params),
                 f'after {done} iterations',
                 done,
               )
+          with profile.iteration(done + 1):
+            state = self._iterate(loop, state, done + 1, training.reference)
+            done += 1
+            with self._clock.measure('checkpoint'):
+              checkpoints.save(done, state)
       checkpoints.save(done, state, force=True)
       checkpoints.wait()
     if done < settings.iterations:

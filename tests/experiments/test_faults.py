@@ -4,6 +4,7 @@ import gzip
 import json
 import math
 import random
+import re
 import shutil
 import signal
 import statistics
@@ -135,7 +136,7 @@ def test_twenty_kills_at_random_leave_the_numbers_of_an_undisturbed_run(
     else:
       # An iteration of this process.
       small_run.wait_until(
-        lambda: 'iteration ' in log.read_text(), process, log
+        lambda: re.search(r'iteration +\d+/', log.read_text()), process, log
       )
       # Rollout, update, records and checkpoint alike; a checkpoint takes longer
       # than these iterations.
