@@ -27,6 +27,7 @@ from experiments import (
   interruption,
   process_flags,
   run_folder,
+  seed_shards,
 )
 from jaxcredit.algorithms.bandits import bounds
 from jaxcredit.networks import processes
@@ -272,6 +273,9 @@ def _run() -> int:
   folder = pathlib.Path(_RUN.value).expanduser()
   stop = interruption.Interruption()
   try:
+    # Whether the runs can be shared out is known before there is a folder.
+    scaling = _STUDY.value == 'scaling'
+    seed_shards.make_mesh(_SCALING_SYSTEMS.value if scaling else _SEEDS.value)
     if run_folder.open_together(folder, _own_flags(), _MAY_CHANGE):
       console.console.print(f'{folder} holds this experiment: going on')
     with stop:

@@ -30,8 +30,8 @@ def make_mesh(runs: int) -> jax.sharding.Mesh:
   own, rest = divmod(runs, count)
   if rest:
     raise ValueError(
-      f'{runs} runs cannot be shared out evenly among {count} processes: give '
-      f'a number of seeds that is a multiple of {count}'
+      f'{runs} runs cannot be shared out evenly among {count} processes: make '
+      f'their number a multiple of {count}'
     )
   each = max(n for n in range(1, jax.local_device_count() + 1) if own % n == 0)
   devices = [

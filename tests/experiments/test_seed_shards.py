@@ -50,7 +50,7 @@ def test_runs_are_dealt_evenly(runs, devices):
 
 def test_processes_have_as_many_runs_each(monkeypatch):
   monkeypatch.setattr(processes, 'count', lambda: 4)
-  with pytest.raises(ValueError, match='50 runs .* 4 processes: give a number'):
+  with pytest.raises(ValueError, match='50 runs .* 4 processes: make their'):
     REAL_MESH(50)
 
 
