@@ -129,12 +129,19 @@ def run(
     )
     for index in range(count)
   ]
+  ended: list[int] = []
   readers = [
     threading.Thread(target=_copy_lines, args=(process, index), daemon=True)
     for index, process in enumerate(started)
   ]
-  for reader in readers:
-    reader.start()
+  waiting = [
+    threading.Thread(
+      target=_note_end, args=(process, index, ended), daemon=True
+    )
+    for index, process in enumerate(started)
+  ]
+  for thread in (*readers, *waiting):
+    thread.start()
 
   def pass_on(number, frame):
     del frame
@@ -147,7 +154,7 @@ def run(
     for number in (signal.SIGINT, signal.SIGTERM)
   }
   try:
-    status = _watch(started, grace)
+    status = _watch(started, ended, grace)
   finally:
     for process in started:
       if process.poll() is None:
@@ -159,12 +166,25 @@ def run(
   return status
 
 
-def _watch(started: list[subprocess.Popen], grace: float) -> int:
-  """Waits for all, or for `grace` seconds once one has failed."""
+def _note_end(process: subprocess.Popen, index: int, ended: list[int]) -> None:
+  process.wait()
+  ended.append(index)
+
+
+def _watch(
+  started: list[subprocess.Popen], ended: list[int], grace: float
+) -> int:
+  """Waits for all, or for `grace` seconds once one has failed.
+
+  Args:
+    started: all processes.
+    ended: gets the number of each that ends, in their order.
+    grace: seconds.
+  """
   failed, end = None, float('inf')
-  while any(process.poll() is None for process in started):
+  while len(ended) < len(started):
     if failed is None:
-      failed = _first_failure(started)
+      failed = _first_failure(started, ended)
       if failed is not None:
         end = time.monotonic() + grace
     if time.monotonic() > end:
@@ -176,7 +196,7 @@ def _watch(started: list[subprocess.Popen], grace: float) -> int:
       break
     time.sleep(0.1)
   if failed is None:
-    failed = _first_failure(started)
+    failed = _first_failure(started, ended)
   if failed is None:
     return max(process.wait() for process in started)
   status = started[failed].returncode
@@ -184,10 +204,15 @@ def _watch(started: list[subprocess.Popen], grace: float) -> int:
   return status if status > 0 else 128 - status
 
 
-def _first_failure(started: list[subprocess.Popen]) -> int | None:
-  """The number of a process that failed; interrupted ones did not."""
-  for index, process in enumerate(started):
-    if process.poll() not in (None, 0, 130, 143):
+def _first_failure(
+  started: list[subprocess.Popen], ended: list[int]
+) -> int | None:
+  """The number of the first that failed; interrupted ones did not.
+
+  The others fail because of it, and soon after.
+  """
+  for index in list(ended):
+    if started[index].returncode not in (0, 130, 143):
       return index
   return None
 
