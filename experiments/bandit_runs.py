@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments import console, seed_shards
+from experiments import console, run_folder, seed_shards
 from jaxcredit.algorithms.bandits import play
 from jaxcredit.networks import processes
 
@@ -142,13 +142,10 @@ def simulate(
 
 def save(curves: Curves, path: pathlib.Path) -> None:
   """Writes curves whole or not at all; of several processes, the first does."""
-  if not processes.is_first():
-    return
-  path.parent.mkdir(parents=True, exist_ok=True)
-  temporary = path.with_name(path.name + '.tmp')
-  with open(temporary, 'wb') as file:
-    np.savez_compressed(file, **dataclasses.asdict(curves))
-  temporary.replace(path)
+  if processes.is_first():
+    path.parent.mkdir(parents=True, exist_ok=True)
+  arrays = dataclasses.asdict(curves)
+  run_folder.write_bytes(path, lambda f: np.savez_compressed(f, **arrays))
 
 
 def load(path: pathlib.Path) -> Curves | None:

@@ -15,6 +15,7 @@ at least b = 1/2 and c = 1/2.
 
 import csv
 import dataclasses
+import functools
 import itertools
 import pathlib
 
@@ -135,21 +136,12 @@ def run(study: Study, folder: pathlib.Path, stop) -> np.ndarray:
         if stop():
           raise bandit_runs.InterruptedRunError
         regrets = simulate(study, rho)
-        _save(regrets, path)
+        if processes.is_first():
+          path.parent.mkdir(parents=True, exist_ok=True)
+        run_folder.write_bytes(path, functools.partial(np.save, arr=regrets))
       parts.append(regrets)
       bar(1, f'rho {rho:g}')
   return np.stack(parts)
-
-
-def _save(regrets: np.ndarray, path: pathlib.Path) -> None:
-  """Writes them whole or not at all; of several processes, the first does."""
-  if not processes.is_first():
-    return
-  path.parent.mkdir(parents=True, exist_ok=True)
-  temporary = path.with_name(path.name + '.tmp')
-  with open(temporary, 'wb') as file:
-    np.save(file, regrets)
-  temporary.replace(path)
 
 
 def exponents(study: Study, regrets: np.ndarray) -> tuple[float, float]:

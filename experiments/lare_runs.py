@@ -1,9 +1,8 @@
 """Runs of a method over several seeds, in chunks, with checkpoints.
 
 The seeds are an axis of one compiled program, shared out among the devices of
-all processes. A checkpoint holds all that
-training changes and the curves so far, so that a run that is resumed gives the
-numbers of one that was not stopped.
+all processes. A checkpoint holds all that training changes and the curves so
+far, so that a run that is resumed gives the numbers of one that never stopped.
 """
 
 import dataclasses

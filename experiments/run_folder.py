@@ -5,7 +5,8 @@ import json
 import pathlib
 import shutil
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import Any, BinaryIO
 
 from jaxcredit.networks import processes
 
@@ -169,10 +170,18 @@ def read_config(folder: pathlib.Path) -> dict[str, Any]:
 
 def write_text(path: pathlib.Path, text: str) -> None:
   """Writes a file whole or not at all; of several processes, the first does."""
+  write_bytes(path, lambda file: file.write(text.encode('utf-8')))
+
+
+def write_bytes(
+  path: pathlib.Path, write: Callable[[BinaryIO], object]
+) -> None:
+  """As `write_text`, what a function writes into an open file."""
   if not processes.is_first():
     return
   temporary = path.with_name(path.name + _HALF)
-  temporary.write_text(text, encoding='utf-8')
+  with open(temporary, 'wb') as file:
+    write(file)
   temporary.replace(path)
 
 

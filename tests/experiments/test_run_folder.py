@@ -107,19 +107,16 @@ def test_a_folder_without_a_run_has_no_configuration(tmp_path):
     run_folder.read_config(tmp_path)
 
 
-def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+def test_a_file_is_written_whole_or_not_at_all(tmp_path):
   path = tmp_path / 'file'
   run_folder.write_text(path, 'old')
 
-  def full(self, text, encoding):
-    with open(self, 'w', encoding=encoding) as file:
-      file.write(text[:1])
+  def full(file):
+    file.write(b'n')
     raise OSError('no space left')
 
-  with monkeypatch.context() as patch:
-    patch.setattr(pathlib.Path, 'write_text', full)
-    with pytest.raises(OSError, match='no space left'):
-      run_folder.write_text(path, 'new')
+  with pytest.raises(OSError, match='no space left'):
+    run_folder.write_bytes(path, full)
   assert path.read_text() == 'old'
   run_folder.write_text(path, 'new')
   assert [p.name for p in tmp_path.iterdir()] == ['file']
