@@ -62,7 +62,7 @@ docs: $(DOCS) ## the documentation, with the API reference, in docs/_build
 	@echo 'docs/_build/index.html'
 
 run: $(STAMP) ## train and evaluate; RUN=folder, FLAGS="--iterations=5 ..."
-	$(BIN)/python -m experiments.gigpo --flagfile=experiments/flagfiles/gigpo_quick.cfg --run=$(RUN) $(FLAGS)
+	$(BIN)/python -m experiments.gigpo --flagfile=experiments/flagfiles/gigpo/quick.cfg --run=$(RUN) $(FLAGS)
 
 report: $(STAMP) ## write table, curves and page of RUN again
 	$(BIN)/python -m jaxcredit.reports $(RUN)

@@ -12,7 +12,7 @@ the base setting, which has the first value of each of --group_size, --length,
 further value of one of them, the others staying at their first.
 
 The folder gets table.md, scores.csv (every number of every seed) and two
-figures. What the scores are: jaxcredit/training/credit_quality.py.
+figures. What the scores are: jaxcredit/algorithms/credit_quality.py.
 """
 
 import dataclasses
@@ -24,15 +24,13 @@ import jax
 import numpy as np
 from absl import app, flags, logging
 
-from experiments import (
-  console,
-  credit_batches,
-  credit_figures,
-  credit_methods,
-  credit_settings,
-  run_folder,
-)
-from jaxcredit.training import credit_quality
+from experiments.accuracy import batches as credit_batches
+from experiments.accuracy import figures as credit_figures
+from experiments.accuracy import settings as credit_settings
+from experiments.accuracy import tabular_methods as credit_methods
+from experiments.run import console
+from experiments.run import folder as run_folder
+from jaxcredit.algorithms import credit_quality
 
 _RUN = flags.DEFINE_string('run', 'runs/accuracy', 'Folder of the results.')
 _ENVIRONMENTS = flags.DEFINE_multi_enum(

@@ -1,7 +1,7 @@
 """DynLin-UCB and its baselines on dynamical linear bandits.
 
   python -m experiments.dynlin_ucb \
-      --flagfile=experiments/flagfiles/dynlin_synthetic.cfg
+      --flagfile=experiments/flagfiles/dynlin_ucb/synthetic.cfg
   python -m experiments.dynlin_ucb --run=runs/mine --horizon=100000 --seeds=10
 
 The same command resumes an experiment that was stopped: what is finished is
@@ -18,19 +18,14 @@ import warnings
 
 from absl import app, flags, logging
 
-from experiments import (
-  bandit_algorithms,
-  bandit_figures,
-  bandit_runs,
-  bandit_scaling,
-  console,
-  interruption,
-  process_flags,
-  run_folder,
-  seed_shards,
-)
+from experiments.bandits import algorithms as bandit_algorithms
+from experiments.bandits import figures as bandit_figures
+from experiments.bandits import runs as bandit_runs
+from experiments.bandits import scaling as bandit_scaling
+from experiments.run import console, interruption, process_flags, seed_shards
+from experiments.run import folder as run_folder
 from jaxcredit.algorithms.bandits import bounds
-from jaxcredit.networks import processes
+from jaxcredit.distributed import processes
 from jaxcredit.reports import study_data, study_page
 
 # So that --help shows them too.

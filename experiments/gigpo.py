@@ -1,6 +1,6 @@
 """Trains a language model on text environments with group-relative credit.
 
-  python -m experiments.gigpo --flagfile=experiments/flagfiles/gigpo_quick.cfg
+  python -m experiments.gigpo --flagfile=experiments/flagfiles/gigpo/quick.cfg
   python -m experiments.gigpo --run=runs/mine --method=grpo --seed=1
 
 The same command resumes a run that was stopped. --domain chooses the household
@@ -17,12 +17,10 @@ from typing import Any
 
 from absl import app, flags
 
-from experiments import (
-  domain_flags,
-  group_relative_credit,
-  training_flags,
-  training_script,
-)
+from experiments.domains import flags as domain_flags
+from experiments.run import script as training_script
+from experiments.text import flags as training_flags
+from experiments.text import group_relative_credit
 
 # What --help lists beside the flags of this file.
 flags.adopt_module_key_flags(training_flags)
@@ -83,7 +81,7 @@ def read_flags() -> Run:
 
 def build():
   """Settings, domain and method of the run."""
-  from experiments import group_relative_method
+  from experiments.text import group_relative_method
 
   run = read_flags()
   domain = domain_flags.domain()

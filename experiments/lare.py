@@ -1,7 +1,7 @@
 """LaRe and its baselines on tasks whose reward comes at the episode's end.
 
   python -m experiments.lare \
-      --flagfile=experiments/flagfiles/lare_spread_quick.cfg
+      --flagfile=experiments/flagfiles/lare/spread_quick.cfg
   python -m experiments.lare --run=runs/mine --task=predator_prey \
       --method=lare --method=rrd --method=episodic --seed=0 --seed=1
 
@@ -22,20 +22,16 @@ import jax
 import numpy as np
 from absl import app, flags, logging
 
-from experiments import (
-  console,
-  interruption,
-  lare_figures,
-  lare_host_runs,
-  lare_policies,
-  lare_runs,
-  lare_tasks,
-  process_flags,
-  run_folder,
-)
-from jaxcredit.networks import processes
+from experiments.control import agents as lare_policies
+from experiments.control import figures as lare_figures
+from experiments.control import host_runs as lare_host_runs
+from experiments.control import runs as lare_runs
+from experiments.control import tasks as lare_tasks
+from experiments.run import console, interruption, process_flags
+from experiments.run import folder as run_folder
+from jaxcredit.agents import ippo, reward_sources, td3
+from jaxcredit.distributed import processes
 from jaxcredit.reports import study_data, study_page
-from jaxcredit.training import ippo, reward_sources, td3
 
 # So that --help shows them too.
 flags.adopt_module_key_flags(lare_policies)

@@ -1,6 +1,6 @@
 """Trains a language model with stepwise progress attribution: SPA and others.
 
-  python -m experiments.spa --flagfile=experiments/flagfiles/spa_quick.cfg
+  python -m experiments.spa --flagfile=experiments/flagfiles/spa/quick.cfg
   python -m experiments.spa --run=runs/mine --method=ppo --seed=1 ...
 
 Four stages, each of which goes on where it was left when the same command is
@@ -22,13 +22,10 @@ from typing import Any
 
 from absl import app, flags
 
-from experiments import (
-  critic_flags,
-  domain_flags,
-  progress_flags,
-  training_flags,
-  training_script,
-)
+from experiments.domains import flags as domain_flags
+from experiments.run import script as training_script
+from experiments.text import critic_flags, progress_flags
+from experiments.text import flags as training_flags
 
 # What --help lists beside the flags of this file.
 flags.adopt_module_key_flags(training_flags)
@@ -142,7 +139,7 @@ class Run:
 
 def read_flags() -> Run:
   """Flags as settings; imports what needs the extras."""
-  from experiments import group_relative_credit, step_credit
+  from experiments.text import group_relative_credit, step_credit
 
   training = training_flags.settings(critic=critic_flags.options())
   group_relative = _METHOD.value in group_relative_credit.METHODS
@@ -175,7 +172,7 @@ def read_flags() -> Run:
 
 def build():
   """Settings, domain and method of the run."""
-  from experiments import group_relative_method, step_credit
+  from experiments.text import group_relative_method, step_credit
 
   run = read_flags()
   if run.credit is run.shown:
@@ -188,7 +185,7 @@ def build():
 
 def train(settings, domain, method, stop) -> bool:
   """All stages; returns whether they are complete."""
-  from experiments import progress_training
+  from experiments.text import progress_stage as progress_training
 
   return progress_training.ProgressTraining(
     settings, domain, method, stop, progress_flags.options()

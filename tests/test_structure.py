@@ -13,12 +13,14 @@ from tests import distribution
 # stands beside it. 'jaxcredit' is the package's own __init__.py, the public
 # face of the algorithms.
 LAYERS = (
-  ('jaxcredit.types',),
+  ('jaxcredit.types', 'jaxcredit.options'),
   ('jaxcredit.algorithms',),
+  ('jaxcredit.methods',),
   ('jaxcredit',),
+  ('jaxcredit.distributed',),
   ('jaxcredit.networks', 'jaxcredit.environments', 'jaxcredit.integrations'),
   ('jaxcredit.rollouts', 'jaxcredit.latent_rewards'),
-  ('jaxcredit.training',),
+  ('jaxcredit.training', 'jaxcredit.agents'),
   ('jaxcredit.reports',),
   ('experiments',),
 )
@@ -166,7 +168,13 @@ def test_algorithms_need_jax_and_numpy_alone():
 
 
 def test_programs_of_other_environments_import_nothing_of_ours():
-  folder = distribution.REPOSITORY / 'experiments' / 'benchmarks' / 'peers'
+  folder = (
+    distribution.REPOSITORY
+    / 'experiments'
+    / 'benchmarks'
+    / 'references'
+    / 'peers'
+  )
   programs = [p for p in folder.glob('*.py') if p.name != '__init__.py']
   assert programs
   for path in programs:
@@ -261,8 +269,8 @@ def test_links_at_the_top(name):
     ('jaxcredit.environments.protocol', 'from jaxcredit import rollouts'),
     ('jaxcredit.rollouts.pool', 'def f():\n  from jaxcredit import training'),
     ('jaxcredit.training.loop', 'from jaxcredit.reports import page'),
-    ('jaxcredit.reports.page', 'from experiments import console'),
-    ('experiments.console', 'from tests import shared_data'),
+    ('jaxcredit.reports.page', 'from experiments.run import console'),
+    ('experiments.run.console', 'from tests import shared_data'),
     ('jaxcredit.reports.page', 'import tests.shared_data'),
   ],
 )
@@ -278,7 +286,7 @@ def test_upward_import_is_found(module, source):
     ('jaxcredit.algorithms.gigpo', 'from jaxcredit.algorithms import grpo'),
     ('jaxcredit.networks.block', 'from jaxcredit import gigpo'),
     ('experiments.gigpo', 'from jaxcredit.reports import page'),
-    ('experiments.gigpo', 'from experiments import console'),
+    ('experiments.gigpo', 'from experiments.run import console'),
     ('experiments.gigpo', 'import experiments_of_others, jax, os'),
   ],
 )

@@ -11,7 +11,7 @@
 set -eu
 
 python -m experiments.gigpo \
-  --flagfile=experiments/flagfiles/gigpo_quick.cfg \
+  --flagfile=experiments/flagfiles/gigpo/quick.cfg \
   --run=/shared/runs/two_hosts \
   --processes=2 \
   --process="$1" \

@@ -4,7 +4,7 @@
 # on.
 set -eu
 
-python -m experiments.launch --processes=2 -- \
+python -m experiments.tools.launch --processes=2 -- \
   experiments.gigpo \
-  --flagfile=experiments/flagfiles/gigpo_quick.cfg \
+  --flagfile=experiments/flagfiles/gigpo/quick.cfg \
   --run=runs/two_processes

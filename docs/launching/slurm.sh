@@ -14,7 +14,7 @@ set -euo pipefail
 
 srun --kill-on-bad-exit=1 python -u -m experiments.gigpo \
   --processes=auto \
-  --flagfile=experiments/flagfiles/gigpo_alfworld_qwen2_5_1_5b.cfg \
+  --flagfile=experiments/flagfiles/gigpo/alfworld_qwen2_5_1_5b.cfg \
   --pretrained="$SCRATCH/models/Qwen2.5-1.5B-Instruct" \
   --games="$ALFWORLD_DATA/json_2.1.1/train" \
   --evaluate_on="$ALFWORLD_DATA/json_2.1.1/valid_unseen" \

@@ -12,7 +12,7 @@ xpk workload create \
   --max-restarts=10 \
   --command='python -u -m experiments.gigpo
     --processes=auto
-    --flagfile=experiments/flagfiles/gigpo_alfworld_qwen2_5_1_5b.cfg
+    --flagfile=experiments/flagfiles/gigpo/alfworld_qwen2_5_1_5b.cfg
     --pretrained=/shared/models/Qwen2.5-1.5B-Instruct
     --games=/shared/alfworld/json_2.1.1/train
     --evaluate_on=/shared/alfworld/json_2.1.1/valid_unseen

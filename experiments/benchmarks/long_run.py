@@ -1,7 +1,7 @@
 """Whether a long run leaks memory or compiles again.
 
   python -m experiments.benchmarks.long_run --run=runs/long \
-      --flagfile=experiments/flagfiles/long_run_household.cfg
+      --flagfile=experiments/flagfiles/gigpo/long_run_household.cfg
 
 Takes the flags of experiments.gigpo, and runs it in this process: rollouts in
 the pool of environments, credit, update, metrics and checkpoints as always.
@@ -21,7 +21,10 @@ import jax
 import numpy as np
 from absl import app, flags
 
-from experiments import console, gigpo, text_training, training_script
+from experiments import gigpo
+from experiments.run import console
+from experiments.run import script as training_script
+from experiments.text import stages as text_training
 
 flags.adopt_module_key_flags(gigpo)
 

@@ -19,12 +19,11 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from jaxcredit.algorithms import (
+from jaxcredit.algorithms import ppo, step_tokens
+from jaxcredit.algorithms.internal import (
   arguments,
   explicit_axes,
   group_statistics,
-  ppo,
-  step_tokens,
 )
 
 ACROSS = ('drawn', 'all')

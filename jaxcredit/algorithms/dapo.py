@@ -8,7 +8,7 @@ DAPO drops them and samples other tasks in their place. Its asymmetric clip
 import jax
 import jax.numpy as jnp
 
-from jaxcredit.algorithms import arguments, explicit_axes
+from jaxcredit.algorithms.internal import arguments, explicit_axes
 
 
 @explicit_axes.under_any_mesh

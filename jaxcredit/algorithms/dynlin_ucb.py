@@ -39,7 +39,6 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
-from jaxcredit.algorithms import arguments
 from jaxcredit.algorithms.bandits import (
   action_sets,
   confidence,
@@ -49,6 +48,7 @@ from jaxcredit.algorithms.bandits import (
 )
 from jaxcredit.algorithms.bandits import bounds as bounds_lib
 from jaxcredit.algorithms.bandits import ridge as ridge_lib
+from jaxcredit.algorithms.internal import arguments
 
 RADII = ('closed', 'determinant')
 

@@ -35,14 +35,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxcredit.algorithms import (
+from jaxcredit.algorithms import grpo
+from jaxcredit.algorithms import returns as returns_lib
+from jaxcredit.algorithms.internal import (
   arguments,
   explicit_axes,
   group_statistics,
-  grpo,
   integer_words,
 )
-from jaxcredit.algorithms import returns as returns_lib
 
 EPISODE_STATISTICS = ('trajectories', 'steps')
 

@@ -14,7 +14,8 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from jaxcredit.algorithms import arguments, explicit_axes, grpo
+from jaxcredit.algorithms import grpo
+from jaxcredit.algorithms.internal import arguments, explicit_axes
 
 
 def _rank_keys(values):

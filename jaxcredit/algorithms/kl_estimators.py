@@ -13,7 +13,7 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from jaxcredit.algorithms import arguments
+from jaxcredit.algorithms.internal import arguments
 
 KL_ESTIMATORS = ('k1', 'k2', 'k3', 'abs')
 

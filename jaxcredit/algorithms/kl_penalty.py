@@ -16,7 +16,8 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from jaxcredit.algorithms import arguments, losses
+from jaxcredit.algorithms import losses
+from jaxcredit.algorithms.internal import arguments
 
 
 @functools.partial(jax.jit, static_argnames='estimator')

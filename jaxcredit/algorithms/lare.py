@@ -35,7 +35,8 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from jaxcredit.algorithms import arguments, explicit_axes, step_sampling
+from jaxcredit.algorithms import step_sampling
+from jaxcredit.algorithms.internal import arguments, explicit_axes
 
 SHORT = step_sampling.SHORT
 StepSample = step_sampling.StepSample

@@ -32,7 +32,8 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from jaxcredit.algorithms import arguments, explicit_axes, kl_estimators
+from jaxcredit.algorithms import kl_estimators
+from jaxcredit.algorithms.internal import arguments, explicit_axes
 
 RATIOS = ('token', 'step', 'sequence')
 AGGREGATIONS = (

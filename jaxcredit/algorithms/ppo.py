@@ -15,8 +15,12 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from jaxcredit.algorithms import arguments, explicit_axes, group_statistics
 from jaxcredit.algorithms import returns as returns_lib
+from jaxcredit.algorithms.internal import (
+  arguments,
+  explicit_axes,
+  group_statistics,
+)
 
 
 @jax.tree_util.register_dataclass

@@ -18,7 +18,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxcredit.algorithms import arguments, explicit_axes, integer_words
+from jaxcredit.algorithms.internal import (
+  arguments,
+  explicit_axes,
+  integer_words,
+)
 
 # Up to this size XLA's CPU compiler makes a reduction in one loop with what it
 # reduces. Longer ones it cuts in two, and then stores all that goes into them.

@@ -11,7 +11,7 @@ undiscounted, so that padding may stand anywhere.
 import jax
 import jax.numpy as jnp
 
-from jaxcredit.algorithms import arguments, explicit_axes
+from jaxcredit.algorithms.internal import arguments, explicit_axes
 
 
 def _varying_like(initial, sequences):

@@ -11,7 +11,11 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from jaxcredit.algorithms import arguments, explicit_axes, group_statistics
+from jaxcredit.algorithms.internal import (
+  arguments,
+  explicit_axes,
+  group_statistics,
+)
 
 
 @explicit_axes.under_any_mesh

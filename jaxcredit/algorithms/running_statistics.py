@@ -16,7 +16,7 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from jaxcredit.algorithms import arguments, explicit_axes
+from jaxcredit.algorithms.internal import arguments, explicit_axes
 
 
 @jax.tree_util.register_dataclass

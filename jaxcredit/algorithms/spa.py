@@ -33,7 +33,7 @@ depends on the split. What the options of `progress_loss` add:
                      leaves nothing to steps of episodes with R = 0. A step
                      after which less is to be expected cannot be charged.
 
-`experiments/benchmarks/progress_identification.py` computes all this exactly
+`experiments/accuracy/progress_identification.py` computes all this exactly
 for a small case.
 
 What the released code (WangHanLinHenry/SPA-RL-Agent, on StepTool and TRL
@@ -55,13 +55,11 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from jaxcredit.algorithms import (
-  agent_gae,
+from jaxcredit.algorithms import agent_gae, rloo, step_tokens
+from jaxcredit.algorithms.internal import (
   arguments,
   explicit_axes,
   group_statistics,
-  rloo,
-  step_tokens,
 )
 
 MODES = ('none', 'shift', 'leave_one_out')

@@ -10,7 +10,7 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from jaxcredit.algorithms import arguments, explicit_axes
+from jaxcredit.algorithms.internal import arguments, explicit_axes
 
 # What an episode of fewer than K steps gives.
 SHORT = ('all', 'replacement')

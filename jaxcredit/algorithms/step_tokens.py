@@ -12,7 +12,7 @@ import math
 import jax
 import jax.numpy as jnp
 
-from jaxcredit.algorithms import arguments, explicit_axes
+from jaxcredit.algorithms.internal import arguments, explicit_axes
 
 WEIGHTS = ('unit', 'remaining')
 

@@ -42,12 +42,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxcredit.algorithms import (
+from jaxcredit.algorithms import prefix_trees
+from jaxcredit.algorithms.internal import (
   arguments,
   explicit_axes,
   group_statistics,
   integer_words,
-  prefix_trees,
 )
 
 ENDED = ('leaves', 'stays')

@@ -16,7 +16,11 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from jaxcredit.algorithms import arguments, explicit_axes, group_statistics
+from jaxcredit.algorithms.internal import (
+  arguments,
+  explicit_axes,
+  group_statistics,
+)
 
 
 @jax.tree_util.register_dataclass

@@ -13,8 +13,8 @@ The state after the last step has value 0, unless `bootstrap` says otherwise.
 import jax
 import jax.numpy as jnp
 
-from jaxcredit.algorithms import arguments, explicit_axes
 from jaxcredit.algorithms import returns as returns_lib
+from jaxcredit.algorithms.internal import arguments, explicit_axes
 
 
 @explicit_axes.under_any_mesh

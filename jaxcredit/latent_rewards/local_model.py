@@ -6,13 +6,10 @@ from typing import Any
 import jax
 
 from jaxcredit.latent_rewards import language_model
-from jaxcredit.networks import (
-  config,
-  generation,
-  pretrained_tokenizer,
-  sampling,
-  weights,
-)
+from jaxcredit.networks import config, weights
+from jaxcredit.networks.sampling import generation
+from jaxcredit.networks.sampling import sampling_params as sampling
+from jaxcredit.networks.tokenizers import pretrained_tokenizer
 
 Message = language_model.Message
 

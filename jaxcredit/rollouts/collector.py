@@ -23,16 +23,16 @@ import numpy as np
 
 from jaxcredit.environments import protocol
 from jaxcredit.networks import config as config_lib
-from jaxcredit.networks import engine as engine_lib
-from jaxcredit.networks import (
+from jaxcredit.networks import sharding
+from jaxcredit.networks.sampling import engine as engine_lib
+from jaxcredit.networks.sampling import (
   generation,
   sampler,
-  sampling,
-  sharding,
   stop_strings,
   tree_sampling,
 )
-from jaxcredit.networks import tokenizer as tokenizer_lib
+from jaxcredit.networks.sampling import sampling_params as sampling
+from jaxcredit.networks.tokenizers import tokenizer as tokenizer_lib
 from jaxcredit.rollouts import episodes as episodes_lib
 from jaxcredit.rollouts import formats, tree_engine
 from jaxcredit.rollouts import pool as pool_lib

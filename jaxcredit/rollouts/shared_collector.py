@@ -10,7 +10,8 @@ from typing import Any
 
 import jax
 
-from jaxcredit.networks import processes, sharding
+from jaxcredit.distributed import processes
+from jaxcredit.networks import sharding
 from jaxcredit.rollouts import collector as collector_lib
 from jaxcredit.rollouts import episode_messages
 from jaxcredit.rollouts import episodes as episodes_lib

@@ -10,8 +10,8 @@ from collections.abc import Callable, Hashable, Sequence
 
 import jax
 
-from jaxcredit.networks import engine as engine_lib
-from jaxcredit.networks import tree_sampling
+from jaxcredit.networks.sampling import engine as engine_lib
+from jaxcredit.networks.sampling import tree_sampling
 
 
 class TreeEngine:

@@ -8,8 +8,8 @@ message; without one the texts simply follow each other.
 from collections.abc import Sequence
 from typing import Protocol
 
-from jaxcredit.networks import conversation, pretrained_tokenizer
-from jaxcredit.networks import tokenizer as tokenizer_lib
+from jaxcredit.networks.tokenizers import conversation, pretrained_tokenizer
+from jaxcredit.networks.tokenizers import tokenizer as tokenizer_lib
 
 
 class Turns(Protocol):

@@ -23,7 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
-from jaxcredit.networks import processes
+from jaxcredit.distributed import processes
 from jaxcredit.training import checksums
 
 _log = logging.getLogger(__name__)

@@ -16,7 +16,7 @@ import optax
 from jaxcredit import types
 from jaxcredit.algorithms import losses
 from jaxcredit.networks import config as config_lib
-from jaxcredit.networks import value_head
+from jaxcredit.networks.heads import value_head
 from jaxcredit.training import learner as learner_lib
 from jaxcredit.training import packed_rows, policy_gradient, row_scores
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import jax
 
-from jaxcredit.networks import processes
+from jaxcredit.distributed import processes
 from jaxcredit.rollouts import collector as collector_lib
 from jaxcredit.rollouts import episodes as episodes_lib
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from jaxcredit import types
 from jaxcredit.algorithms import dapo
-from jaxcredit.networks import tree_sampling
+from jaxcredit.networks.sampling import tree_sampling
 from jaxcredit.rollouts import collector as collector_lib
 from jaxcredit.rollouts import episodes as episodes_lib
 from jaxcredit.rollouts import timing as timing_lib

@@ -8,7 +8,7 @@ import pathlib
 import time
 from typing import Any
 
-from jaxcredit.networks import processes
+from jaxcredit.distributed import processes
 
 FILE_NAME = 'metrics.jsonl'
 

@@ -23,10 +23,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxcredit.distributed import device_lock as device_turns
 from jaxcredit.rollouts import collector as collector_lib
-from jaxcredit.training import device_turns, stage_clock
 from jaxcredit.training import learner as learner_lib
 from jaxcredit.training import loop as loop_lib
+from jaxcredit.training import stage_clock
 
 
 @jax.tree_util.register_dataclass

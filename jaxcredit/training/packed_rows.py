@@ -16,7 +16,8 @@ import numpy as np
 from jaxcredit import types
 from jaxcredit.algorithms import step_tokens
 from jaxcredit.networks import config as config_lib
-from jaxcredit.networks import decoder, progress_head, sharding, value_head
+from jaxcredit.networks import decoder, sharding
+from jaxcredit.networks.heads import progress_head, value_head
 
 
 @jax.tree_util.register_dataclass

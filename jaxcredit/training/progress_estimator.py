@@ -20,7 +20,8 @@ import numpy as np
 
 from jaxcredit import spa, types
 from jaxcredit.networks import config as config_lib
-from jaxcredit.networks import decoder, lora, progress_head
+from jaxcredit.networks import decoder, lora
+from jaxcredit.networks.heads import progress_head
 from jaxcredit.training import learner as learner_lib
 from jaxcredit.training import packed_rows, policy_gradient, row_scores
 

@@ -7,7 +7,8 @@ import jax
 import numpy as np
 
 from jaxcredit import types
-from jaxcredit.networks import processes, sharding
+from jaxcredit.distributed import processes
+from jaxcredit.networks import sharding
 from jaxcredit.training import learner as learner_lib
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
 from jaxcredit import types
-from jaxcredit.networks import processes
+from jaxcredit.distributed import processes
 
 
 def place(trajectories: types.Trajectories) -> types.Trajectories:

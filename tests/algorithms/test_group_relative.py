@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from experiments.benchmarks import plain_python_credit as slow_reference
+from experiments.benchmarks.references import (
+  plain_python_credit as slow_reference,
+)
 from jaxcredit import dapo, grpo, reinforce_plus_plus, returns, rloo
 
 scores = st.lists(

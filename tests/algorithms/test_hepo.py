@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from experiments.benchmarks import plain_python_credit as slow_reference
+from experiments.benchmarks.references import (
+  plain_python_credit as slow_reference,
+)
 from jaxcredit import grpo, hepo
 
 G, L = 3, 5

@@ -4,8 +4,8 @@ import jax
 import numpy as np
 import pytest
 
+from jaxcredit.agents import reward_sources, td3, td3_on_host
 from jaxcredit.latent_rewards import tasks
-from jaxcredit.training import reward_sources, td3, td3_on_host
 from tests import distribution
 
 if not distribution.has_control():

@@ -12,7 +12,8 @@ import zlib
 import jax.numpy as jnp
 from absl import app, flags
 
-from experiments import gigpo, training_script
+from experiments import gigpo
+from experiments.run import script as training_script
 
 flags.adopt_module_key_flags(gigpo)
 

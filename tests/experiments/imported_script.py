@@ -14,18 +14,18 @@ from absl import flags, logging
 from absl.testing import flagsaver
 
 # Flags of all scripts that train a text policy, and what holds on to them.
-SHARED = 'experiments.training_flags'
+SHARED = 'experiments.text.flags'
 _WITH_FLAGS = (
   SHARED,
-  'experiments.critic_flags',
-  'experiments.domain_flags',
+  'experiments.text.critic_flags',
+  'experiments.domains.flags',
   'experiments.gigpo',
-  'experiments.household_flags',
-  'experiments.process_flags',
-  'experiments.progress_flags',
-  'experiments.shop_flags',
-  'experiments.training_script',
-  'experiments.virtualhome_flags',
+  'experiments.domains.household_flags',
+  'experiments.run.process_flags',
+  'experiments.text.progress_flags',
+  'experiments.domains.shop_flags',
+  'experiments.run.script',
+  'experiments.domains.virtualhome_flags',
 )
 
 

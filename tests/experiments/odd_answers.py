@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from experiments import expert_demonstrations
+from experiments.domains import expert_demonstrations
 from jaxcredit.environments import protocol
 
 
@@ -34,7 +34,7 @@ class OddAnswers:
 
 
 class OddAnswersDomain:
-  """See `experiments.domain.Domain`."""
+  """See `experiments.text.domain.Domain`."""
 
   won = 'games won'
   demonstration_count = 12

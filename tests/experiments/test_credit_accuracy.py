@@ -8,7 +8,9 @@ import sys
 import numpy as np
 import pytest
 
-from experiments import credit_batches, credit_figures, credit_settings
+from experiments.accuracy import batches as credit_batches
+from experiments.accuracy import figures as credit_figures
+from experiments.accuracy import settings as credit_settings
 from tests.experiments import script
 
 MODULE = 'experiments.credit_accuracy'

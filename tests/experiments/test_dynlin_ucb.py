@@ -9,12 +9,10 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import (
-  bandit_algorithms,
-  bandit_figures,
-  bandit_runs,
-  bandit_scaling,
-)
+from experiments.bandits import algorithms as bandit_algorithms
+from experiments.bandits import figures as bandit_figures
+from experiments.bandits import runs as bandit_runs
+from experiments.bandits import scaling as bandit_scaling
 from jaxcredit import dynlin_ucb
 from jaxcredit.algorithms.bandits import bounds, exp3
 from tests.experiments import script

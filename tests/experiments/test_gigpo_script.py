@@ -18,11 +18,11 @@ from tests.experiments import imported_script, script
 FLAGFILES = [
   path
   for path in sorted(
-    (script.REPOSITORY / 'experiments/flagfiles').glob('*.cfg')
+    (script.REPOSITORY / 'experiments/flagfiles/gigpo').glob('*.cfg')
   )
   if not path.name.startswith(('dynlin_', 'lare_', 'spa_', 'tempo_'))
 ]
-QWEN = 'gigpo_alfworld_qwen2_5_1_5b.cfg'
+QWEN = 'gigpo/alfworld_qwen2_5_1_5b.cfg'
 
 # Flags that set other fields of `Settings` than those of their own name.
 FIELDS = {

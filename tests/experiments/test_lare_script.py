@@ -8,7 +8,8 @@ import sys
 import numpy as np
 import pytest
 
-from experiments import lare_runs, lare_tasks
+from experiments.control import runs as lare_runs
+from experiments.control import tasks as lare_tasks
 from jaxcredit.latent_rewards import interpreter
 from tests import distribution
 from tests.experiments import script

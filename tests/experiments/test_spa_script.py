@@ -11,7 +11,8 @@ from absl import flags
 from absl.testing import flagsaver
 from jax.experimental.compilation_cache import compilation_cache
 
-from experiments import interruption, saved_estimator
+from experiments.run import interruption
+from experiments.text import saved_estimator
 from jaxcredit.rollouts import stored_rollouts
 from jaxcredit.training import checkpoints
 from tests.experiments import (
@@ -24,7 +25,7 @@ from tests.experiments import (
 
 MODULE = 'experiments.spa'
 FLAGFILES = sorted(
-  (script.REPOSITORY / 'experiments/flagfiles').glob('spa_*.cfg')
+  (script.REPOSITORY / 'experiments/flagfiles/spa').glob('*.cfg')
 )
 
 
@@ -79,8 +80,8 @@ def test_every_flag_sets_its_field_and_no_other(spa):
   by_module = flags.FLAGS.flags_by_module_dict()
   own = [
     *by_module[MODULE],
-    *by_module['experiments.progress_flags'],
-    *by_module['experiments.critic_flags'],
+    *by_module['experiments.text.progress_flags'],
+    *by_module['experiments.text.critic_flags'],
   ]
   assert len(own) > 35
   for flag in own:

@@ -14,7 +14,7 @@ from tests.experiments import imported_script, script, test_gigpo_script
 
 MODULE = 'experiments.tempo'
 FLAGFILES = sorted(
-  (script.REPOSITORY / 'experiments/flagfiles').glob('tempo_*.cfg')
+  (script.REPOSITORY / 'experiments/flagfiles/tempo').glob('*.cfg')
 )
 
 
@@ -50,7 +50,7 @@ FIELDS = {
 
 def test_every_flag_sets_its_fields_and_no_other(tempo):
   by_module = flags.FLAGS.flags_by_module_dict()
-  module = [*by_module[MODULE], *by_module['experiments.critic_flags']]
+  module = [*by_module[MODULE], *by_module['experiments.text.critic_flags']]
   assert len(module) > 15
   for flag in module:
     if flag.name == 'sampler':
@@ -91,7 +91,7 @@ def test_flagfiles_parse(tempo, path):
 
 def test_the_released_settings(tempo):
   # The dossier of the paper's released scripts, November 2025.
-  (path,) = (p for p in FLAGFILES if p.name == 'tempo_math_qwen3_1_7b.cfg')
+  (path,) = (p for p in FLAGFILES if p.name == 'math_qwen3_1_7b.cfg')
   with flagsaver.flagsaver():
     flags.FLAGS(['tempo', f'--flagfile={path}'])
     run = tempo.read_flags()
@@ -220,7 +220,7 @@ def test_as_a_user_errors_are_short(tmp_path, flag, words):
 
 
 def test_fields_of_settings_are_used(tempo):
-  from experiments import question_tasks
+  from experiments.domains import questions as question_tasks
 
   source = (script.REPOSITORY / 'experiments' / 'question_tasks.py').read_text()
   for field in dataclasses.fields(question_tasks.QuestionOptions):

@@ -7,8 +7,8 @@ import time
 
 from absl import app, flags
 
-from experiments import console, interruption, process_flags
-from jaxcredit.networks import processes
+from experiments.run import console, interruption, process_flags
+from jaxcredit.distributed import processes
 
 _HERE = flags.DEFINE_string('here', None, 'Folder for signs of life.')
 _DOES = flags.DEFINE_multi_string(

@@ -6,7 +6,7 @@ pytest.importorskip('tokenizers', reason='an extra')
 pytest.importorskip('transformers', reason='an extra')
 
 from jaxcredit.latent_rewards import language_model, local_model
-from jaxcredit.networks import pretrained_tokenizer
+from jaxcredit.networks.tokenizers import pretrained_tokenizer
 from tests.experiments import tiny_qwen
 from tests.networks import tiny_tokenizers
 

@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 
-from jaxcredit.networks import sampler
+from jaxcredit.networks.sampling import sampler
 
 
 def decode(

@@ -7,7 +7,8 @@ import pytest
 
 pytest.importorskip('gguf', reason='an extra')
 pytest.importorskip('transformers', reason='an extra')
-from jaxcredit.networks import pretrained_tokenizer, weights
+from jaxcredit.networks import weights
+from jaxcredit.networks.tokenizers import pretrained_tokenizer
 from tests.networks import greedy, smollm2
 
 pytestmark = pytest.mark.slow

@@ -13,7 +13,8 @@ pytest.importorskip(
 import torch
 import transformers
 
-from jaxcredit.networks import decoder, pretrained_tokenizer, weights
+from jaxcredit.networks import decoder, weights
+from jaxcredit.networks.tokenizers import pretrained_tokenizer
 from tests.networks import greedy, reference_models, smollm2
 
 pytestmark = [pytest.mark.torch, pytest.mark.slow]

@@ -14,13 +14,9 @@ from hypothesis import strategies as st
 pytest.importorskip('tokenizers', reason='an extra')
 pytest.importorskip('transformers', reason='an extra')
 pytest.importorskip('safetensors', reason='an extra')
-from jaxcredit.networks import (
-  decoder,
-  pretrained_tokenizer,
-  sampler,
-  sharding,
-  weights,
-)
+from jaxcredit.networks import decoder, sharding, weights
+from jaxcredit.networks.sampling import sampler
+from jaxcredit.networks.tokenizers import pretrained_tokenizer
 from tests import shared_data
 from tests.networks import sentencepiece_reference, test_weights
 

@@ -5,7 +5,7 @@ import types as namespaces
 import numpy as np
 import pytest
 
-from experiments import episode_records, group_relative_credit
+from experiments.text import episode_records, group_relative_credit
 from jaxcredit import types
 from jaxcredit.reports import step_credit
 from jaxcredit.rollouts import episodes as episodes_lib

@@ -10,8 +10,9 @@ import pytest
 
 from jaxcredit import gigpo
 from jaxcredit.networks import config as config_lib
-from jaxcredit.networks import decoder, sampler
-from jaxcredit.networks import engine as engine_lib
+from jaxcredit.networks import decoder
+from jaxcredit.networks.sampling import engine as engine_lib
+from jaxcredit.networks.sampling import sampler
 from jaxcredit.rollouts import collector as collector_lib
 from jaxcredit.rollouts import episodes as episodes_lib
 from jaxcredit.rollouts import formats

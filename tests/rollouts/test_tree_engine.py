@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from jaxcredit.networks import tree_sampling
+from jaxcredit.networks.sampling import tree_sampling
 from jaxcredit.rollouts import collector as collector_lib
 from jaxcredit.rollouts import tree_engine
 from tests.rollouts import test_collector

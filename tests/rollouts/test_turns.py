@@ -2,8 +2,8 @@
 
 import pytest
 
-from jaxcredit.networks import pretrained_tokenizer
-from jaxcredit.networks import tokenizer as tokenizer_lib
+from jaxcredit.networks.tokenizers import pretrained_tokenizer
+from jaxcredit.networks.tokenizers import tokenizer as tokenizer_lib
 from jaxcredit.rollouts import turns as turns_lib
 from tests.experiments import tiny_qwen
 

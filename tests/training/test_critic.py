@@ -9,7 +9,8 @@ import pytest
 
 from jaxcredit import ppo
 from jaxcredit.networks import config as config_lib
-from jaxcredit.networks import decoder, sharding, value_head
+from jaxcredit.networks import decoder, sharding
+from jaxcredit.networks.heads import value_head
 from jaxcredit.training import checkpoints as checkpoints_lib
 from jaxcredit.training import critic as critic_lib
 from jaxcredit.training import loop as loop_lib

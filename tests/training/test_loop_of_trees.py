@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from jaxcredit import types
-from jaxcredit.networks import tree_sampling
+from jaxcredit.networks.sampling import tree_sampling
 from jaxcredit.training import loop as loop_lib
 from tests.training import test_loop
 

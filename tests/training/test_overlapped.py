@@ -9,18 +9,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxcredit.distributed import device_lock as device_turns
 from jaxcredit.networks import sharding
 from jaxcredit.rollouts import collector as collector_lib
 from jaxcredit.rollouts import pool as pool_lib
+from jaxcredit.training import learner as learner_lib
+from jaxcredit.training import loop as loop_lib
 from jaxcredit.training import (
-  device_turns,
   off_policy,
   overlapped,
   policy_gradient,
   stage_clock,
 )
-from jaxcredit.training import learner as learner_lib
-from jaxcredit.training import loop as loop_lib
 from tests.rollouts import echo_environment, test_collector
 from tests.training import test_learner, test_loop
 

@@ -8,7 +8,8 @@ import pytest
 
 from jaxcredit import types
 from jaxcredit.networks import config as config_lib
-from jaxcredit.networks import decoder, lora, progress_head, sharding
+from jaxcredit.networks import decoder, lora, sharding
+from jaxcredit.networks.heads import progress_head
 from jaxcredit.rollouts import stored_rollouts
 from jaxcredit.training import checkpoints as checkpoints_lib
 from jaxcredit.training import packed_rows, progress_estimator, progress_fit

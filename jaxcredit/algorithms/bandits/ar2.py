@@ -31,7 +31,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxcredit.algorithms import arguments
 from jaxcredit.algorithms.bandits import (
   action_sets,
   confidence,
@@ -39,6 +38,7 @@ from jaxcredit.algorithms.bandits import (
   play,
 )
 from jaxcredit.algorithms.bandits import bounds as bounds_lib
+from jaxcredit.algorithms.internal import arguments
 
 TRIGGERED = ('kept', 'released_by_pull')
 _NEVER = 2**31 - 1

@@ -25,7 +25,6 @@ import math
 import jax
 import jax.numpy as jnp
 
-from jaxcredit.algorithms import arguments
 from jaxcredit.algorithms.bandits import (
   action_sets,
   confidence,
@@ -35,6 +34,7 @@ from jaxcredit.algorithms.bandits import (
 )
 from jaxcredit.algorithms.bandits import bounds as bounds_lib
 from jaxcredit.algorithms.bandits import ridge as ridge_lib
+from jaxcredit.algorithms.internal import arguments
 
 FORMS = ('radius', 'discounted')
 

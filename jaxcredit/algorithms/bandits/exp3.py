@@ -20,7 +20,6 @@ import math
 import jax
 import jax.numpy as jnp
 
-from jaxcredit.algorithms import arguments
 from jaxcredit.algorithms.bandits import (
   action_sets,
   confidence,
@@ -29,6 +28,7 @@ from jaxcredit.algorithms.bandits import (
   play,
 )
 from jaxcredit.algorithms.bandits import bounds as bounds_lib
+from jaxcredit.algorithms.internal import arguments
 
 CREDITS = ('aligned', 'released')
 BATCH_REWARDS = ('mean', 'sum')

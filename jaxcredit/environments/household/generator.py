@@ -2,9 +2,10 @@
 
 Rooms are furnished after counts of ALFWorld's training scenes (scenes.json;
 facts of the json_2.1.1 release, MIT licence, counted by
-experiments/count_household_scenes.py): how many receptacles of a kind a room
-has, which objects, and where they lie. A game is written as a planning problem
-of the same form as the real ones, so that ALFWorld's own engine plays it too.
+experiments/tools/count_household_scenes.py): how many receptacles of a kind a
+room has, which objects, and where they lie. A game is written as a planning
+problem of the same form as the real ones, so that ALFWorld's own engine plays
+it too.
 """
 
 import collections

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.benchmarks import numpy_bandits
+from experiments.benchmarks.references import numpy_bandits
 from jaxcredit import dynlin_ucb, dynlin_ucb_epochs
 from jaxcredit.algorithms.bandits import (
   action_sets,

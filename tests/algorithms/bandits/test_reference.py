@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from experiments.benchmarks import numpy_bandits
+from experiments.benchmarks.references import numpy_bandits
 from jaxcredit import dynlin_ucb
 from jaxcredit.algorithms.bandits import (
   ar2,

@@ -171,7 +171,7 @@ def test_the_split_is_by_content(recorded):
 
 
 def test_the_expert_solves_what_can_be_solved(recorded):
-  # A part; experiments.benchmarks.virtualhome_speed counts all of them.
+  # A part; experiments.benchmarks.speed.virtualhome_speed counts all of them.
   solved, reasons = virtualhome.solvable(recorded[::4])
   assert set(reasons.values()) == {
     'its goal has no conditions',

@@ -1,0 +1,239 @@
+"""Questions with verifiable answers, as a domain to train on."""
+
+import dataclasses
+import functools
+import json
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from experiments.domains import worked_solutions
+from jaxcredit.environments import questions
+from jaxcredit.networks.tokenizers import tokenizer as tokenizer_lib
+from jaxcredit.rollouts import episodes as episodes_lib
+from jaxcredit.rollouts import formats
+from jaxcredit.rollouts import turns as turns_lib
+
+# Kinds that are read from files.
+FILES: dict[str, Callable[[str], list[questions.Question]]] = {
+  'gsm8k': questions.gsm8k.load,
+  'svamp': questions.svamp.load,
+  'medqa': questions.medqa.load,
+  'math': questions.competition_math.load,
+}
+# Seeds of generated questions, of the training split; those of evaluation are
+# of the other split.
+_TRAINING, _DEMONSTRATIONS = 0, 1
+
+
+@dataclasses.dataclass(frozen=True)
+class QuestionOptions:
+  """What is asked. Flags have the same names.
+
+  Attributes:
+    tasks: kinds of questions: names of reasoning-gym, or keys of FILES.
+    task_settings: of the kinds of reasoning-gym, as JSON: kind -> settings.
+    questions: file of the questions to train on; None: they are generated.
+    evaluate_on: file of those to evaluate on; None: they are generated.
+    training_count: how many to train on; 0: all of the file.
+    evaluation_count: how many to evaluate on; 0: all of the file.
+    instruction: how to answer; 'own' for the words of each kind.
+    tries: answers that may be given.
+    warm_start_questions: worked solutions that are shown.
+  """
+
+  tasks: tuple[str, ...]
+  task_settings: str
+  questions: str | None
+  evaluate_on: str | None
+  training_count: int
+  evaluation_count: int
+  instruction: str
+  tries: int
+  warm_start_questions: int
+
+  def settings_of(self, task: str) -> Mapping[str, Any]:
+    """Settings of a kind.
+
+    Raises:
+      ValueError: the settings are not of the form kind -> settings.
+    """
+    try:
+      settings = json.loads(self.task_settings or '{}')
+    except json.JSONDecodeError as error:
+      raise ValueError(
+        f'--task_settings is not JSON ({error}): {self.task_settings!r}'
+      ) from None
+    if not isinstance(settings, dict) or not all(
+      isinstance(value, dict) for value in settings.values()
+    ):
+      raise ValueError(
+        '--task_settings must be a JSON object of objects, such as '
+        f'{{"chain_sum": {{"max_terms": 3}}}}, not {self.task_settings!r}'
+      )
+    unknown = settings.keys() - set(self.tasks)
+    if unknown:
+      raise ValueError(
+        f'--task_settings has {", ".join(sorted(unknown))}, which is not among '
+        f'--task ({", ".join(self.tasks)})'
+      )
+    return settings.get(task, {})
+
+
+@dataclasses.dataclass(frozen=True)
+class WorkedSolutions:
+  """Solutions to imitate; see `domain.Demonstrations`."""
+
+  solved: list[tuple[questions.Question, str]]
+
+  advice = 'give more --warm_start_questions'
+
+  @property
+  def count(self) -> int:
+    return len(self.solved)
+
+  @property
+  def words(self) -> str:
+    return f'{self.count} worked solutions'
+
+  def corpus(self, text_format: formats.Format) -> list[str]:
+    return [
+      text
+      for question, solution in self.solved
+      for text in (
+        text_format.prompt((), question.prompt, question.choices, ''),
+        text_format.answer(solution),
+      )
+    ]
+
+  def rows(
+    self,
+    tokenizer: tokenizer_lib.Tokenizer,
+    text_format: formats.Format,
+    row_tokens: int,
+  ) -> list[episodes_lib.TokenRow]:
+    rows = []
+    for question, solution in self.solved:
+      prompt = turns_lib.begin(tokenizer).read(
+        text_format.prompt((), question.prompt, question.choices, '')
+      )
+      answer = [
+        *tokenizer.encode(text_format.answer(solution)),
+        tokenizer.eos_id,
+      ]
+      if len(prompt) + len(answer) <= row_tokens:
+        row = episodes_lib.TokenRow()
+        row.read(prompt)
+        row.draw(answer, [0.0] * len(answer), 0)
+        rows.append(row)
+    return rows
+
+
+class QuestionDomain:
+  """Questions; see `domain.Domain`.
+
+  Args:
+    options: what is asked.
+    seed: of the order in which questions of a file are taken.
+  """
+
+  won = 'questions answered'
+
+  def __init__(self, options: QuestionOptions, seed: int):
+    self._options = options
+    self._seed = seed
+    self.demonstration_count = options.warm_start_questions
+    self.train_tasks: list[questions.Question]
+    self.test_tasks: list[questions.Question]
+    self.train_from = self.test_from = ''
+    self._kinds: dict[str, str] = {}
+
+  def load(self) -> None:
+    options = self._options
+    if not options.tasks:
+      raise ValueError('there is no --task to ask questions of')
+    self.train_tasks, self.train_from = self._load(
+      options.questions, options.training_count, 'train', _TRAINING
+    )
+    self.test_tasks, self.test_from = self._load(
+      options.evaluate_on, options.evaluation_count, 'eval', 0
+    )
+
+  def _load(self, path, count, split, seed):
+    """Questions, and in words where they come from."""
+    tasks = self._options.tasks
+    if any(task in FILES for task in tasks):
+      if len(tasks) > 1:
+        raise ValueError(
+          f'--task={", ".join(tasks)}: questions of a file are of one kind'
+        )
+      return self._read(tasks[0], path, count, split)
+    if path:
+      raise ValueError(
+        f'questions of {", ".join(tasks)} are generated, not read from {path}: '
+        f'--task must be one of {", ".join(FILES)} for that'
+      )
+    return self._generate(count, split, seed), (
+      f'{count} questions of {", ".join(tasks)} ({split} split)'
+    )
+
+  def _read(self, task, path, count, split):
+    if not path:
+      flag = 'questions' if split == 'train' else 'evaluate_on'
+      raise ValueError(f'--task={task} needs a file: give --{flag}=PATH')
+    own = self._options.instruction == 'own'
+    words = {} if own else {'instruction': self._options.instruction}
+    found = FILES[task](os.path.expanduser(path), **words)
+    # Any part of a file is a fair one.
+    order = np.random.default_rng([self._seed, 5]).permutation(len(found))
+    found = [found[i] for i in order[: count or None]]
+    self._kinds.update({question.name: task for question in found})
+    return found, f'{len(found)} questions of {os.path.basename(path)}'
+
+  def _generate(self, count, split, seed):
+    tasks = self._options.tasks
+    own = self._options.instruction == 'own'
+    words = {} if own else {'instruction': self._options.instruction}
+    parts = []
+    for number, task in enumerate(tasks):
+      share = count // len(tasks) + (number < count % len(tasks))
+      if share:
+        try:
+          part = questions.procedural.generate(
+            task,
+            share,
+            split=split,
+            seed=seed,
+            settings=self._options.settings_of(task),
+            **words,
+          )
+        except questions.CheckerUnavailable as error:
+          raise ValueError(f'{error} (here: make procedural)') from None
+        self._kinds.update({question.name: task for question in part})
+        parts.append(part)
+    return questions.procedural.mix(*parts)
+
+  def environment(self) -> functools.partial:
+    return functools.partial(
+      questions.QuestionEnvironment, tries=self._options.tries
+    )
+
+  def task_sentence(self, task: questions.Question) -> str:
+    return task.name
+
+  def task_type(self, task: questions.Question) -> str:
+    return self._kinds[task.name]
+
+  def demonstrate(self, on_task: Callable[[], None]) -> WorkedSolutions:
+    count = self._options.warm_start_questions
+    if self._options.tasks[0] in FILES:
+      asked = self.train_tasks[:count]
+    else:
+      asked = self._generate(count, 'train', _DEMONSTRATIONS)
+    solved = []
+    for question in asked:
+      solved.append((question, worked_solutions.solve(question)))
+      on_task()
+    return WorkedSolutions(solved)

@@ -1,0 +1,164 @@
+"""The shop's goals and expert demonstrations, as a domain to train on."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from experiments.domains import expert_demonstrations
+from jaxcredit.environments import shop
+from jaxcredit.environments.shop import expert
+
+# Seeds of goals: those of evaluation are never trained on, and are made from
+# other products.
+TRAINING_SEED = 1_000_000
+DEMONSTRATION_SEED = 2_000_000
+EVALUATION_SEED = 3_000_000
+
+
+@dataclasses.dataclass(frozen=True)
+class ShopOptions:
+  """What is sold and asked for. Flags have the same names.
+
+  Attributes:
+    products: size of the catalogue.
+    shop_wording: 'text' or 'compact'.
+    results_per_page: products on a page of results.
+    shop_reward: 'score' or 'success'.
+    training_goals: how many to train on.
+    evaluation_count: how many to evaluate on.
+    warm_start_goals: goals that the expert meets.
+    warm_start_slips: share of the expert's steps that are slips.
+  """
+
+  products: int
+  shop_wording: str
+  results_per_page: int
+  shop_reward: str
+  training_goals: int
+  evaluation_count: int
+  warm_start_goals: int
+  warm_start_slips: float
+
+
+def demonstrate(
+  goal: shop.Goal,
+  environment: shop.ShopEnvironment,
+  max_steps: int,
+  seed: int,
+  slips: float = 0.0,
+) -> list[expert_demonstrations.Demonstration] | None:
+  """Returns an expert's steps, or None if it failed.
+
+  Args:
+    goal: to meet.
+    environment: to act in.
+    max_steps: after which the expert has failed.
+    seed: of its slips.
+    slips: share of steps that become slips.
+  """
+  return expert_demonstrations.demonstrate(
+    environment,
+    goal,
+    expert.ShopExpert(environment, goal, np.random.default_rng(seed)),
+    max_steps,
+    slips,
+    np.random.default_rng([seed, 1]),
+  )
+
+
+def demonstrations(
+  goals: Sequence[shop.Goal],
+  environment: shop.ShopEnvironment,
+  max_steps: int,
+  seed: int,
+  slips: float = 0.0,
+  on_goal: Callable[[], None] = lambda: None,
+) -> list[tuple[shop.Goal, list[expert_demonstrations.Demonstration]]]:
+  """Returns (goal, trace) of each goal that the expert meets in time."""
+  traces = []
+  for index, goal in enumerate(goals):
+    trace = demonstrate(goal, environment, max_steps, seed + index, slips)
+    if trace is not None:
+      traces.append((goal, trace))
+    on_goal()
+  return traces
+
+
+class ShopDomain:
+  """The shop; see `domain.Domain`.
+
+  Args:
+    options: what is sold and asked for.
+    max_steps: of an episode.
+    seed: of the expert.
+  """
+
+  won = 'goals met'
+
+  def __init__(self, options: ShopOptions, max_steps: int, seed: int):
+    self._options = options
+    self._max_steps = max_steps
+    self._seed = seed
+    self.demonstration_count = options.warm_start_goals
+    self.train_tasks: list[shop.Goal]
+    self.test_tasks: list[shop.Goal]
+
+  def load(self) -> None:
+    options = self._options
+    self.train_tasks, self.train_from = self._goals(
+      TRAINING_SEED, options.training_goals, 'train'
+    )
+    self.test_tasks, self.test_from = self._goals(
+      EVALUATION_SEED, options.evaluation_count, 'test'
+    )
+    # A search that is not installed shows here, not in every worker.
+    shop.generated(options.products).search(self.train_tasks[0].query)
+
+  def _goals(self, seed, count, part) -> tuple[list[shop.Goal], str]:
+    """Goals, and in words where they come from."""
+    size = self._options.products
+    goals = shop.generate_goals(seed, count, shop.generated(size), part)
+    return goals, f'{count} goals in {size} products ({part} part, seed {seed})'
+
+  def environment(self) -> functools.partial:
+    options = self._options
+    return functools.partial(
+      shop.ShopEnvironment,
+      products=options.products,
+      wording=options.shop_wording,
+      results_per_page=options.results_per_page,
+      reward=options.shop_reward,
+      max_steps=self._max_steps,
+    )
+
+  def task_sentence(self, task: shop.Goal) -> str:
+    return task.instruction
+
+  def task_type(self, task: shop.Goal) -> str:
+    return task.category
+
+  def demonstrate(
+    self, on_task: Callable[[], None]
+  ) -> expert_demonstrations.ExpertEpisodes:
+    options = self._options
+    goals, _ = self._goals(
+      DEMONSTRATION_SEED, options.warm_start_goals, 'train'
+    )
+    traces = demonstrations(
+      goals,
+      self.environment()(),
+      self._max_steps,
+      self._seed,
+      options.warm_start_slips,
+      on_goal=on_task,
+    )
+    return expert_demonstrations.ExpertEpisodes(
+      traces,
+      len(goals),
+      sentence=self.task_sentence,
+      won=self.won,
+      advice='give more --warm_start_goals, or more --max_steps',
+      refusals=(shop.REFUSAL,),
+    )

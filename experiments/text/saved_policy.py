@@ -1,0 +1,113 @@
+"""The policy of a run, read back from its folder."""
+
+import dataclasses
+import os
+import pathlib
+from typing import Any
+
+from experiments.run import console
+from experiments.run import folder as run_folder
+from experiments.text import policy_options
+from jaxcredit.networks import config as config_lib
+from jaxcredit.networks import decoder, lora, weights
+from jaxcredit.networks.tokenizers import pretrained_tokenizer
+from jaxcredit.networks.tokenizers import tokenizer as tokenizer_lib
+from jaxcredit.training import checkpoints
+
+# Flags that give the sizes of a policy that is trained from nothing.
+SIZES = ('width', 'layers', 'heads', 'kv_heads', 'head_dim', 'hidden')
+STAGES = ('warm_start', 'train')
+
+
+@dataclasses.dataclass(frozen=True)
+class SavedPolicy:
+  """A policy that can play, be trained further, or be exported.
+
+  Attributes:
+    params: adapters are merged.
+    config: of the decoder.
+    tokenizer: that it was trained with.
+  """
+
+  params: decoder.Params
+  config: config_lib.DecoderConfig
+  tokenizer: tokenizer_lib.Tokenizer
+
+
+def options_of(flags: dict[str, Any]) -> policy_options.PolicyOptions:
+  """The policy's options in the flags of a run.
+
+  Flags that a run of an earlier version lacks have their default. The mesh is
+  left out: a policy plays on any.
+  """
+  names = [f.name for f in dataclasses.fields(policy_options.PolicyOptions)]
+  given = {
+    name: flags[name]
+    for name in names
+    if name in flags and not name.startswith('mesh_')
+  }
+  if 'lora_targets' in given:
+    given['lora_targets'] = tuple(given['lora_targets'])
+  return policy_options.PolicyOptions(**given)
+
+
+def load(folder: pathlib.Path, stage: str = 'train') -> SavedPolicy:
+  """Reads the policy of a run.
+
+  Args:
+    folder: of the run.
+    stage: 'train' for the policy after training, 'warm_start' for that before.
+
+  Raises:
+    FileNotFoundError: there is no run, or it has not come so far.
+    ValueError: its configuration is damaged.
+  """
+  flags = run_folder.read_config(folder)
+  options = options_of(flags)
+  pretrained = flags['pretrained'] and os.path.expanduser(flags['pretrained'])
+  if stage == 'warm_start':
+    params = _start(folder, flags, options, pretrained)
+  else:
+    params = _trained(folder, flags, options, pretrained)
+  if pretrained:
+    tokenizer = pretrained_tokenizer.load(pretrained)
+    config = weights.read_config(pretrained, **options.computing(True))
+  else:
+    tokenizer = tokenizer_lib.Tokenizer.load(folder / 'tokenizer')
+    config = config_lib.DecoderConfig(
+      # A mesh may have asked for a few more than the tokenizer has.
+      vocab_size=params['embedder']['embedding'].shape[0],
+      **{name: flags[name] for name in SIZES},
+      **options.computing(False),
+    )
+  return SavedPolicy(params, config, tokenizer)
+
+
+def _start(folder, flags, options, pretrained) -> decoder.Params:
+  """Parameters that training began with."""
+  if flags.get('start_from'):
+    other = pathlib.Path(os.path.expanduser(flags['start_from']))
+    return load(other, 'warm_start').params
+  steps = flags['warm_start_steps']
+  if not steps:
+    if pretrained:
+      return options.load(pretrained)[0]
+    raise FileNotFoundError(f'{folder} holds no warm start: it had no steps')
+  saved = folder / 'checkpoints' / 'warm_start'
+  if not (saved / str(steps)).is_dir():
+    raise FileNotFoundError(
+      f'{folder} holds no complete warm start ({saved / str(steps)} is '
+      'missing): finish that run, or take another'
+    )
+  return checkpoints.read_params(saved, console.console.print)
+
+
+def _trained(folder, flags, options, pretrained) -> decoder.Params:
+  """Parameters after training, adapters merged."""
+  learned = checkpoints.read_params(
+    folder / 'checkpoints' / 'train', console.console.print
+  )
+  if options.lora is None:
+    return learned
+  base = _start(folder, flags, options, pretrained)
+  return lora.merge(base, learned, options.lora)

@@ -1,0 +1,68 @@
+"""Writes the policy of a run as a folder in Hugging Face form.
+
+  python -m experiments.tools.export_policy --run=runs/quick --output=exported
+
+The folder holds config.json, model.safetensors and the tokenizer.
+`transformers` loads it, and so does --pretrained=exported here. Adapters (LoRA)
+are merged.
+"""
+
+import pathlib
+import sys
+
+from absl import app, flags, logging
+
+from experiments.run import console
+from experiments.text import saved_policy
+from jaxcredit.networks import decoder, weights
+
+_RUN = flags.DEFINE_string('run', None, 'Folder of the run.', required=True)
+_OUTPUT = flags.DEFINE_string(
+  'output', None, 'Folder to write, new or empty.', required=True
+)
+_STAGE = flags.DEFINE_enum(
+  'stage',
+  'train',
+  saved_policy.STAGES,
+  'Which policy of the run: that after training, or that before.',
+)
+
+
+def export(run: pathlib.Path, output: pathlib.Path, stage: str) -> int:
+  """Writes the folder; returns the number of parameters.
+
+  Raises:
+    FileExistsError: the folder holds something.
+    FileNotFoundError: there is no run, or it has not come so far.
+    ValueError: its configuration is damaged.
+  """
+  if output.exists() and (not output.is_dir() or any(output.iterdir())):
+    raise FileExistsError(
+      f'{output} is not an empty folder: choose another --output'
+    )
+  policy = saved_policy.load(run, stage)
+  weights.save_pretrained(output, policy.params, policy.config)
+  policy.tokenizer.save(output)
+  return decoder.count_parameters(policy.params)
+
+
+def main(argv):
+  if len(argv) > 1:
+    print(
+      f'error: unknown arguments: {" ".join(argv[1:])} (flags start with --)',
+      file=sys.stderr,
+    )
+    return 1
+  logging.set_verbosity(logging.ERROR)
+  output = pathlib.Path(_OUTPUT.value).expanduser()
+  try:
+    count = export(pathlib.Path(_RUN.value).expanduser(), output, _STAGE.value)
+  except (OSError, ValueError) as error:
+    print(f'error: {error}', file=sys.stderr)
+    return 1
+  console.console.print(f'{output}: {count:,} parameters', soft_wrap=True)
+  return 0
+
+
+if __name__ == '__main__':
+  app.run(main)
