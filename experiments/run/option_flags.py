@@ -13,6 +13,9 @@ from typing import Any
 
 from absl import flags
 
+# Flags belong to the module that asks for them.
+flags.disclaim_key_flags()
+
 
 def _kind(field: dataclasses.Field, hints: Mapping[str, Any]) -> type:
   """The type of an option, None for a value that is not given left out."""
