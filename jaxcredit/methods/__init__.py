@@ -15,6 +15,7 @@ import importlib
 import pkgutil
 
 from jaxcredit.methods.arrays import trajectories
+from jaxcredit.methods.grpo import BASELINE
 from jaxcredit.methods.method import (
   NEEDS,
   Batch,
@@ -26,6 +27,7 @@ from jaxcredit.methods.method import (
 from jaxcredit.methods.table import TABLE, choose, register, registered
 
 __all__ = [
+  'BASELINE',
   'NEEDS',
   'TABLE',
   'Batch',

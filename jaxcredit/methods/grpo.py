@@ -59,9 +59,12 @@ def dr_credit(batch: Batch, options: DrOptions) -> Credit:
   return credit(batch, Options(options.episode_statistics, scale='none'))
 
 
+# What other methods are compared with in pictures.
+BASELINE = 'grpo'
+
 register(
   Method(
-    name='grpo',
+    name=BASELINE,
     label='GRPO',
     paper='2402.03300',
     unit='episode',
