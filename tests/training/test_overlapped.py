@@ -28,14 +28,6 @@ SECONDS = 60
 ITERATIONS = 4
 
 
-@pytest.fixture(autouse=True, scope='module')
-def quick_compilation():
-  # Compiling takes most of the time here, running next to none.
-  jax.config.update('jax_disable_most_optimizations', True)
-  yield
-  jax.config.update('jax_disable_most_optimizations', False)
-
-
 def scripted(collector=None, iterations=ITERATIONS, turns=None, **options):
   """A training that plays in no time, overlapped, and its state."""
   collector = collector or test_loop.ScriptedCollector()
