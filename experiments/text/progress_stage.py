@@ -13,7 +13,6 @@ from experiments.run import console as console_lib
 from experiments.run import folder as run_folder
 from experiments.text import saved_estimator
 from jaxcredit import options as options_lib
-from jaxcredit import options as options_lib
 from jaxcredit.distributed import processes
 from jaxcredit.rollouts import episodes as episodes_lib
 from jaxcredit.rollouts import stored_rollouts, true_progress
