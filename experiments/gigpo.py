@@ -18,9 +18,9 @@ from typing import Any
 from absl import app, flags
 
 from experiments.domains import flags as domain_flags
-from experiments.run import script as training_script
 from experiments.text import flags as training_flags
 from experiments.text import group_relative_credit
+from experiments.text import script as training_script
 
 # What --help lists beside the flags of this file.
 flags.adopt_module_key_flags(training_flags)
@@ -90,7 +90,7 @@ def build():
 
 
 def main(argv):
-  return training_script.main(argv, build)
+  return training_script.main(argv, __name__, build)
 
 
 if __name__ == '__main__':

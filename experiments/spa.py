@@ -23,9 +23,9 @@ from typing import Any
 from absl import app, flags
 
 from experiments.domains import flags as domain_flags
-from experiments.run import script as training_script
 from experiments.text import critic_flags, progress_flags
 from experiments.text import flags as training_flags
+from experiments.text import script as training_script
 
 # What --help lists beside the flags of this file.
 flags.adopt_module_key_flags(training_flags)
@@ -202,7 +202,7 @@ def draw_progress(folder: pathlib.Path) -> None:
 
 
 def main(argv):
-  return training_script.main(argv, build, draw_progress, train)
+  return training_script.main(argv, __name__, build, draw_progress, train)
 
 
 if __name__ == '__main__':

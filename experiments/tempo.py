@@ -19,9 +19,9 @@ from typing import Any
 
 from absl import app, flags
 
-from experiments.run import script as training_script
 from experiments.text import critic_flags
 from experiments.text import flags as training_flags
+from experiments.text import script as training_script
 
 # What --help lists beside the flags of this file.
 flags.adopt_module_key_flags(training_flags)
@@ -256,7 +256,7 @@ def draw_trees(folder: pathlib.Path) -> None:
 
 
 def main(argv):
-  return training_script.main(argv, build, draw_trees)
+  return training_script.main(argv, __name__, build, draw_trees)
 
 
 if __name__ == '__main__':

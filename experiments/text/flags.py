@@ -3,18 +3,15 @@
 A script adds those of its domain and its method.
 """
 
-import math
 import os
-import pathlib
 
 from absl import flags
 
-from experiments.run import process_flags
+from experiments.run import script
 
 # What scripts adopt with the flags of this file.
-flags.adopt_module_key_flags(process_flags)
+flags.adopt_module_key_flags(script)
 
-_RUN = flags.DEFINE_string('run', 'runs/gigpo', 'Folder of the run.')
 _SEED = flags.DEFINE_integer('seed', 0, 'Seed of everything random.')
 
 # Policy.
@@ -253,17 +250,11 @@ _STEP_TIME_LIMIT = flags.DEFINE_float(
 _TENSORBOARD = flags.DEFINE_bool(
   'tensorboard', True, 'Write TensorBoard events.'
 )
-_COMPILATION_CACHE = flags.DEFINE_string(
-  'compilation_cache',
-  os.path.join('~', '.cache', 'jaxcredit', 'compiled'),
-  'Folder where compiled programs are kept for later runs; empty for none.',
-)
 
 MAY_CHANGE = {
-  'run', 'evaluate_every', 'checkpoint_every', 'keep_checkpoints',
+  'evaluate_every', 'checkpoint_every', 'keep_checkpoints',
   'save_episodes_every', 'environment_workers', 'step_time_limit',
-  'tensorboard', 'compilation_cache', 'iterations', 'profile',
-  *process_flags.NAMES,
+  'tensorboard', 'iterations', 'profile',
   # Whatever the devices, the numbers are the same up to rounding.
   'mesh_data', 'mesh_fsdp',
 }  # fmt: skip
@@ -316,38 +307,9 @@ def _overlap_is_of_one_process(values: dict[str, object]) -> bool:
   return not values['overlap'] or values['processes'] in ('1', 'auto')
 
 
-def _own() -> list[flags.Flag]:
-  """The script's flags and those that it adopts."""
-  # Every script has a --method.
-  script = flags.FLAGS.find_module_defining_flag('method')
-  return flags.FLAGS.get_key_flags_for_module(script)
-
-
-def own() -> dict[str, object]:
-  """Values of the script's flags and of those that it adopts, by name."""
-  return {flag.name: flag.value for flag in _own()}
-
-
-def defaults() -> dict[str, object]:
-  """What the flags are that are not given, by name."""
-  return {flag.name: flag.default for flag in _own()}
-
-
 def expanded(path: str | None) -> str | None:
   """A shell leaves the ~ in --flag=~/folder to the program."""
   return path and os.path.expanduser(path)
-
-
-def check_numbers(values: dict[str, object]) -> None:
-  """Bounds let NaN through, which would spoil the run without a word."""
-  for name, value in values.items():
-    if isinstance(value, float) and not math.isfinite(value):
-      raise ValueError(f'--{name}={value}: must be a finite number')
-
-
-def folder() -> pathlib.Path:
-  """The folder of the run."""
-  return pathlib.Path(_RUN.value).expanduser()
 
 
 def seed() -> int:
@@ -377,7 +339,7 @@ def settings(critic=None, **loop_options):
     'think_action': formats.ThinkAction(_HISTORY_LENGTH.value),
   }[_FORMAT.value]
   return text_training.Settings(
-    run=folder(),
+    run=script.folder('__main__'),
     seed=_SEED.value,
     text_format=text_format,
     model={
@@ -458,13 +420,3 @@ def settings(critic=None, **loop_options):
     overlap_correction=_OVERLAP_CORRECTION.value,
     importance_cap=_IMPORTANCE_CAP.value,
   )
-
-
-def use_compilation_cache() -> None:
-  if not _COMPILATION_CACHE.value:
-    return
-  import jax
-
-  path = os.path.expanduser(_COMPILATION_CACHE.value)
-  jax.config.update('jax_compilation_cache_dir', path)
-  jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.2)
