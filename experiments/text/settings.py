@@ -187,11 +187,6 @@ class Settings:
         '--start_from takes the policy of another run: give it without '
         '--pretrained'
       )
-    if self.run.iterations and self.loop.group_size < 2:
-      raise ValueError(
-        'a rollout needs companions to be compared with: --group_size must be '
-        'at least 2'
-      )
 
   @property
   def lengths(self) -> list[int]:

@@ -355,8 +355,8 @@ def read_params(
       reader.metadata(path).item_metadata.tree,
     )
     state = reader.restore(path, args=ocp.args.PyTreeRestore(restore_args=tree))
-  # Where rollouts are a step behind, what is learned is one part; where a
+  # Where rollouts are a step behind, the training is one part of the state; the
   # critic learned beside it, the policy is one of two.
-  state = state.get('learned', state)
+  state = state.get('training', state)
   state = state.get('policy', state)
   return jax.tree.map(jnp.asarray, state['params'])

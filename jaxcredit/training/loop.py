@@ -71,7 +71,9 @@ class LoopOptions:
 
   seed: int = 0
   groups: int = options_lib.option(16, 'Tasks of an iteration (P).', 1)
-  group_size: int = options_lib.option(8, 'Rollouts of a task (G).', 1)
+  group_size: int = options_lib.option(
+    8, 'Rollouts of a task (G), which are compared with each other.', 2
+  )
   max_steps: int = 50
   temperature: float = options_lib.option(
     1.0, 'Temperature of the sampler in training.', 1e-3
@@ -180,11 +182,6 @@ class Loop:
     correction: Correction | None = None,
     device_lock: contextlib.AbstractContextManager | None = None,
   ):
-    if options.group_size < 2:
-      raise ValueError(
-        f'a group needs at least two rollouts to be compared, not '
-        f'{options.group_size}: raise group_size'
-      )
     if not tasks:
       raise ValueError('there are no tasks to train on')
     needs = method.needs_with(method_options)

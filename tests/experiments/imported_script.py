@@ -13,19 +13,16 @@ from collections.abc import Iterator
 from absl import flags, logging
 from absl.testing import flagsaver
 
-# Flags of all scripts that train a text policy, and what holds on to them.
-SHARED = 'experiments.text.flags'
+# What holds flags, or holds on to them.
 _WITH_FLAGS = (
-  SHARED,
-  'experiments.text.critic_flags',
   'experiments.domains.flags',
   'experiments.gigpo',
-  'experiments.domains.household_flags',
   'experiments.run.process_flags',
-  'experiments.text.progress_flags',
-  'experiments.domains.shop_flags',
   'experiments.run.script',
-  'experiments.domains.virtualhome_flags',
+  'experiments.text.flags',
+  'experiments.text.method_flags',
+  'experiments.text.progress_flags',
+  'experiments.text.script',
 )
 
 
