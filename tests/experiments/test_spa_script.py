@@ -1,5 +1,6 @@
 """The script of stepwise progress attribution, as a user runs it."""
 
+import contextlib
 import json
 import pathlib
 import shutil
@@ -109,6 +110,7 @@ def whole(spa, tmp_path_factory):
   return folder
 
 
+@pytest.mark.system
 def test_all_stages(whole):
   metrics = small_run.json_lines(whole / 'metrics.jsonl')
   stages = [record['stage'] for record in metrics]
@@ -162,12 +164,17 @@ class Patience:
   def __exit__(self, *unused):
     pass
 
+  def at_once(self, what):
+    del what
+    return contextlib.nullcontext()
+
   @property
   def requested(self):
     metrics = small_run.json_lines(self.folder / 'metrics.jsonl')
     return any(record['stage'] == self.stage for record in metrics)
 
 
+@pytest.mark.system
 def test_interrupted_in_every_stage_it_ends_as_if_it_had_not(
   spa, whole, monkeypatch, capsys
 ):
@@ -220,6 +227,7 @@ def first_iteration(folder):
   return next(r for r in metrics if r['stage'] == 'train')
 
 
+@pytest.mark.system
 def test_from_the_start_and_the_estimator_of_another_run(spa, whole, capsys):
   folder = whole.parent / 'other'
   assert run(
@@ -244,6 +252,7 @@ def test_from_the_start_and_the_estimator_of_another_run(spa, whole, capsys):
   assert saved_estimator.same_tokens(folder, whole)
 
 
+@pytest.mark.system
 def test_from_the_rollouts_of_another_run(spa, whole):
   folder = whole.parent / 'from_rollouts'
   more = (f'--start_from={whole}', f'--rollouts_from={whole}')
@@ -257,6 +266,7 @@ def test_from_the_rollouts_of_another_run(spa, whole):
   saved_estimator.load(folder)
 
 
+@pytest.mark.system
 def test_what_needs_no_estimator_fits_none(spa, whole):
   folder = whole.parent / 'ablated'
   more = (f'--start_from={whole}', '--iterations=1', '--progress_weight=0')
@@ -268,6 +278,7 @@ def test_what_needs_no_estimator_fits_none(spa, whole):
   assert 'Progress estimator' not in (folder / 'report.html').read_text()
 
 
+@pytest.mark.system
 def test_a_copied_estimator_must_be_complete(spa, whole, capsys):
   broken = whole.parent / 'broken'
   shutil.copytree(whole, broken)
