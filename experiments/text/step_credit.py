@@ -60,8 +60,8 @@ class StepCreditOptions:
     for name, allowed in (
       ('method', METHODS),
       ('gae_positions', GAE_POSITIONS),
-      ('redistribution', spa.MODES),
-      ('placement', step_tokens.WEIGHTS),
+      ('redistribution', spa.REDISTRIBUTIONS),
+      ('placement', step_tokens.PLACEMENTS),
       ('kl_reward_estimator', losses.KL_ESTIMATORS),
     ):
       value = getattr(self, name)
@@ -115,7 +115,7 @@ def step_rewards(
     outcome = outcomes(trajectories, options.reward_scale)
     rewards = options.reward_scale * spa.rewards(
       spa.redistribute(
-        contributions, outcome, mask, mode=options.redistribution
+        contributions, outcome, mask, redistribution=options.redistribution
       ),
       trajectories.grounding,
       mask,
@@ -144,7 +144,7 @@ def advantages(
     options: of the method.
   """
   steps = rows.step_of_token
-  rewards = spa.place(step_rewards, steps, mask, weight=options.placement)
+  rewards = spa.place(step_rewards, steps, mask, placement=options.placement)
   if kl_rewards is not None:
     rewards = rewards + kl_rewards
   gae = {
@@ -154,7 +154,7 @@ def advantages(
   }
   if options.gae_positions != 'steps':
     return spa.token_advantages(
-      rewards, values, steps >= 0, across=options.gae_positions, **gae
+      rewards, values, steps >= 0, gae_positions=options.gae_positions, **gae
     )
   by_step = spa.step_advantages(
     jnp.zeros_like(step_rewards),

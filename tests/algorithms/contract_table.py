@@ -261,8 +261,8 @@ TABLE = [
   *[
     Row(
       f'spa_redistribute_{mode}',
-      lambda f, m, i, mode=mode: spa.redistribute(
-        f[0], _scores(f[0] + f[1], m), m, mode=mode
+      lambda f, m, i, redistribution=mode: spa.redistribute(
+        f[0], _scores(f[0] + f[1], m), m, redistribution=mode
       ),
       (5, 7),
       floats=2,
@@ -283,14 +283,14 @@ TABLE = [
   ),
   Row(
     'spa_place',
-    lambda f, m, i: spa.place(f[0], _of_tokens(i, m), m, weight='remaining'),
+    lambda f, m, i: spa.place(f[0], _of_tokens(i, m), m, placement='remaining'),
     (7,),
     integers='steps',
   ),
   Row(
     'spa_token_advantages',
     lambda f, m, i: spa.token_advantages(
-      f[0], f[1], m, across='all', bootstrap=0.5, whiten=False
+      f[0], f[1], m, gae_positions='all', bootstrap=0.5, whiten=False
     ),
     (7,),
     floats=2,
@@ -348,7 +348,7 @@ TABLE = [
           f[0],
           m,
           scaling=scaling,
-          episode_return=jnp.where(
+          returns=jnp.where(
             m.any((-1, -2) if agents else -1),
             f[1].max((-1, -2) if agents else -1, where=m, initial=-3),
             jnp.nan,

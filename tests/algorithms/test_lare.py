@@ -219,7 +219,7 @@ def test_redistributed_rewards_by_hand():
   np.testing.assert_array_equal(
     call(factor=np.array([2.0, 10.0])), clean * np.array([[2], [10]])
   )
-  exact = call(scaling='exact', episode_return=np.array([5.0, -3.0]))
+  exact = call(scaling='exact', returns=np.array([5.0, -3.0]))
   np.testing.assert_allclose(exact, [[2, 3, 0], [2, -2, -3]])
   np.testing.assert_array_equal(
     call(scaling='deviation', deviation=2.0, factor=3.0), clean * 1.5
@@ -246,7 +246,7 @@ def test_redistributed_rewards_of_agents():
     rewards,
     mask,
     scaling='exact',
-    episode_return=np.array([5.0, -7.0]),
+    returns=np.array([5.0, -7.0]),
     agents=True,
   )
   np.testing.assert_allclose(exact.sum((1, 2)), [5, -7], rtol=1e-5)
@@ -264,7 +264,7 @@ def test_exact_rewards_add_up(seed, target):
   mask = rng.random(7) < 0.6
   mask[seed % 7] = True
   result = lare.redistributed_rewards(
-    rewards, mask, scaling='exact', episode_return=np.float32(target)
+    rewards, mask, scaling='exact', returns=np.float32(target)
   )
   assert float(result.sum()) == pytest.approx(target, abs=1e-4)
   kept = np.asarray(result)[mask]
