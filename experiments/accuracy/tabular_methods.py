@@ -227,7 +227,7 @@ def randomised_decomposition(batch: Batch) -> jax.Array:
       taken = lare.take_steps(rewards[..., None], sample.indices, sample.mask)
       return lare.subsampled_loss(
         taken[..., 0], batch.earlier.scores, sample.lengths, sample.mask,
-        unbiased=False,
+        form='mean', unbiased=False,
       )  # fmt: skip
 
     return jax.vmap(one)(samples).mean()

@@ -18,13 +18,14 @@ from jaxcredit.algorithms.internal import arguments, public
 _TIES = 1e-5
 
 
-def _checked(estimated, true, mask):
+def _checked(estimated, true, mask, names=('estimated', 'true')):
   """Checked arrays: wide, 0 where masked, and NaN for what is not finite."""
-  arguments.axes('estimated', estimated, 1, '[..., S]')
-  estimated = arguments.floating('estimated', estimated)
-  true = arguments.floating('true', true)
-  arguments.same_shape('true', true, estimated.shape, 'estimated')
-  mask = arguments.boolean_mask('mask', mask, estimated.shape, 'estimated')
+  first, second = names
+  arguments.axes(first, estimated, 1, '[..., S]')
+  estimated = arguments.floating(first, estimated)
+  true = arguments.floating(second, true)
+  arguments.same_shape(second, true, estimated.shape, first)
+  mask = arguments.boolean_mask('mask', mask, estimated.shape, first)
   dtype = arguments.wide(estimated).dtype
 
   def safe(x):
@@ -113,7 +114,7 @@ def correlation(
     1.0
   """
   dtype = arguments.floating('x', x).dtype
-  x, y, mask = _checked(x, y, mask)
+  x, y, mask = _checked(x, y, mask, ('x', 'y'))
   return _correlation(x, y, mask).astype(dtype)
 
 

@@ -181,7 +181,7 @@ def subsampled_loss(
     )
   target = _returns(returns, mask.shape[:-1])
   arguments.same_shape('lengths', lengths, target.shape, 'returns')
-  lengths = arguments.integers('lengths', lengths)
+  lengths = jnp.asarray(lengths)
   rewards = jnp.where(mask, arguments.wide(step_rewards), 0)
   wide = rewards.dtype
   count = mask.sum(axis=-1)
@@ -382,19 +382,21 @@ def redistributed_rewards(
       )
     return value.reshape(*value.shape, *(1,) * rank) if value.ndim else value
 
+  if returns is not None:
+    returns = of_episodes('returns', _returns(returns, episodes))
+  if deviation is not None:
+    deviation = of_episodes('deviation', deviation)
   length = mask.sum(axis=axes, keepdims=True)
   if scaling == 'length':
     rewards = rewards * length.astype(rewards.dtype)
   elif scaling == 'exact':
     if returns is None:
       raise ValueError("scaling 'exact' needs returns")
-    target = of_episodes('returns', _returns(returns, episodes))
-    missing = target - rewards.sum(axis=axes, keepdims=True)
+    missing = returns - rewards.sum(axis=axes, keepdims=True)
     rewards = rewards + missing / _positive(length, rewards.dtype)
   elif scaling == 'deviation':
     if deviation is None:
       raise ValueError("scaling 'deviation' needs deviation")
-    deviation = of_episodes('deviation', deviation)
     rewards = rewards / jnp.where(deviation == 0, 1, deviation)
   rewards = rewards * of_episodes('factor', factor)
   return jnp.where(mask, rewards, 0).astype(step_rewards.dtype)

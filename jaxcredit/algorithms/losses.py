@@ -97,7 +97,7 @@ def _sum_by_step(values, step):
   return sums.reshape(*leading, size + 1)
 
 
-@public.function(static=('aggregation',))
+@public.function(static=('aggregation',), ranges={'normaliser': {'above': 0}})
 def aggregate(
   values: jax.Array,
   mask: jax.Array | None = None,
@@ -131,6 +131,8 @@ def aggregate(
     2.0
   """
   arguments.one_of('aggregation', aggregation, AGGREGATIONS)
+  if normaliser is not None:
+    arguments.number('normaliser', normaliser, above=0)
   arguments.axes('values', values, 1, '[..., L]')
   values = arguments.floating('values', values)
   dtype = values.dtype

@@ -190,7 +190,8 @@ def nodes(shared: jax.Array, values: jax.Array) -> tuple[jax.Array, jax.Array]:
     >>> print(ends[0], means[0])
     [3 2] [1.  0.5]
   """
-  total, members = 0, 0
+  total = jnp.zeros(shared.shape, values.dtype)
+  members = jnp.zeros(shared.shape, jnp.int32)
   for part in _parts(shared.shape[-1]):
     member = shared[..., :, None, part] >= shared[..., :, :, None]
     total += jnp.where(member, values[..., None, None, part], 0).sum(axis=-1)
@@ -219,12 +220,11 @@ def member_counts(ends: jax.Array, positions: jax.Array) -> jax.Array:
     [[2 2 2 1]
      [2 2 2 1]]
   """
-  return sum(
-    jnp.sum(
-      ends[..., part, None] >= positions[..., None, :], axis=-2, dtype=jnp.int32
-    )
-    for part in _parts(ends.shape[-1])
-  )
+  counts = jnp.zeros(positions.shape, jnp.int32)
+  for part in _parts(ends.shape[-1]):
+    above = ends[..., part, None] >= positions[..., None, :]
+    counts += jnp.sum(above, axis=-2, dtype=jnp.int32)
+  return counts
 
 
 def prefix_means(means: jax.Array, counts: jax.Array) -> jax.Array:

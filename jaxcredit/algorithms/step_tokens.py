@@ -257,8 +257,8 @@ def place(
       tokens of them; None for all.
     placement: 'unit', or 'remaining' (released code of SPA): the reward of
       step k is multiplied by n - 1 - k, so that the last step of an episode,
-      and the only one, get none. n counts the steps of the episode, in `mask`, and k
-      those before: a row that was truncated does not change them.
+      and the only one, get none. n counts the steps of the episode, in `mask`,
+      and k those before: a row that was truncated does not change them.
 
   Returns:
     float [..., L], dtype of `step_rewards`; 0 on all other tokens. A step

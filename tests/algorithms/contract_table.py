@@ -1,6 +1,8 @@
 """Every credit function with arguments, for the contract tests.
 
-A new method is tested by adding a row.
+A new method is tested by adding a row. Other options of a function that has a
+row are rows with `options_of`, which run the cheap contracts alone: sharding
+and tracing do not depend on options.
 """
 
 import dataclasses
@@ -12,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxcredit import (
+  credit_quality,
   dapo,
   gigpo,
   grpo,
@@ -26,10 +29,16 @@ from jaxcredit import (
   rloo,
   running_statistics,
   spa,
+  step_tokens,
   tempo,
   treerpo,
   vineppo,
 )
+
+
+def given(*positional, **options):
+  """Arguments of a call."""
+  return positional, options
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,28 +47,43 @@ class Row:
 
   Attributes:
     name: of the row.
-    call: (floats, mask, integers) -> pytree.
+    function: under contract.
+    given: (floats, mask, integers) -> its arguments.
     shape: of a group's arrays, without leading axes.
     integers: kind of the integer argument, 'anchors', 'steps', 'parents' or ''.
     floats: how many float arrays the function takes.
     over_batch: whether leading axes are mixed (whitening, means).
-    removable: whether a masked entry may be cut out instead ('last': only at
-      the end of the last axis).
     gradient: whether the result is differentiable in the first float.
+    options_of: the row of the same function with other options; '' for the
+      row that runs all contracts.
+    result: what of the result has the shapes that contracts look at.
+    squares: whether it holds squares of the floats, which may be infinite
+      where the floats are not.
+    undefined: whether it is NaN where nothing counts.
   """
 
   name: str
-  call: Callable[..., Any]
+  function: Callable[..., Any]
+  given: Callable[..., tuple[tuple, dict]]
   shape: tuple[int, ...]
   integers: str = ''
   floats: int = 1
   over_batch: bool = False
   gradient: bool = True
+  options_of: str = ''
+  result: Callable[[Any], Any] = lambda result: result
+  squares: bool = False
+  undefined: bool = False
+
+  def call(self, floats, mask, integers):
+    """The function's result, a pytree."""
+    positional, options = self.given(floats, mask, integers)
+    return self.result(self.function(*positional, **options))
 
 
 def _loss(ratio, aggregation, **options):
-  def call(floats, mask, integers):
-    result = losses.policy_loss(
+  def arguments_of(floats, mask, integers):
+    return given(
       0.1 * floats[0] - 1,
       0.1 * floats[1] - 1,
       floats[2],
@@ -69,18 +93,23 @@ def _loss(ratio, aggregation, **options):
       step_of_token=integers,
       **options,
     )
-    return result
 
-  return call
+  return arguments_of
 
 
-def _importance(floats, mask, integers, **options):
-  return losses.importance_weights(
+def _weighted(floats, mask, integers):
+  weights = jnp.exp(0.1 * floats[3])
+  arguments_of = _loss('token', 'token-mean', weights=weights)
+  return arguments_of(floats, mask, integers)
+
+
+def _importance(ratio, floats, mask, integers):
+  return given(
     0.1 * floats[0] - 1,
     0.1 * floats[1] - 1,
     mask,
+    ratio=ratio,
     step_of_token=integers,
-    **options,
   )
 
 
@@ -92,9 +121,8 @@ def _scores(rewards, mask):
   return jnp.where(mask.any(axis=-1), total, jnp.nan)
 
 
-def _tempo(floats, mask, integers, **options):
+def _tempo_parts(parts):
   """TEMPO's parts, all of the shape of the tokens."""
-  parts = tempo.advantages(integers, mask, _scores(floats[0], mask), **options)
   return parts.total, parts.td, parts.branch, parts.values[..., 1:]
 
 
@@ -105,37 +133,94 @@ def _of_tokens(step, mask):
   return jnp.where(mask, step, -1)
 
 
-def _subsampled(floats, mask, integers, **options):
+def _subsampled(form, unbiased, floats, mask, integers):
   """RRD's loss; episodes have two steps more than were drawn."""
-  return lare.subsampled_loss(
-    floats[0], _scores(floats[1], mask), mask.sum(-1) + 2, mask, **options
+  lengths = mask.sum(-1) + 2
+  return given(
+    floats[0],
+    _scores(floats[1], mask),
+    lengths,
+    mask,
+    form=form,
+    unbiased=unbiased,
   )
 
 
-def _normalised(floats, mask, integers):
+def _normalised(values, mask):
   """Entries of one feature, by their own statistics."""
-  state = running_statistics.init((), floats[0].dtype)
-  state = running_statistics.update(state, floats[0], mask)
-  return running_statistics.apply(state, floats[0], mask)
+  state = running_statistics.update(running_statistics.init(()), values, mask)
+  return running_statistics.apply(state, values, mask)
+
+
+def _redistributed(scaling, agents, floats, mask, integers):
+  axes = (-1, -2) if agents else -1
+  totals = None
+  if mask.shape == floats[1].shape:
+    totals = floats[1].max(axes, where=mask, initial=-3)
+    totals = jnp.where(mask.any(axes), totals, jnp.nan)
+  return given(
+    floats[0],
+    mask,
+    scaling=scaling,
+    returns=totals,
+    deviation=2.0,
+    factor=0.5,
+    agents=agents,
+  )
+
+
+def _ircr(floats, mask, integers):
+  # A mask of the wrong shape is one without its steps.
+  fits = mask.shape == floats[0].shape
+  return given(_scores(floats[0], mask), mask if fits else mask[..., 0])
+
+
+def _ends(floats, *, first):
+  return {
+    'terminated': floats[first] > 1,
+    'truncated': floats[first] < -1,
+    'final_values': floats[first + 1],
+  }
 
 
 TABLE = [
   Row(
     'discounted_returns',
-    lambda f, m, i: returns.discounted_returns(f[0], m, discount=0.9),
+    returns.discounted_returns,
+    lambda f, m, i: given(f[0], m, discount=0.9),
     (7,),
   ),
   Row(
+    'discounted_returns_ends',
+    returns.discounted_returns,
+    lambda f, m, i: given(f[0], m, discount=0.9, **_ends(f, first=1)),
+    (7,),
+    floats=3,
+    options_of='discounted_returns',
+  ),
+  Row(
     'gae',
-    lambda f, m, i: returns.gae(
+    returns.gae,
+    lambda f, m, i: given(
       f[0], f[1], m, discount=0.9, gae_lambda=0.8, bootstrap=0.5
     ),
     (7,),
     floats=2,
   ),
   Row(
+    'gae_ends',
+    returns.gae,
+    lambda f, m, i: given(
+      f[0], f[1], m, discount=0.9, gae_lambda=0.8, **_ends(f, first=2)
+    ),
+    (7,),
+    floats=4,
+    options_of='gae',
+  ),
+  Row(
     'ppo',
-    lambda f, m, i: ppo.advantages(
+    ppo.advantages,
+    lambda f, m, i: given(
       f[0], f[1], m, discount=0.9, gae_lambda=0.8, bootstrap=0.5
     ),
     (7,),
@@ -144,51 +229,60 @@ TABLE = [
   ),
   Row(
     'ppo_raw',
-    lambda f, m, i: ppo.advantages(f[0], f[1], m, whiten=False),
+    ppo.advantages,
+    lambda f, m, i: given(f[0], f[1], m, whiten=False),
     (7,),
     floats=2,
+    options_of='ppo',
   ),
   *[
     Row(
       f'value_loss_{clip}',
-      lambda f, m, i, clip=clip: losses.value_loss(
-        f[0], f[1], f[2], m, clip=clip
-      ),
+      losses.value_loss,
+      lambda f, m, i, clip=clip: given(f[0], f[1], f[2], m, clip=clip),
       (7,),
       floats=3,
       over_batch=True,
+      options_of=options_of,
+      squares=True,
     )
-    for clip in (None, 0.2)
+    for clip, options_of in ((0.2, ''), (None, 'value_loss_0.2'))
   ],
-  Row('grpo', lambda f, m, i: grpo.advantages(f[0], m), (6,)),
+  Row('grpo', grpo.advantages, lambda f, m, i: given(f[0], m), (6,)),
   Row(
     'dr_grpo',
-    lambda f, m, i: grpo.advantages(f[0], m, scale='none', ddof=0),
+    grpo.advantages,
+    lambda f, m, i: given(f[0], m, scale='none', ddof=0),
     (6,),
+    options_of='grpo',
   ),
-  Row('rloo', lambda f, m, i: rloo.advantages(f[0], m), (6,)),
+  Row('rloo', rloo.advantages, lambda f, m, i: given(f[0], m), (6,)),
   Row(
     'group_filter',
-    lambda f, m, i: dapo.group_filter(f[0], m),
+    dapo.group_filter,
+    lambda f, m, i: given(f[0], m),
     (6,),
     gradient=False,
   ),
   Row(
     'reinforce++',
-    lambda f, m, i: reinforce_plus_plus.advantages(f[0], m, discount=0.9),
+    reinforce_plus_plus.advantages,
+    lambda f, m, i: given(f[0], m, discount=0.9),
     (5, 7),
     over_batch=True,
   ),
   Row(
     'reinforce++baseline',
-    lambda f, m, i: reinforce_plus_plus.baseline_advantages(f[0], m),
+    reinforce_plus_plus.baseline_advantages,
+    lambda f, m, i: given(f[0], m),
     (5, 7),
     over_batch=True,
   ),
   *[
     Row(
       f'gigpo_{statistics}_{scale}',
-      lambda f, m, i, statistics=statistics, scale=scale: gigpo.advantages(
+      gigpo.advantages,
+      lambda f, m, i, statistics=statistics, scale=scale: given(
         f[0],
         m,
         i,
@@ -199,16 +293,24 @@ TABLE = [
       (5, 7),
       integers='anchors',
       floats=2,
+      options_of=options_of,
     )
-    for statistics in gigpo.EPISODE_STATISTICS
-    for scale in grpo.SCALES
+    for statistics, scale, options_of in (
+      ('trajectories', 'std', ''),
+      ('trajectories', 'none', 'gigpo_trajectories_std'),
+      ('steps', 'std', 'gigpo_trajectories_std'),
+      ('steps', 'none', 'gigpo_trajectories_std'),
+    )
   ],
   *[
     Row(
       f'tempo_{name}',
-      lambda f, m, i, options=options: _tempo(f, m, i, **options),
+      tempo.advantages,
+      lambda f, m, i, options=options: given(i, m, _scores(f[0], m), **options),
       (5, 7),
       integers='anchors',
+      options_of='' if name == 'std' else 'tempo_std',
+      result=_tempo_parts,
     )
     for name, options in {
       'std': {},
@@ -218,7 +320,8 @@ TABLE = [
   ],
   Row(
     'tempo_steps',
-    lambda f, m, i: tempo.advantages(
+    tempo.advantages,
+    lambda f, m, i: given(
       i % 3, m, _scores(f[0], m), step_of_token=i, environment=i == 2
     ),
     (5, 7),
@@ -226,27 +329,36 @@ TABLE = [
   ),
   Row(
     'hepo',
-    lambda f, m, i: hepo.advantages(_scores(f[0], m), f[1], m, rho=0.6),
+    hepo.advantages,
+    lambda f, m, i: given(_scores(f[0], m), f[1], m, rho=0.6),
     (5, 7),
     floats=2,
     over_batch=True,
   ),
   Row(
     'treerpo',
-    lambda f, m, i: treerpo.advantages(f[0], i, m),
+    treerpo.advantages,
+    lambda f, m, i: given(f[0], i, m),
     (9,),
     integers='parents',
   ),
-  Row('vineppo_values', lambda f, m, i: vineppo.state_values(f[0], m), (4, 3)),
+  Row(
+    'vineppo_values',
+    vineppo.state_values,
+    lambda f, m, i: given(f[0], m),
+    (4, 3),
+  ),
   Row(
     'vineppo',
-    lambda f, m, i: vineppo.advantages(f[0], f[1], m, bootstrap=0.5),
+    vineppo.advantages,
+    lambda f, m, i: given(f[0], f[1], m, bootstrap=0.5),
     (7,),
     floats=2,
   ),
   Row(
     'spa_progress_loss',
-    lambda f, m, i: spa.progress_loss_parts(
+    spa.progress_loss_parts,
+    lambda f, m, i: given(
       f[0],
       _scores(f[1], m),
       m,
@@ -257,47 +369,58 @@ TABLE = [
     (7,),
     floats=2,
     over_batch=True,
+    squares=True,
   ),
   *[
     Row(
-      f'spa_redistribute_{mode}',
-      lambda f, m, i, redistribution=mode: spa.redistribute(
-        f[0], _scores(f[0] + f[1], m), m, redistribution=mode
+      f'spa_redistribute_{redistribution}',
+      spa.redistribute,
+      lambda f, m, i, redistribution=redistribution: given(
+        f[0], _scores(f[0] + f[1], m), m, redistribution=redistribution
       ),
       (5, 7),
       floats=2,
+      options_of=options_of,
     )
-    for mode in ('shift', 'leave_one_out')
+    for redistribution, options_of in (
+      ('shift', ''),
+      ('leave_one_out', 'spa_redistribute_shift'),
+    )
   ],
   Row(
     'spa_rewards',
-    lambda f, m, i: spa.rewards(f[0], abs(f[1]), m),
+    spa.rewards,
+    lambda f, m, i: given(f[0], abs(f[1]), m),
     (7,),
     floats=2,
   ),
   Row(
     'spa_grounding_accuracy',
-    lambda f, m, i: spa.grounding_accuracy(f[0], m),
+    spa.grounding_accuracy,
+    lambda f, m, i: given(f[0], m),
     (7,),
     over_batch=True,
   ),
   Row(
-    'spa_place',
-    lambda f, m, i: spa.place(f[0], _of_tokens(i, m), m, placement='remaining'),
+    'place',
+    step_tokens.place,
+    lambda f, m, i: given(f[0], _of_tokens(i, m), m, placement='remaining'),
     (7,),
     integers='steps',
   ),
   Row(
-    'spa_token_advantages',
-    lambda f, m, i: spa.token_advantages(
+    'token_advantages',
+    ppo.token_advantages,
+    lambda f, m, i: given(
       f[0], f[1], m, gae_positions='all', bootstrap=0.5, whiten=False
     ),
     (7,),
     floats=2,
   ),
   Row(
-    'spa_step_advantages',
-    lambda f, m, i: spa.step_advantages(
+    'step_advantages',
+    ppo.step_advantages,
+    lambda f, m, i: given(
       f[0], f[1], _of_tokens(i, m), m, token_rewards=f[1] - 1, whiten=False
     ),
     (7,),
@@ -306,62 +429,65 @@ TABLE = [
   ),
   Row(
     'kl_penalty',
-    lambda f, m, i: kl_penalty.rewards(f[0], f[1], m, coefficient=0.3),
+    kl_penalty.rewards,
+    lambda f, m, i: given(f[0], f[1], m, coefficient=0.3),
     (7,),
     floats=2,
   ),
   *[
     Row(
       f'decomposition_loss_{form}',
-      lambda f, m, i, form=form: lare.decomposition_loss(
-        f[0], _scores(f[1], m), m, form=form
-      ),
+      lare.decomposition_loss,
+      lambda f, m, i, form=form: given(f[0], _scores(f[1], m), m, form=form),
       (7,),
       floats=2,
       over_batch=True,
+      options_of='' if form == 'sum' else 'decomposition_loss_sum',
+      squares=True,
     )
     for form in lare.FORMS
   ],
   *[
     Row(
       f'subsampled_loss_{form}_{unbiased}',
-      functools.partial(_subsampled, form=form, unbiased=unbiased),
+      lare.subsampled_loss,
+      functools.partial(_subsampled, form, unbiased),
       (7,),
       floats=2,
       over_batch=True,
+      options_of=options_of,
+      squares=True,
     )
-    for form, unbiased in (('mean', True), ('sum', False))
+    for form, unbiased, options_of in (
+      ('mean', True, ''),
+      ('sum', False, 'subsampled_loss_mean_True'),
+    )
   ],
   Row(
     'temporal_variance',
-    lambda f, m, i: lare.temporal_variance(f[0], m),
+    lare.temporal_variance,
+    lambda f, m, i: given(f[0], m),
     (7,),
     over_batch=True,
+    squares=True,
   ),
-  Row('team_rewards', lambda f, m, i: lare.team_rewards(f[0], m), (3, 7)),
-  Row('shared_rewards', lambda f, m, i: lare.shared_rewards(f[0], m), (3, 7)),
+  Row(
+    'team_rewards', lare.team_rewards, lambda f, m, i: given(f[0], m), (3, 7)
+  ),
+  Row(
+    'shared_rewards',
+    lare.shared_rewards,
+    lambda f, m, i: given(f[0], m),
+    (3, 7),
+  ),
   *[
     Row(
       f'redistributed_rewards_{scaling}_{agents}',
-      lambda f, m, i, scaling=scaling, agents=agents: (
-        lare.redistributed_rewards(
-          f[0],
-          m,
-          scaling=scaling,
-          returns=jnp.where(
-            m.any((-1, -2) if agents else -1),
-            f[1].max((-1, -2) if agents else -1, where=m, initial=-3),
-            jnp.nan,
-          )
-          if m.shape == f[1].shape
-          else None,
-          deviation=2.0,
-          factor=0.5,
-          agents=agents,
-        )
-      ),
+      lare.redistributed_rewards,
+      functools.partial(_redistributed, scaling, agents),
       (3, 7) if agents else (7,),
       floats=2,
+      options_of='' if agents else 'redistributed_rewards_length_True',
     )
     for scaling, agents in (
       ('length', True),
@@ -369,23 +495,34 @@ TABLE = [
       ('deviation', False),
     )
   ],
+  Row('ircr', ircr.guidance_rewards, _ircr, (4, 7)),
   Row(
-    'ircr',
-    # A mask of the wrong shape is one without its steps.
-    lambda f, m, i: ircr.guidance_rewards(
-      _scores(f[0], m), m if m.shape == f[0].shape else m[..., 0]
-    ),
+    'uniform_rewards',
+    ircr.uniform_rewards,
+    _ircr,
     (4, 7),
   ),
-  Row('running_statistics', _normalised, (7,), over_batch=True),
+  Row(
+    'running_statistics',
+    _normalised,
+    lambda f, m, i: given(f[0], m),
+    (7,),
+    over_batch=True,
+    squares=True,
+  ),
   *[
     Row(
       f'policy_loss_{ratio}_{aggregation}',
+      losses.policy_loss,
       _loss(ratio, aggregation, dual_clip=3.0, clip_high=0.3, normaliser=9.0),
       (9,),
       integers='steps',
       floats=3,
       over_batch=True,
+      # The way by steps, with segments in it, is the most for a compiler.
+      options_of=(
+        '' if aggregation == 'step-mean' else 'policy_loss_step_step-mean'
+      ),
     )
     for ratio, aggregation in zip(
       ('token', 'step', 'sequence', 'token', 'step'),
@@ -395,25 +532,69 @@ TABLE = [
   ],
   Row(
     'policy_loss_weighted',
-    lambda f, m, i: _loss('token', 'token-mean', weights=jnp.exp(0.1 * f[3]))(
-      f, m, i
-    ),
+    losses.policy_loss,
+    _weighted,
     (9,),
     floats=4,
     over_batch=True,
+    options_of='policy_loss_step_step-mean',
   ),
   *[
     Row(
       f'importance_weights_{ratio}',
-      functools.partial(_importance, ratio=ratio),
+      losses.importance_weights,
+      functools.partial(_importance, ratio),
       (9,),
       integers='steps',
       floats=2,
       gradient=False,
+      options_of='' if ratio == 'step' else 'importance_weights_step',
     )
     for ratio in losses.RATIOS
   ],
+  *[
+    Row(
+      score.__name__,
+      score,
+      lambda f, m, i: given(f[0], f[1], m),
+      (5, 7),
+      floats=2,
+      over_batch=True,
+      gradient=False,
+      squares=True,
+      undefined=score.__name__ in ('sign_agreement', 'scaled_error'),
+    )
+    for score in (
+      credit_quality.correlation,
+      credit_quality.rank_correlation,
+      credit_quality.within_episodes,
+      credit_quality.sign_agreement,
+      credit_quality.best_scale,
+      credit_quality.scaled_error,
+    )
+  ],
 ]
+
+# Public functions without a row, and why.
+WITHOUT_ROW = {
+  'credit_quality.ranks': 'takes one row',
+  'credit_quality.gradient_cosine': 'takes two tables of names',
+  'credit_quality.resampling_variance': 'takes several batches',
+  'gigpo.anchor_groups': 'no floats; part of gigpo.advantages',
+  'ircr.return_bounds': 'part of ircr.guidance_rewards',
+  'kl_penalty.adapted_coefficient': 'takes numbers',
+  'kl_penalty.kl': 'no mask; part of kl_penalty.rewards',
+  'lare.sample_steps': 'draws',
+  'losses.aggregate': 'part of losses.policy_loss',
+  'losses.entropy': 'no mask',
+  'prefix_trees': 'no floats; part of tempo.advantages',
+  'running_statistics': 'a row of its own makes and applies them',
+  'spa.progress_loss': 'part of spa.progress_loss_parts',
+  'step_sampling': 'draws, and takes what was drawn',
+  'step_tokens': 'no mask; part of step_tokens.place',
+  'fingerprints': 'on the host',
+  'packing': 'on the host',
+}
 
 
 def arguments(row: Row, leading, seed=0, dtype=np.float32):

@@ -193,7 +193,7 @@ def test_wrong_options(options, message):
 
 
 def test_wrong_shapes():
-  with pytest.raises(ValueError, match='scores must have at least 1 axis'):
+  with pytest.raises(ValueError, match='returns must have at least 1 axis'):
     grpo.advantages(jnp.zeros(()))
   with pytest.raises(ValueError, match=r'values has shape \(2,\)'):
     returns.gae(jnp.zeros(3), jnp.zeros(2), discount=1.0, gae_lambda=1.0)

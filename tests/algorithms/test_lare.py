@@ -116,7 +116,10 @@ def test_the_mean_gradient_is_that_of_whole_episodes(float64):
 
     def sampled(r, indices=indices):
       return lare.subsampled_loss(
-        r[indices], jnp.full(len(indices), target), jnp.full(len(indices), 6)
+        r[indices],
+        jnp.full(len(indices), target),
+        jnp.full(len(indices), 6),
+        form='mean',
       )
 
     def whole(r):
@@ -139,7 +142,7 @@ def test_samples_of_different_sizes_share_a_batch(float64):
       variance = s2 / n if n > l else s2 * (1 - n / l) / n
       expected.append((target / l - r[:n].mean()) ** 2 - variance)
   result = lare.subsampled_loss(
-    np.where(mask, rewards, np.nan), returns, length, mask
+    np.where(mask, rewards, np.nan), returns, length, mask, form='mean'
   )
   assert float(result) == pytest.approx(np.mean(expected), rel=1e-12)
 
@@ -302,7 +305,7 @@ def test_exact_rewards_add_up(seed, target):
     ),
     (
       lambda: lare.redistributed_rewards(np.zeros(3), scaling='exact'),
-      'needs episode_return',
+      'needs returns',
     ),
     (
       lambda: lare.redistributed_rewards(np.zeros(3), scaling='deviation'),
@@ -326,3 +329,12 @@ def test_half_precision_is_summed_in_single():
   loss = lare.decomposition_loss(rewards, target)
   assert loss.dtype == jnp.bfloat16
   assert float(loss) < 1e-6
+
+
+def test_both_losses_have_one_form_unless_told_otherwise():
+  """All steps drawn, without a correction: RRD's loss is RD's."""
+  rewards, mask = np.array([[1.0, 2, 4]]), np.ones((1, 3), bool)
+  whole = lare.decomposition_loss(rewards, [10.0], mask)
+  sampled = lare.subsampled_loss(rewards, [10.0], [3], mask, unbiased=False)
+  np.testing.assert_allclose(whole, 9.0, rtol=1e-6)
+  np.testing.assert_allclose(sampled, whole, rtol=1e-6)

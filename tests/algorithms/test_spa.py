@@ -264,8 +264,8 @@ def test_share_of_grounded_actions():
   [
     (
       'progress_loss_parts',
-      {'outcome': np.zeros(5)},
-      r'outcome has shape \(5,\)',
+      {'returns': np.zeros(5)},
+      r'returns has shape \(5,\)',
     ),
     ('progress_loss_parts', {'mask': np.ones(6)}, r'mask has shape \(6,\)'),
     (
@@ -290,9 +290,13 @@ def test_share_of_grounded_actions():
       'monotone_weight must be',
     ),
     ('progress_loss_parts', {'tolerance': -0.1}, 'tolerance must be'),
-    ('redistribute', {'mode': 'loo'}, "mode must be one of 'none', 'shift'"),
+    (
+      'redistribute',
+      {'redistribution': 'loo'},
+      "redistribution must be one of 'none', 'shift'",
+    ),
     ('redistribute', {'singleton': 'raw'}, "singleton must be one of 'zero'"),
-    ('redistribute', {'outcome': np.zeros((6, 5))}, 'contributions without S'),
+    ('redistribute', {'returns': np.zeros((6, 5))}, 'contributions without S'),
     ('rewards', {'grounding': np.zeros(6)}, r'grounding has shape \(6,\)'),
     ('grounding_accuracy', {'grounding': True}, 'at least 1 axis'),
   ],
@@ -300,8 +304,8 @@ def test_share_of_grounded_actions():
 def test_wrong_arguments(function, change, message):
   contributions, outcome, mask = batch()
   arguments = {
-    'progress_loss_parts': {'contributions': contributions, 'outcome': outcome},
-    'redistribute': {'contributions': contributions, 'outcome': outcome},
+    'progress_loss_parts': {'contributions': contributions, 'returns': outcome},
+    'redistribute': {'contributions': contributions, 'returns': outcome},
     'rewards': {'contributions': contributions, 'grounding': mask},
     'grounding_accuracy': {'grounding': mask},
   }[function]

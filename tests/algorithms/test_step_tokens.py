@@ -134,7 +134,7 @@ def test_gradient_reaches_the_steps_that_are_in_the_row():
     ({'step_of_token': np.int32(0)}, 'step_of_token must have at least 1 axis'),
     ({'step_of_token': np.zeros((3, 4))}, 'must be integers, not float'),
     ({'mask': np.ones((3, 4))}, r'mask has shape \(3, 4\)'),
-    ({'weight': 'rest'}, "weight must be one of 'unit', 'remaining'"),
+    ({'placement': 'rest'}, "placement must be one of 'unit', 'remaining'"),
   ],
 )
 def test_wrong_arguments(change, message):

@@ -9,7 +9,6 @@ are checked, keywords of the version before are translated. The signature that
 import dataclasses
 import functools
 import inspect
-import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 
@@ -128,8 +127,6 @@ def _option(name, value):
         f'{name} must be one value, but has shape {np.shape(value)}'
       )
     value = value.item()
-  if isinstance(value, float) and math.isnan(value):
-    raise ValueError(f'{name} must be a number, not nan')
   try:
     hash(value)
   except TypeError:

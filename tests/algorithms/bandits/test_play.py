@@ -12,6 +12,7 @@ from jaxcredit.algorithms.bandits import (
   action_sets,
   exp3,
   fixed,
+  lin_ucb,
   linear_system,
   play,
 )
@@ -246,3 +247,55 @@ def test_a_system_of_another_dimension_is_refused():
   other = linear_dynamical_system.random(0, dimension=5)
   with pytest.raises(ValueError, match='actions have dimension 3, but the sys'):
     dynlin_ucb.run(KEY, other, config, 500)
+
+
+@pytest.mark.parametrize('algorithm', [exp3, dynlin_ucb, fixed])
+def test_replayed_numbers_give_the_run(algorithm):
+  """Three rounds more than a block, of numbers that were drawn before."""
+  rounds = play.BLOCK + 3
+  system, arms = problems.random_problem(2)
+  config = (
+    fixed.optimum(system, arms)
+    if algorithm is fixed
+    else algorithm.configure(system, arms, rounds)
+  )
+  noise, draws = problems.numbers(KEY, system, rounds)
+  actions, rewards = play.replay(
+    algorithm.ALGORITHM, system, config, noise, draws
+  )
+  history = play.run(
+    algorithm.ALGORITHM, KEY, system, config, rounds, record_every=1
+  )
+  np.testing.assert_array_equal(actions, problems.played(history))
+  h = linear_system.cumulative_markov_parameter(system)
+  best = float((arms.vector(arms.best(h)) * h).sum())
+  np.testing.assert_allclose(
+    best - np.asarray(rewards), history.shortfall, atol=1e-5
+  )
+
+
+def test_numbers_to_replay_have_to_fit():
+  system, arms = problems.random_problem(2)
+  config = fixed.optimum(system, arms)
+  with pytest.raises(
+    ValueError, match=r'noise must be \[T, 5\] and draws \[T\]'
+  ):
+    play.replay(fixed.ALGORITHM, system, config, np.zeros((3, 4)), np.zeros(3))
+
+
+@pytest.mark.parametrize('algorithm', [dynlin_ucb, lin_ucb])
+def test_rounds_beyond_the_horizon_are_not_silent(algorithm):
+  system, arms = problems.random_problem(2)
+  config = algorithm.configure(system, arms, 2)
+  state = algorithm.init(config)
+  for _ in range(2):
+    action, state = algorithm.select(config, state, jnp.array(0.5))
+    state = algorithm.update(config, state, action, jnp.array(1.0))
+  assert np.isfinite(jax.tree.leaves(state.statistics)[1]).all()
+  with pytest.raises(ValueError, match='round 3 is beyond the 2 rounds'):
+    algorithm.update(config, state, action, jnp.array(1.0))
+  traced = jax.jit(algorithm.update)(config, state, action, jnp.array(1.0))
+  assert any(
+    np.isnan(np.asarray(leaf)).any()
+    for leaf in jax.tree.leaves(traced.statistics)
+  )

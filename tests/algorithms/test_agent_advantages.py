@@ -315,7 +315,11 @@ def test_the_value_before_a_step_stays_visible():
 @pytest.mark.parametrize(
   ('function', 'change', 'message'),
   [
-    ('token_advantages', {'across': 'steps'}, "across must be one of 'drawn'"),
+    (
+      'token_advantages',
+      {'gae_positions': 'steps'},
+      "gae_positions must be one of 'drawn'",
+    ),
     ('token_advantages', {'ddof': 2}, 'ddof must be one of 0, 1'),
     ('token_advantages', {'eps': -1.0}, 'eps must be a finite number'),
     ('token_advantages', {'values': np.zeros((2, 5))}, 'values has shape'),
