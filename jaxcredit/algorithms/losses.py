@@ -416,12 +416,13 @@ def value_loss(
     )
     for x in (old_values, returns)
   )
-  free = (values - target) ** 2
-  loss, clipped = free, mask & False
+  free = values - target
+  loss, clipped = free**2, mask & False
   if clip is not None:
-    bound = (jnp.clip(values, old - clip, old + clip) - target) ** 2
-    loss = jnp.maximum(free, bound)
-    clipped = mask & (bound > free)
+    bound = jnp.clip(values, old - clip, old + clip) - target
+    loss = jnp.maximum(loss, bound**2)
+    # Squares may be infinite, both of them.
+    clipped = mask & (jnp.abs(bound) > jnp.abs(free))
   total = 0.5 * aggregate(
     loss,
     mask,

@@ -5,13 +5,7 @@ row are rows with `options_of`, which run the cheap contracts alone: sharding
 and tracing do not depend on options.
 """
 
-import dataclasses
 import functools
-from collections.abc import Callable
-from typing import Any
-
-import jax.numpy as jnp
-import numpy as np
 
 from jaxcredit import (
   credit_quality,
@@ -27,161 +21,15 @@ from jaxcredit import (
   reinforce_plus_plus,
   returns,
   rloo,
-  running_statistics,
   spa,
   step_tokens,
   tempo,
   treerpo,
   vineppo,
 )
+from tests.algorithms import contract_row
 
-
-def given(*positional, **options):
-  """Arguments of a call."""
-  return positional, options
-
-
-@dataclasses.dataclass(frozen=True)
-class Row:
-  """A function under contract.
-
-  Attributes:
-    name: of the row.
-    function: under contract.
-    given: (floats, mask, integers) -> its arguments.
-    shape: of a group's arrays, without leading axes.
-    integers: kind of the integer argument, 'anchors', 'steps', 'parents' or ''.
-    floats: how many float arrays the function takes.
-    over_batch: whether leading axes are mixed (whitening, means).
-    gradient: whether the result is differentiable in the first float.
-    options_of: the row of the same function with other options; '' for the
-      row that runs all contracts.
-    result: what of the result has the shapes that contracts look at.
-    squares: whether it holds squares of the floats, which may be infinite
-      where the floats are not.
-    undefined: whether it is NaN where nothing counts.
-  """
-
-  name: str
-  function: Callable[..., Any]
-  given: Callable[..., tuple[tuple, dict]]
-  shape: tuple[int, ...]
-  integers: str = ''
-  floats: int = 1
-  over_batch: bool = False
-  gradient: bool = True
-  options_of: str = ''
-  result: Callable[[Any], Any] = lambda result: result
-  squares: bool = False
-  undefined: bool = False
-
-  def call(self, floats, mask, integers):
-    """The function's result, a pytree."""
-    positional, options = self.given(floats, mask, integers)
-    return self.result(self.function(*positional, **options))
-
-
-def _loss(ratio, aggregation, **options):
-  def arguments_of(floats, mask, integers):
-    return given(
-      0.1 * floats[0] - 1,
-      0.1 * floats[1] - 1,
-      floats[2],
-      mask,
-      ratio=ratio,
-      aggregation=aggregation,
-      step_of_token=integers,
-      **options,
-    )
-
-  return arguments_of
-
-
-def _weighted(floats, mask, integers):
-  weights = jnp.exp(0.1 * floats[3])
-  arguments_of = _loss('token', 'token-mean', weights=weights)
-  return arguments_of(floats, mask, integers)
-
-
-def _importance(ratio, floats, mask, integers):
-  return given(
-    0.1 * floats[0] - 1,
-    0.1 * floats[1] - 1,
-    mask,
-    ratio=ratio,
-    step_of_token=integers,
-  )
-
-
-def _scores(rewards, mask):
-  """A reward for each row, NaN for a row that is all masked."""
-  if mask.shape != rewards.shape:
-    return jnp.zeros(rewards.shape[:-1])  # the function is to complain
-  total = jnp.where(mask, rewards, 0).sum(axis=-1)
-  return jnp.where(mask.any(axis=-1), total, jnp.nan)
-
-
-def _tempo_parts(parts):
-  """TEMPO's parts, all of the shape of the tokens."""
-  return parts.total, parts.td, parts.branch, parts.values[..., 1:]
-
-
-def _of_tokens(step, mask):
-  """Steps of those tokens that `mask` holds, -1 elsewhere."""
-  if mask.shape != step.shape:
-    return step  # the function is to complain
-  return jnp.where(mask, step, -1)
-
-
-def _subsampled(form, unbiased, floats, mask, integers):
-  """RRD's loss; episodes have two steps more than were drawn."""
-  lengths = mask.sum(-1) + 2
-  return given(
-    floats[0],
-    _scores(floats[1], mask),
-    lengths,
-    mask,
-    form=form,
-    unbiased=unbiased,
-  )
-
-
-def _normalised(values, mask):
-  """Entries of one feature, by their own statistics."""
-  state = running_statistics.update(running_statistics.init(()), values, mask)
-  return running_statistics.apply(state, values, mask)
-
-
-def _redistributed(scaling, agents, floats, mask, integers):
-  axes = (-1, -2) if agents else -1
-  totals = None
-  if mask.shape == floats[1].shape:
-    totals = floats[1].max(axes, where=mask, initial=-3)
-    totals = jnp.where(mask.any(axes), totals, jnp.nan)
-  return given(
-    floats[0],
-    mask,
-    scaling=scaling,
-    returns=totals,
-    deviation=2.0,
-    factor=0.5,
-    agents=agents,
-  )
-
-
-def _ircr(floats, mask, integers):
-  # A mask of the wrong shape is one without its steps.
-  fits = mask.shape == floats[0].shape
-  return given(_scores(floats[0], mask), mask if fits else mask[..., 0])
-
-
-def _ends(floats, *, first):
-  return {
-    'terminated': floats[first] > 1,
-    'truncated': floats[first] < -1,
-    'final_values': floats[first + 1],
-  }
-
+Row, given = contract_row.Row, contract_row.given
 
 TABLE = [
   Row(
@@ -193,7 +41,9 @@ TABLE = [
   Row(
     'discounted_returns_ends',
     returns.discounted_returns,
-    lambda f, m, i: given(f[0], m, discount=0.9, **_ends(f, first=1)),
+    lambda f, m, i: given(
+      f[0], m, discount=0.9, **contract_row.ends(f, first=1)
+    ),
     (7,),
     floats=3,
     options_of='discounted_returns',
@@ -211,7 +61,12 @@ TABLE = [
     'gae_ends',
     returns.gae,
     lambda f, m, i: given(
-      f[0], f[1], m, discount=0.9, gae_lambda=0.8, **_ends(f, first=2)
+      f[0],
+      f[1],
+      m,
+      discount=0.9,
+      gae_lambda=0.8,
+      **contract_row.ends(f, first=2),
     ),
     (7,),
     floats=4,
@@ -306,11 +161,13 @@ TABLE = [
     Row(
       f'tempo_{name}',
       tempo.advantages,
-      lambda f, m, i, options=options: given(i, m, _scores(f[0], m), **options),
+      lambda f, m, i, options=options: given(
+        i, m, contract_row.scores(f[0], m), **options
+      ),
       (5, 7),
       integers='anchors',
       options_of='' if name == 'std' else 'tempo_std',
-      result=_tempo_parts,
+      result=contract_row.tempo_parts,
     )
     for name, options in {
       'std': {},
@@ -322,7 +179,11 @@ TABLE = [
     'tempo_steps',
     tempo.advantages,
     lambda f, m, i: given(
-      i % 3, m, _scores(f[0], m), step_of_token=i, environment=i == 2
+      i % 3,
+      m,
+      contract_row.scores(f[0], m),
+      step_of_token=i,
+      environment=i == 2,
     ),
     (5, 7),
     integers='steps',
@@ -330,7 +191,7 @@ TABLE = [
   Row(
     'hepo',
     hepo.advantages,
-    lambda f, m, i: given(_scores(f[0], m), f[1], m, rho=0.6),
+    lambda f, m, i: given(contract_row.scores(f[0], m), f[1], m, rho=0.6),
     (5, 7),
     floats=2,
     over_batch=True,
@@ -360,7 +221,7 @@ TABLE = [
     spa.progress_loss_parts,
     lambda f, m, i: given(
       f[0],
-      _scores(f[1], m),
+      contract_row.scores(f[1], m),
       m,
       prefix_weight=0.5,
       smoothness_weight=0.2,
@@ -376,7 +237,10 @@ TABLE = [
       f'spa_redistribute_{redistribution}',
       spa.redistribute,
       lambda f, m, i, redistribution=redistribution: given(
-        f[0], _scores(f[0] + f[1], m), m, redistribution=redistribution
+        f[0],
+        contract_row.scores(f[0] + f[1], m),
+        m,
+        redistribution=redistribution,
       ),
       (5, 7),
       floats=2,
@@ -404,7 +268,9 @@ TABLE = [
   Row(
     'place',
     step_tokens.place,
-    lambda f, m, i: given(f[0], _of_tokens(i, m), m, placement='remaining'),
+    lambda f, m, i: given(
+      f[0], contract_row.of_tokens(i, m), m, placement='remaining'
+    ),
     (7,),
     integers='steps',
   ),
@@ -421,7 +287,12 @@ TABLE = [
     'step_advantages',
     ppo.step_advantages,
     lambda f, m, i: given(
-      f[0], f[1], _of_tokens(i, m), m, token_rewards=f[1] - 1, whiten=False
+      f[0],
+      f[1],
+      contract_row.of_tokens(i, m),
+      m,
+      token_rewards=f[1] - 1,
+      whiten=False,
     ),
     (7,),
     integers='steps',
@@ -438,7 +309,9 @@ TABLE = [
     Row(
       f'decomposition_loss_{form}',
       lare.decomposition_loss,
-      lambda f, m, i, form=form: given(f[0], _scores(f[1], m), m, form=form),
+      lambda f, m, i, form=form: given(
+        f[0], contract_row.scores(f[1], m), m, form=form
+      ),
       (7,),
       floats=2,
       over_batch=True,
@@ -451,7 +324,7 @@ TABLE = [
     Row(
       f'subsampled_loss_{form}_{unbiased}',
       lare.subsampled_loss,
-      functools.partial(_subsampled, form, unbiased),
+      functools.partial(contract_row.of_subsampled, form, unbiased),
       (7,),
       floats=2,
       over_batch=True,
@@ -484,7 +357,7 @@ TABLE = [
     Row(
       f'redistributed_rewards_{scaling}_{agents}',
       lare.redistributed_rewards,
-      functools.partial(_redistributed, scaling, agents),
+      functools.partial(contract_row.of_redistributed, scaling, agents),
       (3, 7) if agents else (7,),
       floats=2,
       options_of='' if agents else 'redistributed_rewards_length_True',
@@ -495,16 +368,16 @@ TABLE = [
       ('deviation', False),
     )
   ],
-  Row('ircr', ircr.guidance_rewards, _ircr, (4, 7)),
+  Row('ircr', ircr.guidance_rewards, contract_row.of_ircr, (4, 7)),
   Row(
     'uniform_rewards',
     ircr.uniform_rewards,
-    _ircr,
+    contract_row.of_ircr,
     (4, 7),
   ),
   Row(
     'running_statistics',
-    _normalised,
+    contract_row.normalised,
     lambda f, m, i: given(f[0], m),
     (7,),
     over_batch=True,
@@ -514,7 +387,9 @@ TABLE = [
     Row(
       f'policy_loss_{ratio}_{aggregation}',
       losses.policy_loss,
-      _loss(ratio, aggregation, dual_clip=3.0, clip_high=0.3, normaliser=9.0),
+      contract_row.of_loss(
+        ratio, aggregation, dual_clip=3.0, clip_high=0.3, normaliser=9.0
+      ),
       (9,),
       integers='steps',
       floats=3,
@@ -533,7 +408,7 @@ TABLE = [
   Row(
     'policy_loss_weighted',
     losses.policy_loss,
-    _weighted,
+    contract_row.of_weighted_loss,
     (9,),
     floats=4,
     over_batch=True,
@@ -543,7 +418,7 @@ TABLE = [
     Row(
       f'importance_weights_{ratio}',
       losses.importance_weights,
-      functools.partial(_importance, ratio),
+      functools.partial(contract_row.of_importance, ratio),
       (9,),
       integers='steps',
       floats=2,
@@ -595,26 +470,3 @@ WITHOUT_ROW = {
   'fingerprints': 'on the host',
   'packing': 'on the host',
 }
-
-
-def arguments(row: Row, leading, seed=0, dtype=np.float32):
-  """Random arguments (floats, mask, integers) for a row of the table."""
-  rng = np.random.default_rng(seed)
-  shape = (*leading, *row.shape)
-  # Round numbers, so that groups have equal members now and then.
-  floats = tuple(
-    np.round(rng.normal(size=shape) * 2).astype(dtype) / 2
-    for _ in range(row.floats)
-  )
-  length = rng.integers(0, row.shape[-1] + 1, shape[:-1])
-  mask = np.arange(row.shape[-1]) < length[..., None]
-  integers = None
-  if row.integers == 'anchors':
-    integers = rng.integers(0, 4, (*shape, 2)).astype(np.uint32)
-  elif row.integers == 'steps':
-    integers = np.sort(rng.integers(-1, 4, shape), axis=-1).astype(np.int32)
-    mask = mask & (integers >= 0)
-  elif row.integers == 'parents':
-    # Trees whose masked nodes are leaves.
-    integers = rng.integers(-1, np.arange(row.shape[-1]), shape)
-  return floats, mask, integers

@@ -135,7 +135,7 @@ def test_wrong_arguments_of_the_coefficient(change, message):
 
 
 REFERENCE = np.log([0.2, 0.3, 0.5])
-LOGITS = jnp.log(jnp.array([0.6, 0.3, 0.1]))
+LOGITS = jnp.log(jnp.array([0.6, 0.25, 0.15]))
 
 
 def divergence(x, towards_reference=True):

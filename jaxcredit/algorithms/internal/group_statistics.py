@@ -134,14 +134,16 @@ class GroupStatistics:
 
 
 def power_of_two(largest: jax.Array) -> jax.Array:
-  """The power of two up to a number, without a gradient; 1 for 0.
+  """A power of two near a number, without a gradient; 1 for 0.
+
+  It lies between 2^-100 and 2^100, whose reciprocals are normal numbers: a
+  compiler may multiply by them.
 
   Args:
     largest: float, not negative, finite.
   """
-  largest = jax.lax.stop_gradient(largest)
-  # Smaller units would not be normal numbers when they divide.
-  positive = largest > np.finfo(largest.dtype).tiny * 2.0**20
+  largest = jnp.minimum(jax.lax.stop_gradient(largest), 2.0**100)
+  positive = largest > 2.0**-100
   mantissa, _ = jnp.frexp(jnp.where(positive, largest, 1))
   return jnp.where(positive, largest / (2 * mantissa), 1)
 
