@@ -129,10 +129,11 @@ def _episode_part(
   else:
     group = group_statistics.of_rows(returns, mask.any(axis=-1), ddof)
     relative = group.standardised(scale, eps)
-    charge = penalties / group.unit(scale, eps)[..., None]
+    unit = group.unit(scale, eps)
     if scale == 'std':
       # Where nothing differs there is no unit to measure a penalty in.
-      charge = jnp.where(group.equal[..., None], 0, charge)
+      unit = jnp.where(group.equal, jnp.inf, unit)
+    charge = penalties / unit[..., None]
     lone = group.count[..., None] == 1
     result = jnp.where(mask & ~lone, relative[..., None] - charge, 0)
   if singleton == 'score':
