@@ -63,19 +63,19 @@ def test_old_keyword_means_the_new_argument(name):
     expected = function(**given)
   for old, new in EXPECTED[name].items():
     renamed = {old if key == new else key: x for key, x in given.items()}
-    with pytest.warns(DeprecationWarning, match=f'{old} is called {new}'):
+    message = f'{old} is called {new}'
+    with pytest.warns(DeprecationWarning, match=message) as record:
       result = function(**renamed)
+    assert record[0].filename == __file__  # the caller's line
     jax.tree.map(np.testing.assert_array_equal, result, expected)
-    # The warning names the caller's line, and jit traces the new argument.
-    call = jax.jit(functools.partial(function, **without(renamed, old)))
-    with pytest.warns(DeprecationWarning) as record:
-      function(**renamed)
-      if hasattr(given[new], 'shape'):
-        jax.tree.map(
-          lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-5),
-          call(**{old: given[new]}),
-          expected,
-        )
-    assert record[0].filename == __file__
+    if hasattr(given[new], 'shape'):
+      call = jax.jit(functools.partial(function, **without(renamed, old)))
+      with pytest.warns(DeprecationWarning, match=message):
+        traced = call(**{old: given[new]})
+      jax.tree.map(
+        functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6),
+        traced,
+        expected,
+      )
     with pytest.raises(ValueError, match=f'{old} and {new} are one argument'):
       function(**given, **{old: given[new]})
