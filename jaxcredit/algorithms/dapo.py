@@ -8,11 +8,10 @@ DAPO drops them and samples other tasks in their place. Its asymmetric clip
 import jax
 import jax.numpy as jnp
 
-from jaxcredit.algorithms.internal import arguments, explicit_axes
+from jaxcredit.algorithms.internal import arguments, public
 
 
-@explicit_axes.under_any_mesh
-@jax.jit
+@public.function()
 def group_filter(
   returns: jax.Array, mask: jax.Array | None = None
 ) -> jax.Array:
@@ -24,8 +23,8 @@ def group_filter(
 
   Returns:
     bool [...]: True where two rollouts of the group differ by more than
-    rounding. A NaN differs from everything, so that it is not dropped in
-    silence.
+    rounding in float32 or wider, also for returns of half precision. A NaN
+    differs from everything, so that it is not dropped in silence.
 
   Raises:
     ValueError: wrong shapes.
@@ -36,10 +35,12 @@ def group_filter(
     [ True False]
   """
   arguments.axes('returns', returns, 1, '[..., G]')
-  returns = arguments.floating('returns', returns)
+  returns = arguments.wide(arguments.floating('returns', returns))
   mask = arguments.boolean_mask('mask', mask, returns.shape, 'returns')
-  high = jnp.max(jnp.where(mask, returns, -jnp.inf), axis=-1)
-  low = jnp.min(jnp.where(mask, returns, jnp.inf), axis=-1)
+  low, high = (
+    reduce(jnp.where(mask, returns, worst), axis=-1, initial=worst)
+    for reduce, worst in ((jnp.min, jnp.inf), (jnp.max, -jnp.inf))
+  )
   size = jnp.maximum(jnp.abs(high), jnp.abs(low))
   tolerance = 16 * jnp.finfo(returns.dtype).eps * size
   differs = ~(high - low <= tolerance)
