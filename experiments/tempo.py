@@ -203,7 +203,7 @@ def read_flags() -> Run:
     training_flags.settings(
       critic=critic_flags.options(),
       tree=tree,
-      learn_taken_over=_TREE_TOKENS.value == 'all',
+      learn_shared_prefix=_TREE_TOKENS.value == 'all',
     ),
     question_tasks.QuestionOptions(
       tasks=tuple(_TASKS.value),

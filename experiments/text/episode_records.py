@@ -48,7 +48,7 @@ def episode_records(
         {
           'observation': step.observation,
           'action': step.action,
-          'answer': step.answer,
+          'answer': step.next_observation,
           'reward': step.reward,
           'valid': step.valid,
           'admissible': step.admissible,

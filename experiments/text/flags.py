@@ -434,7 +434,7 @@ def settings(critic=None, **loop_options):
       normaliser=float(_ROW_TOKENS.value),
     ),
     critic=critic or critic_lib.CriticOptions(),
-    limits=collector.Limits(
+    limits=collector.RolloutLimits(
       steps=_MAX_STEPS.value,
       new_tokens=_MAX_NEW_TOKENS.value,
       row_tokens=_ROW_TOKENS.value,

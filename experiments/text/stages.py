@@ -71,7 +71,7 @@ class Settings:
   loop: loop_lib.LoopOptions
   loss: policy_gradient.LossOptions
   critic: critic_lib.CriticOptions
-  limits: collector_lib.Limits
+  limits: collector_lib.RolloutLimits
   learning_rate: float
   weight_decay: float
   clip_norm: float
@@ -168,13 +168,9 @@ class TextTraining:
 
   def _prepare_policy(self, tokenizer, config) -> None:
     settings = self.settings
-    if tokenizer.vocab_size > config.vocab_size:
-      raise ValueError(
-        f'the tokenizer has {tokenizer.vocab_size} tokens, the policy '
-        f'{config.vocab_size}: they do not belong together'
-      )
     self.tokenizer = tokenizer
-    self.config = config
+    # What the policy has beyond the tokenizer is neither sampled nor learned.
+    self.config = config.for_tokenizer(tokenizer.vocab_size)
     mesh = settings.policy.mesh
     if processes.count() > 1:
       mesh = sharding.make_local_mesh(mesh)

@@ -91,12 +91,12 @@ def play(folder: pathlib.Path, games, origin: str) -> dict[str, Any]:
     factory, slots, time_limit=config['step_time_limit']
   ) as pool:
     collector = collector_lib.Collector(
-      policy.config,
+      policy.config.for_tokenizer(policy.tokenizer.vocab_size),
       policy.tokenizer,
       text_format,
       pool,
       task_sentence=lambda game: game.task_description,
-      limits=collector_lib.Limits(
+      limits=collector_lib.RolloutLimits(
         steps=config['max_steps'],
         new_tokens=config['max_new_tokens'],
         row_tokens=config['row_tokens'],

@@ -136,7 +136,7 @@ class Overlapped:
     self._loop = loop
     self._collector = collector
     self._iterations = iterations
-    self._turns = collector.turns = turns
+    self._turns = collector.device_lock = turns
     # Iteration, parameters that played it, and what they played.
     self._ready: tuple[int, Any, loop_lib.Batch] | None = None
 
@@ -199,7 +199,7 @@ class Overlapped:
         following.join()
       raise
     finally:
-      self._collector.turns = self._turns
+      self._collector.device_lock = self._turns
     metrics |= self._loop.timing_metrics(clock, metrics)
     metrics['seconds_beside'] = following.seconds if following else 0.0
     return OverlappedState(learned, behind), metrics, batch, advantages
@@ -216,7 +216,7 @@ class Overlapped:
   def _start(self, behind, iteration, on_episode, until) -> _Following:
     with self._turns:
       playing = jax.block_until_ready(self._loop.playing(behind))
-    self._collector.turns = until
+    self._collector.device_lock = until
     following = _Following(
       lambda: self._loop.collect(playing, iteration, on_episode)
     )

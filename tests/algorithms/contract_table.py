@@ -174,6 +174,11 @@ TABLE = [
     gradient=False,
   ),
   Row(
+    'overlong_penalty',
+    lambda f, m, i: dapo.overlong_penalty(f[0], m, limit=2, buffer=2),
+    (5,),
+  ),
+  Row(
     'reinforce++',
     lambda f, m, i: reinforce_plus_plus.advantages(f[0], m, discount=0.9),
     (5, 7),

@@ -42,7 +42,7 @@ BESIDE = {'history_length': {'format': 'think_action'}}
 # Fields that no flag sets, and flags that set no field.
 FIELDS_WITHOUT_FLAG = {
   # Of experiments.tempo.
-  'loop.tree', 'loop.learn_taken_over',
+  'loop.tree', 'loop.learn_shared_prefix',
   'credit.ddof', 'loop.generation_batches', 'loss.credit_of',
   # GiGPO has no critic.
   'critic.learning_rate', 'critic.clip', 'critic.weight_decay',

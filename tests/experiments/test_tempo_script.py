@@ -44,7 +44,7 @@ FIELDS = {
   'tree_branches': {'training.loop.tree.branches'},
   'tree_exclude_parent': {'training.loop.tree.exclude_parent'},
   'tree_skip_last': {'training.loop.tree.skip_last'},
-  'tree_tokens': {'training.loop.learn_taken_over'},
+  'tree_tokens': {'training.loop.learn_shared_prefix'},
 }
 
 
@@ -191,7 +191,7 @@ def test_a_run(tmp_path, files, start, method, sampler):
     assert 0 <= record['branch_share'] <= 1
     assert ('value_error' in record) == (method == 'ppo')
     assert record['failed_episodes'] == 0
-    assert 0 < record['drawn_tokens'] <= 3 * 4 * 10
+    assert 0 < record['sampled_tokens'] <= 3 * 4 * 10
   assert (folder / 'report.html').exists()
   groups = prefix_tree_records.read(folder / 'prefix_trees.jsonl')
   assert [group.title for group in groups] == (

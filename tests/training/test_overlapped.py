@@ -191,7 +191,7 @@ def test_an_error_of_the_update_ends_the_rollout_soon():
     def collect(self, *arguments, **options):
       deadline = time.monotonic() + SECONDS
       while self.calls and time.monotonic() < deadline:
-        with self.turns:
+        with self.device_lock:
           time.sleep(0.001)
       return super().collect(*arguments, **options)
 
@@ -206,7 +206,7 @@ def test_an_error_of_the_update_ends_the_rollout_soon():
   assert time.monotonic() - start < SECONDS / 2
   assert not any(t.name == 'rollouts' for t in threading.enumerate())
   # What is played afterwards is not abandoned.
-  with collector.turns:
+  with collector.device_lock:
     pass
 
 
@@ -227,7 +227,7 @@ def test_what_is_shared_out_in_turns():
 
 
 def real_loop(pool, kind='decoupled', mesh=None, turns=None):
-  limits = collector_lib.Limits(
+  limits = collector_lib.RolloutLimits(
     steps=4, new_tokens=5, row_tokens=200, chunks=(64,)
   )
   config = test_collector.CONFIG

@@ -44,14 +44,14 @@ def test_it_answers_in_order_and_tells_how_it_goes():
   ended = []
   completions = generate(
     rows, keys, tokenizer=Words(), on_answer=ended.append,
-    how=sampling.Sampling(0.9, min_p=0.02),
+    sampling_params=sampling.SamplingParams(0.9, min_p=0.02),
   )  # fmt: skip
   assert sum(ended) == 12
   assert len(ended) > 2
   ends = set()
   for row, key, completion in zip(rows, keys, completions, strict=True):
     slow = test_engine.slow_answer(
-      'plain', row, key, sampling.Sampling(0.9, min_p=0.02)
+      'plain', row, key, sampling.SamplingParams(0.9, min_p=0.02)
     )
     test_engine.check_slow(completion, slow)
     stopped = completion.end == 'stop token'
@@ -62,8 +62,8 @@ def test_it_answers_in_order_and_tells_how_it_goes():
   assert generate(rows[:2], keys[:2])[0].text is None
 
 
-@pytest.mark.parametrize('burst', [1, 4, 32])
-def test_stop_strings_span_tokens_and_calls(burst):
+@pytest.mark.parametrize('steps', [1, 4, 32])
+def test_stop_strings_span_tokens_and_calls(steps):
   config, params, _ = test_engine.build()
   strings = ['stop here', 'w9 st']
   count = 40
@@ -71,7 +71,7 @@ def test_stop_strings_span_tokens_and_calls(burst):
   keys = jax.random.split(jax.random.key(9), count)
   completions = generation.generate(
     params, config, rows, keys, new_tokens=24, strings=strings,
-    tokenizer=Words(), slots=8, chunks=(16,), burst=burst,
+    tokenizer=Words(), slots=8, chunks=(16,), decode_steps_per_call=steps,
   )  # fmt: skip
   free = generation.generate(
     params, config, rows, keys, new_tokens=24, slots=8, chunks=(16,)
@@ -128,9 +128,9 @@ class DropsTheSpace(Words):
 
 
 def test_a_stop_string_that_begins_with_a_space_in_front_of_all():
-  completion = generation.Completion([12, 10], [], [], 'length', None)
+  completion = generation.Completion(0, [12, 10], [], [], [], 'length')
   for keep, text in ((False, ''), (True, ' stop')):
-    answer = generation.Completion([12, 10], [], [], 'stop string', None)
+    answer = generation.Completion(0, [12, 10], [], [], [], 'stop string')
     assert (
       generation.text_of(answer, DropsTheSpace(), [' stop'], keep=keep) == text
     )
@@ -149,7 +149,7 @@ def test_stop_strings_need_a_tokenizer():
 
 def test_prompts_of_other_lengths_do_not_compile():
   def compiled():
-    return sampler.read._cache_size() + sampler.decode._cache_size()
+    return sampler.prefill._cache_size() + sampler.decode._cache_size()
 
   keys = jax.random.split(jax.random.key(0), 4)
   generate([[9] * 20] * 4, keys)
