@@ -38,7 +38,7 @@ class Tokenizer:
     # words, must not become that token.
     self._backend.encode_special_tokens = True
     self.eos_id: int = eos_id
-    # Tokens that end an answer, and the one that a well-formed answer ends with.
+    # Tokens that end an answer, and the one that a complete answer ends with.
     self.stop_ids: tuple[int, ...] = (eos_id,)
     self.turn_end_id: int = eos_id
 
