@@ -414,6 +414,7 @@ class _Play:
         f'answer it does not fit a row of {self.limits.row_tokens}; raise '
         'the row length'
       )
+    episode.cut_off = True
     self._end(i, truncated=True)
     return False
 
@@ -443,6 +444,7 @@ class _Play:
       answer.entropies,
       answer.support,
     )
+    episode.cut_off = answer.end == 'length'
     if isinstance(self.engine, tree_engine.TreeEngine):
       episode.shared_prefix_length = self.engine.shared_prefix_length(i)
     text = generation.text_of(

@@ -101,6 +101,8 @@ class Episode:
       sampling).
     terminated: whether the environment ended it.
     truncated: whether a limit of steps or tokens ended it.
+    cut_off: whether the token limit ended its last completion, or its row had
+      no room for another.
     failure: what went wrong with the environment; empty if nothing did.
     solved: whether the environment says that the task is solved; None where it
       leaves that to the return.
@@ -115,6 +117,7 @@ class Episode:
   shared_prefix_length: int = 0
   terminated: bool = False
   truncated: bool = False
+  cut_off: bool = False
   failure: str = ''
   solved: bool | None = None
 

@@ -1,6 +1,7 @@
 """A small policy plays a small environment: tokens, limits, failures."""
 
 import collections
+import dataclasses
 import functools
 from unittest import mock
 
@@ -572,3 +573,16 @@ def test_slots_must_be_positive():
 def test_limits_must_be_positive(field):
   with pytest.raises(ValueError, match='limits must be positive'):
     collector_lib.RolloutLimits(**{field: 0})
+
+
+def test_rows_beyond_the_models_positions():
+  config = dataclasses.replace(CONFIG, max_positions=399)
+  with pytest.raises(ValueError, match='a row of 400 tokens .* 399 positions'):
+    collector_lib.Collector(
+      config,
+      ToyTokenizer(),
+      formats.Plain(),
+      make_pool(1),
+      task_sentence=str,
+      limits=LIMITS,
+    )

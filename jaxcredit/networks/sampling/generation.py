@@ -56,7 +56,7 @@ def make_engine(
     stops = stop_strings.compile_table(strings, pieces, config.vocab_size)
   longest = prompt_tokens + new_tokens
   config.check_positions(
-    longest, f'a prompt of {prompt_tokens} tokens with {new_tokens} new ones'
+    longest, f'a row, {prompt_tokens} tokens with {new_tokens} new ones,'
   )
   # Prompts of other lengths shall not need another size of the cache.
   sizes = slots_lib.capacities_for(2 * longest + 64)

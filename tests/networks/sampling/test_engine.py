@@ -12,7 +12,7 @@ from jaxcredit.networks.sampling import engine as engine_lib
 from jaxcredit.networks.sampling import sampler
 from jaxcredit.networks.sampling import sampling_params as sampling
 from jaxcredit.networks.sampling import slots as slots_lib
-from tests.networks import test_decoder
+from tests.networks import tiny_decoder
 from tests.networks.sampling import test_sampling
 
 STOP = 7
@@ -20,33 +20,12 @@ NEW = 6
 PLAIN = sampling.SamplingParams()
 
 
-@functools.cache
-def build(variant='plain', **changes):
-  changes = {'layers': 1, **changes}
-  if variant == 'windows':
-    changes['layers'] = 2
-  config, params = test_decoder.build(variant, **changes)
-  return config, params, sampler.decoding_params(params)
-
-
-@functools.cache
-def _logits(config):
-  def behind(params, tokens):
-    hidden = decoder.hidden_states(params, config, tokens[None])
-    return decoder.logits(params, config, hidden[0])
-
-  return jax.jit(behind)
-
-
 def slow_answer(variant, row, key, how=PLAIN, budget=NEW):
   """Draws token by token; the whole row is read again for each."""
-  config, params, _ = build(variant)
+  config, params, _ = tiny_decoder.for_sampling(variant)
   tokens, log_probs, policy = list(row), [], []
   while len(log_probs) < budget and (not log_probs or tokens[-1] != STOP):
-    # Padding at the right changes nothing that stands in front of it.
-    padded = np.zeros((128,), np.int32)
-    padded[: len(tokens)] = tokens
-    scores = np.asarray(_logits(config)(params, padded)[len(tokens) - 1])
+    scores = tiny_decoder.logits_behind(config, params, tokens)
     options = {
       name: getattr(how, name)
       for name in ('temperature', 'top_k', 'top_p', 'min_p')
@@ -68,7 +47,7 @@ def slow_answer(variant, row, key, how=PLAIN, budget=NEW):
 
 
 def make_engine(variant='plain', vocab_size=40, **options):
-  config, _, fast = build(variant, vocab_size=vocab_size)
+  config, _, fast = tiny_decoder.for_sampling(variant, vocab_size=vocab_size)
   options = {
     'slots': 8, 'row_tokens': 96, 'new_tokens': NEW, 'stop_tokens': (STOP,),
     'chunks': (16,), **options,
@@ -200,7 +179,7 @@ def play_turns(engine, turns, reads, keys):
 @pytest.mark.parametrize('variant', ['plain', 'windows'])
 @pytest.mark.parametrize('temperature', [1.0, 0.7])
 def test_log_probs_over_turns_are_those_of_the_learner(variant, temperature):
-  config, params, _ = build(variant)
+  config, params, _ = tiny_decoder.for_sampling(variant)
   rng = np.random.default_rng(0)
   count, turns = 5, 4
   reads = [
@@ -394,7 +373,7 @@ def test_rows_that_hold_all_slots_for_ever_are_an_error():
 
 def test_it_is_the_same_on_a_mesh():
   rows, keys, expected = reference()
-  config, params, _ = build()
+  config, params, _ = tiny_decoder.for_sampling()
   mesh = sharding.make_mesh(data=2, fsdp=2, tensor=2)
   with jax.set_mesh(mesh):
     placed = jax.device_put(params, sharding.shardings(params, mesh))

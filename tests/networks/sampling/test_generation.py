@@ -1,11 +1,15 @@
 """Answers to many prompts, as text and as tokens."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
 
+from jaxcredit.networks import config as config_lib
 from jaxcredit.networks.sampling import generation, sampler, stop_strings
 from jaxcredit.networks.sampling import sampling_params as sampling
+from tests.networks import tiny_decoder
 from tests.networks.sampling import test_engine
 
 PIECES = [f' w{i}' for i in range(40)]
@@ -23,7 +27,7 @@ class Words:
 
 
 def generate(prompts, keys, **options):
-  config, params, _ = test_engine.build()
+  config, params, _ = tiny_decoder.for_sampling()
   options = {
     'new_tokens': test_engine.NEW, 'stop_tokens': (test_engine.STOP,),
     'slots': 3, 'chunks': (16,), **options,
@@ -57,7 +61,7 @@ def test_it_answers_in_order_and_tells_how_it_goes():
 
 @pytest.mark.parametrize('steps', [1, 4, 32])
 def test_stop_strings_span_tokens_and_calls(steps):
-  config, params, _ = test_engine.build()
+  config, params, _ = tiny_decoder.for_sampling()
   strings = ['stop here', 'w9 st']
   count = 40
   rows = [[8 + i % 20, 10 + i % 3] for i in range(count)]
@@ -94,7 +98,7 @@ def test_stop_strings_span_tokens_and_calls(steps):
 
 
 def test_a_stop_string_in_sample_turn():
-  config, params, _ = test_engine.build()
+  config, params, _ = tiny_decoder.for_sampling()
   stops = stop_strings.compile_table(
     ['stop here'], [p.encode() for p in PIECES], 40
   )
@@ -128,6 +132,62 @@ def test_a_stop_string_that_begins_with_a_space_in_front_of_all():
       generation.text_of(answer, DropsTheSpace(), [' stop'], keep=keep) == text
     )
   assert generation.text_of(completion, DropsTheSpace()) == 'stop he'
+
+
+class SomeWords(Words):
+  vocab_size = 30
+
+
+def test_what_is_no_token_is_not_sampled():
+  rows = [[8 + i] for i in range(16)]
+  keys = jax.random.split(jax.random.key(4), 16)
+  free = generate(rows, keys)
+  completions = generate(rows, keys, tokenizer=SomeWords())
+  assert max(max(c.tokens) for c in free) >= 30
+  assert max(max(c.tokens) for c in completions) < 30
+  config, params, _ = tiny_decoder.for_sampling()
+  for row, completion in zip(rows, completions, strict=True):
+    text = list(row)
+    for token, log_prob, entropy in zip(
+      completion.tokens,
+      completion.log_probs,
+      completion.entropies,
+      strict=True,
+    ):
+      logits = tiny_decoder.logits_behind(config, params, text)[:30]
+      log_p = np.asarray(jax.nn.log_softmax(logits))
+      np.testing.assert_allclose(log_prob, log_p[token], atol=1e-4)
+      np.testing.assert_allclose(
+        entropy, -(np.exp(log_p) * log_p).sum(), atol=1e-4
+      )
+      text.append(token)
+  with pytest.raises(ValueError, match='has tokens from 35 to 35'):
+    generate([[35]], keys[:1], tokenizer=SomeWords())
+
+
+def test_rows_beyond_the_models_positions():
+  config, params, _ = tiny_decoder.for_sampling(max_positions=20)
+  key = jax.random.split(jax.random.key(4), 1)
+
+  def sample(config, size):
+    return generation.generate(
+      params, config, [[8] * size], key, new_tokens=6, chunks=(16,)
+    )
+
+  with pytest.raises(
+    ValueError, match='15 tokens with 6 new ones, of 21 tokens is beyond the 20'
+  ):
+    sample(config, 15)
+  # Just as long as the model allows.
+  assert len(sample(config, 14)[0].tokens) == 6
+  # Linear scaling stretches the positions.
+  scaled = dataclasses.replace(
+    config, rope_scaling=config_lib.RopeScaling('linear', 2.0)
+  )
+  assert scaled.positions == 40
+  assert len(sample(scaled, 15)[0].tokens) == 6
+  llama3 = config_lib.RopeScaling('llama3', 8.0, original_positions=9)
+  assert dataclasses.replace(config, rope_scaling=llama3).positions == 20
 
 
 def test_no_prompts():

@@ -16,6 +16,7 @@ from jaxcredit.networks.sampling import (
 )
 from jaxcredit.networks.sampling import sampling_params as sampling
 from tests import shared_data
+from tests.networks import tiny_decoder
 from tests.networks.sampling import test_engine, test_generation, test_sampling
 
 STOP = test_engine.STOP
@@ -45,10 +46,8 @@ def texts(count, seed=0):
 
 
 def scores_behind(row):
-  config, params, _ = test_engine.build()
-  padded = np.zeros((128,), np.int32)
-  padded[: len(row)] = row
-  return np.asarray(test_engine._logits(config)(params, padded)[len(row) - 1])
+  config, params, _ = tiny_decoder.for_sampling()
+  return tiny_decoder.logits_behind(config, params, row)
 
 
 def slow_answer(prompt, head, key, excluded, how):
@@ -234,7 +233,7 @@ def test_prompts_and_prefixes_are_read_once():
 
 def learner_scores(prompts, groups, temperature=1.0):
   """Log-probabilities and entropies of each answer, from its whole row."""
-  config, params, _ = test_engine.build()
+  config, params, _ = tiny_decoder.for_sampling()
   rows = [
     [*prompt, *answer.tokens]
     for prompt, group in zip(prompts, groups, strict=True)
@@ -342,7 +341,7 @@ def test_where_no_answer_can_branch_they_are_drawn_from_the_prompt():
 
 
 def test_stop_strings_span_the_node_of_a_branch():
-  config, params, _ = test_engine.build()
+  config, params, _ = tiny_decoder.for_sampling()
   strings = ['stop here', 'w9 st']
   words = test_generation.Words()
   keys = jax.random.split(jax.random.key(7), 30)
@@ -474,7 +473,7 @@ def test_prompts_that_cannot_be():
     grow(make_engine(), [[]], keys, Plan(2))
   with pytest.raises(ValueError, match='trees must be positive, not 0'):
     grow(make_engine(), [[8]], keys, Plan(2), trees=0)
-  config, params, _ = test_engine.build()
+  config, params, _ = tiny_decoder.for_sampling()
   assert not tree_sampling.sample(
     params, config, [], keys[:0], plan=Plan(2), new_tokens=3
   )
