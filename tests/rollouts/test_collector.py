@@ -173,7 +173,7 @@ def test_steps_record_what_the_environment_said():
     said = 'quiet'
     for step in episode.steps:
       assert step.observation == step.anchor == said
-      said = step.answer
+      said = step.next_observation
       assert said == f'heard {step.action[:20]}'
       assert step.admissible == (step.action in ('left', 'right'))
       assert step.reward == (episode.task.split()[-1] in step.action)
@@ -464,7 +464,7 @@ def test_a_row_that_is_full_truncates_the_episode():
     assert short.rows[0].tokens == long.rows[0].tokens[:have]
     if len(short.steps) < len(long.steps):
       assert short.truncated and not short.terminated
-      following = f'{short.steps[-1].answer}\n{short.task}>'
+      following = f'{short.steps[-1].next_observation}\n{short.task}>'
       assert have + len(following) + limits.new_tokens > 200
   assert sum(len(e.steps) for e in episodes) < sum(
     len(e.steps) for e in play()[0]
