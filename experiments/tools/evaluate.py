@@ -91,7 +91,7 @@ def play(folder: pathlib.Path, games, origin: str) -> dict[str, Any]:
     factory, slots, time_limit=config['step_time_limit']
   ) as pool:
     collector = collector_lib.Collector(
-      policy.config.for_tokenizer(policy.tokenizer.vocab_size),
+      policy.config,
       policy.tokenizer,
       text_format,
       pool,
