@@ -14,7 +14,6 @@ import dataclasses
 from collections.abc import Callable, Hashable, Sequence
 
 import jax
-import numpy as np
 
 from jaxcredit.networks.sampling import engine as engine_lib
 from jaxcredit.networks.sampling import tree_sampling
@@ -114,18 +113,9 @@ class TreeEngine:
       if field.name != 'name'
     }
     # Where a support is reported, the learner leaves the same token out.
-    if answer.excluded is not None and answer.support is None:
-      fields['log_probs'] = self._with_parent(name, answer)
+    if answer.free_log_probs is not None and answer.support is None:
+      fields['log_probs'] = answer.free_log_probs
     return engine_lib.Completion(name=name, **fields)
-
-  def _with_parent(self, name: Hashable, answer) -> list[float]:
-    """Log-probabilities as if the parent's token had not been excluded."""
-    group, _ = self._place(name)
-    at = answer.position
-    log_probs = list(answer.log_probs)
-    of_parent = self._trees[group][answer.parent].log_probs[at]
-    log_probs[at] += float(np.log1p(-np.exp(of_parent)))
-    return log_probs
 
   def _of(self, name: Hashable) -> tree_sampling.Completion:
     group, rollout = self._place(name)

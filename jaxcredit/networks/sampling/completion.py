@@ -19,6 +19,8 @@ class Completion:
       `SamplingParams.max_support`.
     text: of the completion, without the stop token, and without the stop string
       and what follows it in its token; None where no tokenizer was given.
+    free_log_probs: as `log_probs`, had no token been excluded; None where none
+      could be.
   """
 
   name: Hashable
@@ -29,6 +31,7 @@ class Completion:
   end: str
   support: list[list[int]] | None = None
   text: str | None = None
+  free_log_probs: list[float] | None = None
 
 
 @dataclasses.dataclass

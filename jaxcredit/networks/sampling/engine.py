@@ -419,6 +419,8 @@ class Engine:
       row.support.extend(
         ids[ids >= 0].tolist() for ids in results.support[slot, :count]
       )
+    if results.free_log_probs is not None:
+      row.free_log_probs.extend(results.free_log_probs[slot, :count].tolist())
     begin = row.length
     self._table.text[slot, begin : begin + count] = tokens
     self._table.held[slot] += count
@@ -443,5 +445,8 @@ class Engine:
         row.entropies,
         end,
         None if results.support is None else row.support,
+        free_log_probs=None
+        if results.free_log_probs is None
+        else row.free_log_probs,
       )
     ]

@@ -50,6 +50,8 @@ class Turn:
       nats; 0 beyond.
     support: int32 [B, M, K], the tokens among which each was sampled, -1 where
       there are fewer and beyond; None without `max_support`.
+    free_log_probs: float32 [B, M], as `log_probs`, had no token been excluded;
+      None where none could be.
     count: int32 [B], tokens drawn.
     stopped: bool [B], whether a stop token or a stop string ended the answer.
     stop_state: int32 [B], where each row is in the stop strings' automaton.
@@ -61,6 +63,7 @@ class Turn:
   policy_log_probs: jax.Array
   entropies: jax.Array
   support: jax.Array | None
+  free_log_probs: jax.Array | None
   count: jax.Array
   stopped: jax.Array
   stop_state: jax.Array
@@ -210,6 +213,9 @@ def _generate(
       'support': None
       if support is None
       else put(carry['support'], found.support),
+      'free_log_probs': None
+      if excluded is None
+      else put(carry['free_log_probs'], found.free_log_prob),
     }
 
   wide = jnp.promote_types(params['embedder']['embedding'].dtype, jnp.float32)
@@ -235,6 +241,9 @@ def _generate(
     'policy_log_probs': jnp.zeros((batch, steps), wide),
     'entropies': jnp.zeros((batch, steps), wide),
     'support': support,
+    'free_log_probs': None
+    if excluded is None
+    else jnp.zeros((batch, steps), wide),
   }
   carry = jax.lax.while_loop(go_on, next_token, carry)
   return Turn(
@@ -244,6 +253,7 @@ def _generate(
     carry['policy_log_probs'],
     carry['entropies'],
     carry['support'],
+    carry['free_log_probs'],
     carry['count'],
     carry['stopped'],
     carry['stop_state'],

@@ -104,12 +104,15 @@ class Sample(NamedTuple):
     policy_log_prob: [B], under the policy itself: temperature 1, all tokens.
     support: int32 [B, K], the tokens among which it was sampled, -1 where there
       are fewer; None without `max_support`.
+    free_log_prob: [B], as `log_prob`, had no token been excluded; None where
+      none could be.
   """
 
   token: jax.Array
   log_prob: jax.Array
   policy_log_prob: jax.Array
   support: jax.Array | None
+  free_log_prob: jax.Array | None
 
 
 def _ordered_bits(x: jax.Array) -> jax.Array:
@@ -296,4 +299,5 @@ def sample(
     chosen = jnp.take_along_axis(x, token[:, None], axis=-1)[:, 0]
     return chosen - jax.nn.logsumexp(x, axis=-1)
 
-  return Sample(token, score(restricted), score(scores), support)
+  free = None if excluded is None else score(restrict(scores, sampling))
+  return Sample(token, score(restricted), score(scores), support, free)

@@ -46,6 +46,7 @@ class Row:
     policy_log_probs: theirs under the policy itself.
     entropies: of the policy itself where they were sampled.
     support: the tokens among which each was sampled, where that is reported.
+    free_log_probs: those of the tokens, had none been excluded.
   """
 
   name: Hashable
@@ -60,6 +61,7 @@ class Row:
   policy_log_probs: list[float] = dataclasses.field(default_factory=list)
   entropies: list[float] = dataclasses.field(default_factory=list)
   support: list[list[int]] = dataclasses.field(default_factory=list)
+  free_log_probs: list[float] = dataclasses.field(default_factory=list)
 
   @property
   def length(self) -> int:

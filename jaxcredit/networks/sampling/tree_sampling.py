@@ -124,6 +124,8 @@ class Completion:
     support: for each token those among which it was sampled; None without
       `SamplingParams.max_support`.
     text: as that of an `engine.Completion`.
+    free_log_probs: as `log_probs`, had no token been excluded; None without
+      `Plan.exclude_parent`.
   """
 
   tokens: list[int]
@@ -136,6 +138,7 @@ class Completion:
   end: str
   support: list[list[int]] | None
   text: str | None
+  free_log_probs: list[float] | None
 
   @property
   def drawn(self) -> list[bool]:
@@ -208,7 +211,7 @@ class _Growing:
   def end(self, number: int, answer: engine_lib.Completion, text_of) -> bool:
     """Takes an answer in; returns whether the round is over."""
     start = self.starts[number]
-    head = Completion([], [], [], [], None, 0, None, '', [], None)
+    head = Completion([], [], [], [], None, 0, None, '', [], None, [])
     if start.parent is not None:
       head = self.answers[start.parent]
 
@@ -226,6 +229,9 @@ class _Growing:
       end=answer.end,
       support=None if answer.support is None else whole('support'),
       text=None,
+      free_log_probs=None
+      if answer.free_log_probs is None
+      else whole('free_log_probs'),
     )
     self._ended[number] = dataclasses.replace(joined, text=text_of(joined))
     if len(self._ended) < len(self.starts):

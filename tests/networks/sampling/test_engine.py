@@ -433,6 +433,7 @@ def test_names_that_cannot_be():
     ({'slots': 0}, 'slots must be positive, not 0'),
     ({'decode_steps_per_call': 0}, 'decode_steps_per_call must be positive'),
     ({'chunks': ()}, 'chunks must be positive'),
+    ({'row_tokens': 32_769}, 'a row of 32769 tokens is beyond the 32768 pos'),
     ({'prefill_tokens': 0}, 'prefill_tokens must be positive'),
     ({'sampling_params': sampling.SamplingParams(-1.0)}, 'temperature must be'),
     (

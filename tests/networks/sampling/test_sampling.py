@@ -115,7 +115,7 @@ def frequencies(options, count=8192, logits=EIGHTHS, seed=0):
   )
   keys = jax.random.split(jax.random.key(seed), count)
   index = jnp.arange(count, dtype=jnp.int32) % 3
-  tokens, log_probs, policy, _ = sampling.sample(
+  tokens, log_probs, policy, *_ = sampling.sample(
     scores, keys, index, sampling.SamplingParams(**options)
   )
   observed = np.bincount(tokens, minlength=len(logits))
@@ -161,8 +161,12 @@ def test_a_token_that_is_excluded_is_not_drawn():
   excluded = jnp.where(jnp.arange(count) % 2, 4, -1)
   zero = jnp.zeros((count,), jnp.int32)
   for how in (sampling.SamplingParams(), sampling.SamplingParams(0.0, top_k=1)):
-    tokens, log_probs, policy = map(
-      np.asarray, sampling.sample(scores, keys, zero, how, excluded)[:3]
+    given = sampling.sample(scores, keys, zero, how, excluded)
+    tokens, log_probs, policy = map(np.asarray, given[:3])
+    with np.errstate(divide='ignore'):
+      all_of_them = np.log(slow_restrict(EIGHTHS, top_k=how.top_k))
+    np.testing.assert_allclose(
+      given.free_log_prob, all_of_them[tokens], atol=1e-5
     )
     free = sampling.sample(scores, keys, zero, how)
     np.testing.assert_array_equal(tokens[::2], free[0][::2])
@@ -266,7 +270,7 @@ def test_temperature_zero_takes_the_first_of_the_likeliest():
   scores = jnp.array([[0.0, 2.0, 2.0, 1.0], [3.0, 2.0, 2.0, 1.0]])
   keys = jax.random.split(jax.random.key(0), 2)
   zero = jnp.zeros((2,), jnp.int32)
-  tokens, log_probs, policy, _ = sampling.sample(
+  tokens, log_probs, policy, *_ = sampling.sample(
     scores, keys, zero, sampling.SamplingParams(temperature=0.0)
   )
   assert tokens.tolist() == [1, 0]
