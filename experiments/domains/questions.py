@@ -13,9 +13,8 @@ from experiments.domains import worked_solutions
 from jaxcredit import options as options_lib
 from jaxcredit.environments import questions
 from jaxcredit.networks.tokenizers import tokenizer as tokenizer_lib
+from jaxcredit.rollouts import chat_history, formats
 from jaxcredit.rollouts import episodes as episodes_lib
-from jaxcredit.rollouts import formats
-from jaxcredit.rollouts import turns as turns_lib
 
 # Kinds that are read from files.
 FILES: dict[str, Callable[[str], list[questions.Question]]] = {
@@ -136,17 +135,17 @@ class WorkedSolutions:
   ) -> list[episodes_lib.TokenRow]:
     rows = []
     for question, solution in self.solved:
-      prompt = turns_lib.begin(tokenizer).read(
+      prompt = chat_history.begin(tokenizer).add_observation(
         text_format.prompt((), question.prompt, question.choices, '')
       )
       answer = [
         *tokenizer.encode(text_format.answer(solution)),
-        tokenizer.eos_id,
+        tokenizer.turn_end_id,
       ]
       if len(prompt) + len(answer) <= row_tokens:
         row = episodes_lib.TokenRow()
         row.read(prompt)
-        row.draw(answer, [0.0] * len(answer), 0)
+        row.sample(answer, [0.0] * len(answer), 0)
         rows.append(row)
     return rows
 

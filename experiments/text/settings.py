@@ -176,7 +176,7 @@ class Settings:
   loop: loop.LoopOptions
   loss: policy_gradient.LossOptions
   critic: critic.CriticOptions
-  limits: collector.Limits
+  limits: collector.RolloutLimits
   learner: LearnerOptions
   overlap: OverlapOptions
   run: RunOptions

@@ -96,7 +96,7 @@ def play(folder: pathlib.Path, games, origin: str) -> dict[str, Any]:
       text_format,
       pool,
       task_sentence=lambda game: game.task_description,
-      limits=collector_lib.Limits(
+      limits=collector_lib.RolloutLimits(
         steps=config['max_steps'],
         new_tokens=config['max_new_tokens'],
         row_tokens=config['row_tokens'],

@@ -1,9 +1,20 @@
-"""DAPO's dynamic sampling (Yu et al. 2025, arXiv 2503.14476).
+"""DAPO's dynamic sampling and overlong penalty (Yu et al. 2025).
 
-Groups whose rollouts all have the same return carry no group-relative signal;
-DAPO drops them and samples other tasks in their place. Its asymmetric clip
-("clip-higher") is `clip_high` of `losses.policy_loss`.
+arXiv 2503.14476. Groups whose rollouts all have the same return carry no
+group-relative signal; DAPO drops them and samples other tasks in their place
+(Eq. 11). Completions that come near the length limit are penalised by a ramp
+over the last `buffer` tokens (Eq. 13):
+
+  0                                  |y| <= limit - buffer
+  (limit - buffer - |y|) / buffer    limit - buffer < |y| <= limit
+  -1                                 limit < |y|
+
+The penalty is added to the reward; the group filter looks at the reward without
+it. The asymmetric clip ("clip-higher") is `clip_high` of `losses.policy_loss`.
 """
+
+import functools
+import math
 
 import jax
 import jax.numpy as jnp
@@ -46,3 +57,49 @@ def group_filter(
   differs = ~(high - low <= tolerance)
   infinite = jnp.any(mask & ~jnp.isfinite(returns), axis=-1)
   return (differs & (mask.sum(axis=-1) > 1)) | infinite
+
+
+@explicit_axes.under_any_mesh
+@functools.partial(jax.jit, static_argnames=('limit', 'buffer'))
+def overlong_penalty(
+  lengths: jax.Array,
+  mask: jax.Array | None = None,
+  *,
+  limit: int,
+  buffer: int,
+) -> jax.Array:
+  """Soft overlong punishment: what a completion's length adds to its reward.
+
+  Args:
+    lengths: float or int [...], tokens of each completion.
+    mask: bool [...], completions that count; None for all.
+    limit: tokens of a completion at most.
+    buffer: tokens in front of the limit over which the penalty grows, 1 to
+      `limit`.
+
+  Returns:
+    float [...], from -1 to 0, of the dtype of `lengths` (float32 for integers);
+    0 where masked. A NaN length gives NaN.
+
+  Raises:
+    ValueError: wrong shapes, or a limit or buffer out of range.
+
+  Example:
+    >>> from jaxcredit import dapo
+    >>> print(
+    ...   dapo.overlong_penalty(
+    ...     jnp.array([80, 90, 100, 101]), limit=100, buffer=20
+    ...   )
+    ... )
+    [-0.  -0.5 -1.  -1. ]
+  """
+  if not math.isfinite(limit) or limit < 1:
+    raise ValueError(f'limit must be at least 1, not {limit}')
+  if not 1 <= buffer <= limit:
+    raise ValueError(
+      f'buffer must be from 1 to the limit of {limit}, not {buffer}'
+    )
+  lengths = arguments.floating('lengths', lengths)
+  mask = arguments.boolean_mask('mask', mask, lengths.shape, 'lengths')
+  excess = jnp.where(mask, arguments.wide(lengths) - (limit - buffer), 0)
+  return -jnp.clip(excess / buffer, 0, 1).astype(lengths.dtype)

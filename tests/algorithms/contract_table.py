@@ -120,6 +120,11 @@ TABLE = [
     gradient=False,
   ),
   Row(
+    'overlong_penalty',
+    lambda f, m, i: dapo.overlong_penalty(f[0], m, limit=2, buffer=2),
+    (5,),
+  ),
+  Row(
     'reinforce++',
     reinforce_plus_plus.advantages,
     lambda f, m, i: given(f[0], m, discount=0.9),

@@ -178,6 +178,21 @@ def test_group_filter():
   assert dapo.group_filter(jnp.array([[2.0]])).tolist() == [False]
 
 
+def test_overlong_penalty_by_hand():
+  lengths = jnp.array([0, 80, 85, 90, 100, 101, 500])
+  penalty = dapo.overlong_penalty(lengths, limit=100, buffer=20)
+  expected = [0, 0, -0.25, -0.5, -1, -1, -1]
+  np.testing.assert_allclose(penalty, expected, atol=1e-7)
+  half = dapo.overlong_penalty(
+    lengths.astype(jnp.bfloat16), lengths < 90, limit=100, buffer=20
+  )
+  assert half.dtype == jnp.bfloat16
+  assert half.tolist() == [0, 0, -0.25, 0, 0, 0, 0]
+  for limit, buffer in ((0, 1), (100, 0), (100, 101)):
+    with pytest.raises(ValueError, match='must be'):
+      dapo.overlong_penalty(lengths, limit=limit, buffer=buffer)
+
+
 @pytest.mark.parametrize(
   ('options', 'message'),
   [

@@ -129,7 +129,7 @@ def test_a_run(tmp_path, files, start, method, sampler):
     assert ('branch_share' in record) == (method == 'tempo')
     assert ('value_error' in record) == (method == 'ppo')
     assert record['failed_episodes'] == 0
-    assert 0 < record['drawn_tokens'] <= 3 * 4 * 10
+    assert 0 < record['sampled_tokens'] <= 3 * 4 * 10
   assert (folder / 'report.html').exists()
   groups = prefix_tree_records.read(folder / 'prefix_trees.jsonl')
   assert [group.title for group in groups] == (

@@ -25,7 +25,7 @@ def make_batch():
     row, steps = episodes_lib.TokenRow(), []
     for n in range(count):
       row.read([1])
-      row.draw([2, 3], rng.normal(size=2).tolist(), n)
+      row.sample([2, 3], rng.normal(size=2).tolist(), n)
       reward = float(won and n == count - 1)
       steps.append(
         episodes_lib.Step(

@@ -27,7 +27,7 @@ def make_batch() -> loop_lib.Batch:
     row.read(PROMPT)
     size = len(answer or [9])
     entropies = [0.5, 2.0, 1.0][:size]
-    row.draw(answer or [9], [-1.0] * size, 0, entropies)
+    row.sample(answer or [9], [-1.0] * size, 0, entropies)
     step = episodes_lib.Step('q', 'a', 'r', reward, True, True, 'x')
     episodes.append(
       episodes_lib.Episode(

@@ -67,14 +67,14 @@ class ScriptedCollector:
     row = episodes_lib.TokenRow()
     for number in range(len(steps)):
       row.read([1])
-      row.draw([int(rng.integers(2, VOCABULARY))], [-2.0], number)
+      row.sample([int(rng.integers(2, VOCABULARY))], [-2.0], number)
     return episodes_lib.Episode(
       task=task,
       group=group,
       rollout=rollout,
       steps=steps,
       rows=[row],
-      taken_over=int('branching' in task and rollout > 0),
+      shared_prefix_length=int('branching' in task and rollout > 0),
       terminated=won and not dead,
       truncated=not won and not dead,
       failure='it died' if dead else '',
@@ -220,7 +220,7 @@ EFFECTS = {
 
 
 # Those of trees are tested in test_loop_of_trees.
-OF_TREES = {'tree', 'learn_taken_over'}
+OF_TREES = {'tree', 'learn_shared_prefix'}
 
 
 @pytest.mark.parametrize(
@@ -552,7 +552,7 @@ def decoder_learner(number):
 
 
 def real_loop(number=0):
-  limits = collector_lib.Limits(
+  limits = collector_lib.RolloutLimits(
     steps=4, new_tokens=5, row_tokens=200, chunks=(64,)
   )
   collector = test_collector.make_collector(test_collector.make_pool(8), limits)

@@ -55,19 +55,19 @@ def test_a_token_is_learned_in_the_answer_that_drew_it():
   np.testing.assert_array_equal(credited, expected)
   expected[1:, 1] = types.NOT_LEARNED
   np.testing.assert_array_equal(learned.step_of_token, expected)
-  assert metrics['drawn_tokens'] == 4 * 3 - 3
+  assert metrics['sampled_tokens'] == 4 * 3 - 3
 
 
 def test_or_in_all_answers():
-  credited, learned, _, metrics = run(learn_taken_over=True)
+  credited, learned, _, metrics = run(learn_shared_prefix=True)
   np.testing.assert_array_equal(learned.step_of_token, credited)
-  assert metrics['drawn_tokens'] == 4 * 3 - 3
+  assert metrics['sampled_tokens'] == 4 * 3 - 3
 
 
 def test_answers_that_share_nothing_stay():
   credited, learned, _, metrics = run(tasks=('mixed',))
   np.testing.assert_array_equal(learned.step_of_token, credited)
-  assert metrics['drawn_tokens'] == 12
+  assert metrics['sampled_tokens'] == 12
 
 
 def test_credit_of_steps_learns_a_shared_token_once():

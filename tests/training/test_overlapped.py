@@ -196,7 +196,7 @@ def test_an_error_of_the_update_ends_the_rollout_soon():
     def collect(self, *arguments, **options):
       deadline = time.monotonic() + SECONDS
       while self.calls and time.monotonic() < deadline:
-        with self.turns:
+        with self.device_lock:
           time.sleep(0.001)
       return super().collect(*arguments, **options)
 
@@ -211,7 +211,7 @@ def test_an_error_of_the_update_ends_the_rollout_soon():
   assert time.monotonic() - start < SECONDS / 2
   assert not any(t.name == 'rollouts' for t in threading.enumerate())
   # What is played afterwards is not abandoned.
-  with collector.turns:
+  with collector.device_lock:
     pass
 
 

@@ -190,7 +190,7 @@ def test_a_policy_plays_and_gets_credit():
     formats.Plain(repeats_task=False),
     pool,
     task_sentence=lambda question: question.prompt,
-    limits=collector_lib.Limits(
+    limits=collector_lib.RolloutLimits(
       steps=tries, new_tokens=3, row_tokens=256, chunks=(64,)
     ),
   )

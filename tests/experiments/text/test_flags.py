@@ -53,7 +53,7 @@ OTHER_NAMES = {
   'tree_exclude_parent': {'tree.exclude_parent'},
   'tree_first': {'tree.first'},
   'tree_skip_last': {'tree.skip_last'},
-  'tree_tokens': {'loop.learn_taken_over'},
+  'tree_tokens': {'loop.learn_shared_prefix'},
   'value_clip': {'critic.clip'},
 }
 # Where a run lies, what is kept, and how it is shared out.
