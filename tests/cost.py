@@ -19,7 +19,7 @@ import time
 LIMIT = 20.0
 VARIABLE = 'JAXCREDIT_TEST_SECONDS'
 # What `speed` takes on the machine on which the limit was set.
-_REFERENCE = 0.045
+REFERENCE = 0.045
 _TICKS = os.sysconf('SC_CLK_TCK')
 _PAGE = os.sysconf('SC_PAGE_SIZE')
 _PROCESSES = pathlib.Path('/proc')
@@ -41,7 +41,7 @@ def speed() -> float:
 def limit() -> float:
   """The limit here: longer where the processor is slower, never shorter."""
   seconds = float(os.environ.get(VARIABLE, LIMIT))
-  return seconds * max(1.0, speed() / _REFERENCE)
+  return seconds * max(1.0, speed() / REFERENCE)
 
 
 def _children(pid: int | str) -> list[int]:
