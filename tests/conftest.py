@@ -149,23 +149,12 @@ def pytest_terminal_summary(terminalreporter, config):
 
 @pytest.fixture(autouse=True)
 def real_code(request):
-  """Gives tests marked `optimised` programs as a user gets them.
-
-  Programs that were compiled before, without the optimiser, are forgotten, and
-  so are these afterwards; child processes get the optimiser too.
-  """
+  """Gives tests marked `optimised` programs as a user gets them."""
   if not request.node.get_closest_marker('optimised'):
     yield
     return
-  before = jax.config.read('jax_disable_most_optimizations')
-  request.getfixturevalue('monkeypatch').delenv(
-    compile_cache.QUICK, raising=False
-  )
-  jax.config.update('jax_disable_most_optimizations', False)
-  jax.clear_caches()
-  yield
-  jax.config.update('jax_disable_most_optimizations', before)
-  jax.clear_caches()
+  with compile_cache.real_code():
+    yield
 
 
 @pytest.fixture(autouse=True, scope='module')

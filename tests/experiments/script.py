@@ -22,8 +22,8 @@ def environment(devices: int = 1) -> dict[str, str]:
   }
 
 
-# Scripts that would keep what they compile where a user's runs do. The variables
-# name the folder of the tests.
+# Scripts that keep what they compile where a user has it. The variables name
+# another folder, that of the tests.
 _KEEP_PROGRAMS = (
   'experiments.gigpo',
   'experiments.spa',
