@@ -13,7 +13,7 @@ from tests import distribution
 # stands beside it. 'jaxcredit' is the package's own __init__.py, the public
 # face of the algorithms.
 LAYERS = (
-  ('jaxcredit.types', 'jaxcredit.options'),
+  ('jaxcredit.types', 'jaxcredit.options', 'jaxcredit.files'),
   ('jaxcredit.algorithms',),
   ('jaxcredit.methods',),
   ('jaxcredit',),

@@ -22,8 +22,8 @@ import numpy as np
 from absl import app, flags
 
 from experiments import gigpo
-from experiments.run import console
-from experiments.run import script as training_script
+from experiments.run import console, script
+from experiments.text import script as training_script
 from experiments.text import stages as text_training
 
 flags.adopt_module_key_flags(gigpo)
@@ -169,9 +169,9 @@ def main(argv):
     with watch:
       return WatchedTraining(*parts, watch=watch).run()
 
-  status = training_script.main(argv, gigpo.build, train=train)
+  status = training_script.main(argv, __name__, gigpo.build, train=train)
   if len(watch.samples) >= 20:
-    folder = pathlib.Path(flags.FLAGS.run).expanduser()
+    folder = script.folder(__name__)
     write(watch, folder)
     console.console.print(table(watch, len(watch.samples) // 10))
   return status

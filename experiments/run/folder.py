@@ -1,111 +1,201 @@
 """The folder of a run: its configuration, and whether it may be resumed."""
 
+import contextlib
 import errno
 import json
 import pathlib
 import shutil
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, BinaryIO
 
+from experiments.run import lock as lock_lib
+from jaxcredit import files
 from jaxcredit.distributed import processes
 
 CONFIG = 'config.json'
-# At the end of the name of a file that is being written.
-_HALF = '.tmp'
+# What a configuration holds beside flags: the name of the script.
+SCRIPT = 'script'
+# Flags without which two runs have nothing in common.
+_KINDS = ('method', 'domain')
+# Differing flags that an error shows.
+_SHOWN = 5
 # What a run writes, beside it, before it has learned anything.
 _PREPARED = ('tokenizer', 'tensorboard', 'checkpoints')
 
 
 class DifferentRunError(ValueError):
-  """The folder holds a run with other flags."""
+  """The folder holds another run."""
+
+
+def _check_same(
+  folder: pathlib.Path,
+  old: Mapping[str, Any],
+  new: Mapping[str, Any],
+  may_change: Collection[str],
+) -> None:
+  """Raises `DifferentRunError` where two configurations are of two runs."""
+  another = 'Choose another --run.'
+  if SCRIPT not in old:
+    raise DifferentRunError(
+      f'{folder} holds a run of an earlier version, which this version cannot '
+      f'go on with. {another}'
+    )
+  if old[SCRIPT] != new[SCRIPT]:
+    raise DifferentRunError(
+      f'{folder} holds a run of {old[SCRIPT]}, not of {new[SCRIPT]}. {another}'
+    )
+  if gone := sorted(old.keys() - new.keys()):
+    raise DifferentRunError(
+      f'{folder} holds a run of an earlier version, which had the flag '
+      f'--{gone[0]}. This version cannot go on with it. {another}'
+    )
+  names = [
+    name
+    for name in new
+    if name not in may_change and old.get(name) != new[name]
+  ]
+  for name in _KINDS:
+    if name in names:
+      raise DifferentRunError(
+        f'{folder} holds a run with --{name}={old.get(name)}, not {new[name]}. '
+        f'{another}'
+      )
+  if not names:
+    return
+  lines = [
+    f'  --{name}: {old.get(name)!r} then, {new[name]!r} now'
+    for name in names[:_SHOWN]
+  ]
+  if len(names) > _SHOWN:
+    lines.append(f'  and {len(names) - _SHOWN} more')
+  raise DifferentRunError(
+    f'{folder} holds a run with other flags:\n'
+    + '\n'.join(lines)
+    + '\nGive the same flags to resume it, or another --run to start anew.'
+  )
+
+
+def _holds_run(folder: pathlib.Path) -> bool:
+  """Whether the folder holds a run; raises if it holds something else."""
+  if folder.exists() and not folder.is_dir():
+    raise FileExistsError(f'{folder} is no folder: choose another --run')
+  if (folder / CONFIG).exists():
+    return True
+  # A run that was killed while it wrote its first file has begun nothing.
+  nothing = (CONFIG + files.HALF, lock_lib.NAME)
+  if folder.exists() and any(f.name not in nothing for f in folder.iterdir()):
+    raise FileExistsError(
+      f'{folder} is not empty, but holds no run ({CONFIG} is missing): choose '
+      'another --run'
+    )
+  return False
 
 
 def open_run(
   folder: pathlib.Path,
   config: dict[str, Any],
-  may_change: set[str],
-  defaults: dict[str, Any] | None = None,
+  may_change: Collection[str],
+  defaults: Mapping[str, Any] | None = None,
 ) -> bool:
-  """Makes the folder, or checks that it holds a run with the same flags.
+  """Writes the configuration, or checks that the folder holds the same run.
 
   Args:
-    folder: of the run.
-    config: names of flags -> values; they determine the run's numbers.
+    folder: of the run; it is there.
+    config: names of flags -> values, and the script's name; they determine the
+      run's numbers.
     may_change: flags that do not, such as how often to save.
-    defaults: what flags were that the run did not know yet, as one of an
-      earlier version.
+    defaults: of flags that the run may not know yet.
 
   Returns:
     Whether there was a run, which goes on.
 
   Raises:
-    DifferentRunError: names the flags that differ.
+    DifferentRunError: says what differs.
     FileExistsError: the folder holds something else, or is none.
-    OSError: the folder cannot be made or written to.
+    OSError: the folder cannot be written to.
   """
-  path = folder / CONFIG
-  if folder.exists() and not folder.is_dir():
-    raise FileExistsError(f'{folder} is no folder: choose another --run')
-  if path.exists():
+  if _holds_run(folder):
     try:
       old = read_config(folder)
     except ValueError as error:
       raise FileExistsError(f'{error}: choose another --run') from None
-    old = {**(defaults or {}), **old}
-    different = [
-      f'  --{name}: {old.get(name)!r} then, {config[name]!r} now'
-      for name in config
-      if name not in may_change and old.get(name) != config[name]
-    ]
-    if different:
-      raise DifferentRunError(
-        f'{folder} holds a run with other flags:\n'
-        + '\n'.join(different)
-        + '\nGive the same flags to resume it, or another --run to start anew.'
-      )
+    _check_same(folder, {**(defaults or {}), **old}, config, may_change)
     return True
-  # A run that was killed while it wrote its first file has begun nothing.
-  half = path.with_name(path.name + _HALF)
-  if folder.exists() and any(found != half for found in folder.iterdir()):
-    raise FileExistsError(
-      f'{folder} is not empty, but holds no run ({CONFIG} is missing): choose '
-      'another --run'
-    )
+  write_text(
+    folder / CONFIG, json.dumps(config, indent=2, sort_keys=True) + '\n'
+  )
+  return False
+
+
+@contextlib.contextmanager
+def _in_words(folder: pathlib.Path) -> Iterator[None]:
+  """Around what makes the folder and writes its first files."""
   try:
-    folder.mkdir(parents=True, exist_ok=True)
-    write_text(path, json.dumps(config, indent=2, sort_keys=True) + '\n')
+    yield
+  except (lock_lib.FolderInUseError, FileExistsError):
+    raise
   except OSError as error:
     raise type(error)(
       f'the folder {folder} cannot be made or written to '
       f'({error.strerror}): choose another --run'
     ) from None
-  return False
 
 
-def open_together(
+@contextlib.contextmanager
+def opened(
   folder: pathlib.Path,
   config: dict[str, Any],
-  may_change: set[str],
-  defaults: dict[str, Any] | None = None,
-) -> bool:
-  """As `open_run`, in each of several processes, in the first one first.
+  may_change: Collection[str] = (),
+  defaults: Mapping[str, Any] | None = None,
+) -> Iterator[bool]:
+  """Holds the folder for a run; no second run can be in it.
 
-  Returns:
+  All processes of a run ask; the first makes what is to be made. A new run that
+  ends before it has left anything does not claim the folder.
+
+  Args:
+    folder: see `open_run`; it is made where it is not there.
+    config: see `open_run`.
+    may_change: see `open_run`.
+    defaults: see `open_run`.
+
+  Yields:
     Whether there was a run, which goes on.
 
   Raises:
+    lock.FolderInUseError: another run is under way; names its processes.
+    DifferentRunError: see `open_run`.
     FileNotFoundError: another process does not see what the first has made.
-    DifferentRunError: another process has other flags.
     OSError: see `open_run`.
   """
-  going_on = processes.as_first(
-    processes.is_first() and open_run(folder, config, may_change, defaults)
-  )
-  if not processes.is_first():
-    wait_for(folder)
-    open_run(folder, config, may_change, defaults)
-  return going_on
+  first = processes.is_first()
+  lock = lock_lib.Lock(folder)
+  going_on = True
+  try:
+    if first:
+      with _in_words(folder):
+        _holds_run(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.take()
+        if not lock.works:
+          print(
+            f'note: the file system of {folder} has no locks: nothing keeps a '
+            'second run out of this folder',
+            file=sys.stderr,
+          )
+        going_on = open_run(folder, config, may_change, defaults)
+    going_on = processes.as_first(going_on)
+    if not first:
+      wait_for(folder)
+      lock.join()
+      open_run(folder, config, may_change, defaults)
+    yield going_on
+  finally:
+    if first and not going_on:
+      forget_unbegun(folder)
+    lock.release(remove=first)
 
 
 def wait_for(folder: pathlib.Path, patience: float = 30.0) -> None:
@@ -130,23 +220,33 @@ def wait_for(folder: pathlib.Path, patience: float = 30.0) -> None:
 
 
 def forget_unbegun(folder: pathlib.Path) -> None:
-  """Empties the folder of a new run that ended before it learned anything.
+  """Empties the folder of a new run that ended before it left anything.
 
-  Without this, a misspelt path would have to be given again for ever: the
-  folder would hold a run with that flag. Where there are results (metrics, an
-  evaluation, a checkpoint), nothing is removed.
+  Without this, a wrong flag would have to be given again for ever: the folder
+  would hold a run with that flag. Where there are results (metrics, curves, a
+  checkpoint), nothing is removed.
 
   Args:
     folder: where `open_run` has just returned False.
   """
-  begun = any(folder.glob('checkpoints/*/[0-9]*')) or any(
-    (folder / name).exists() for name in ('metrics.jsonl', 'evaluations.json')
-  )
-  if begun:
+  own = (*_PREPARED, CONFIG, lock_lib.NAME)
+  if any(folder.glob('checkpoints/**/[0-9]*')) or any(
+    path.name not in own and not _is_empty(path) for path in folder.iterdir()
+  ):
     return
   (folder / CONFIG).unlink(missing_ok=True)
   for name in _PREPARED:
     shutil.rmtree(folder / name, ignore_errors=True)
+  for path in folder.iterdir():
+    if path.name != lock_lib.NAME and _is_empty(path):
+      path.rmdir() if path.is_dir() else path.unlink()
+
+
+def _is_empty(path: pathlib.Path) -> bool:
+  """Whether a file is empty, or a folder holds nothing."""
+  if path.is_dir() and not path.is_symlink():
+    return not any(path.iterdir())
+  return not path.is_symlink() and path.stat().st_size == 0
 
 
 def read_config(folder: pathlib.Path) -> dict[str, Any]:
@@ -170,19 +270,16 @@ def read_config(folder: pathlib.Path) -> dict[str, Any]:
 
 def write_text(path: pathlib.Path, text: str) -> None:
   """Writes a file whole or not at all; of several processes, the first does."""
-  write_bytes(path, lambda file: file.write(text.encode('utf-8')))
+  if processes.is_first():
+    files.write_text(path, text)
 
 
 def write_bytes(
   path: pathlib.Path, write: Callable[[BinaryIO], object]
 ) -> None:
   """As `write_text`, what a function writes into an open file."""
-  if not processes.is_first():
-    return
-  temporary = path.with_name(path.name + _HALF)
-  with open(temporary, 'wb') as file:
-    write(file)
-  temporary.replace(path)
+  if processes.is_first():
+    files.write_bytes(path, write)
 
 
 def error_in_words(error: Exception, folder: pathlib.Path) -> str:

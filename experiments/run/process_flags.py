@@ -84,10 +84,9 @@ def together(script: Callable[[], int]) -> int:
   """
   if _PROCESSES.value == '1':
     return script()
-  from experiments.run import console, last_words
+  from experiments.run import console
   from jaxcredit.distributed import processes
 
-  words = last_words.LastWords(_who(), _HEARTBEAT.value)
   try:
     _join()
     console.console.quiet = not processes.is_first()
@@ -95,15 +94,43 @@ def together(script: Callable[[], int]) -> int:
     if status in _ENDS:
       # None leaves while another may still need it.
       processes.wait()
+  except SystemExit as error:
+    _say('it was stopped')
+    os._exit(error.code)
   except BaseException as error:
-    words.say(_reason(error))
+    _say(_reason(error))
     os._exit(1)
   if status not in _ENDS:
-    words.say('it failed')
-    sys.stdout.flush()
+    _say('it failed')
     os._exit(status)
-  words.cancel()
   return status
+
+
+def leave(status: int) -> int:
+  """The exit status of a process that stops without the others' knowledge.
+
+  Alone it just ends. Of several it leaves at once, without waiting for them;
+  they notice, and end too.
+
+  Raises:
+    SystemExit: it is one of several; `together` sees to it.
+  """
+  from jaxcredit.distributed import processes
+
+  if processes.count() > 1:
+    raise SystemExit(status)
+  return status
+
+
+def _say(reason: str) -> None:
+  """Says why this process ends, and what to do about it."""
+  sys.stdout.flush()
+  print(
+    f'error: {_who()} ends: {reason}; the same commands, given again in all '
+    'processes, go on from the last checkpoint',
+    file=sys.stderr,
+    flush=True,
+  )
 
 
 def _who() -> str:

@@ -34,7 +34,7 @@ Params = Any
 LossFunction = Callable[..., tuple[jax.Array, dict[str, jax.Array]]]
 
 
-class NonFiniteError(RuntimeError):
+class NonFiniteError(FloatingPointError):
   """Several updates in a row had a non-finite loss or gradient."""
 
 

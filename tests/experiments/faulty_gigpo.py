@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from absl import app, flags
 
 from experiments import gigpo
-from experiments.run import script as training_script
+from experiments.text import script as training_script
 
 flags.adopt_module_key_flags(gigpo)
 
@@ -91,7 +91,7 @@ def build():
 
 
 def main(argv):
-  return training_script.main(argv, build)
+  return training_script.main(argv, __name__, build)
 
 
 if __name__ == '__main__':

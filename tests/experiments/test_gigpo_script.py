@@ -11,6 +11,7 @@ import pytest
 from absl import flags
 from absl.testing import flagsaver
 
+from experiments.run import script as run_script
 from jaxcredit.environments import household
 from tests.experiments import imported_script, script
 
@@ -189,10 +190,10 @@ def test_the_compilation_cache(gigpo, tmp_path):
   before = {name: getattr(jax.config, name) for name in options}
   try:
     with flagsaver.as_parsed(compilation_cache=''):
-      gigpo.training_flags.use_compilation_cache()
+      run_script.use_compilation_cache()
     assert jax.config.jax_compilation_cache_dir == before[options[0]]
     with flagsaver.as_parsed(compilation_cache=str(tmp_path)):
-      gigpo.training_flags.use_compilation_cache()
+      run_script.use_compilation_cache()
     assert jax.config.jax_compilation_cache_dir == str(tmp_path)
   finally:
     for name, value in before.items():
@@ -221,7 +222,7 @@ def test_a_home_folder_is_found(gigpo):
 def test_flags_that_may_change_exist(gigpo):
   names = {flag.name for flag in imported_script.own_flags(gigpo)}
   assert names >= gigpo.training_flags.MAY_CHANGE
-  assert gigpo.training_flags.own().keys() == names
+  assert run_script.own_flags(gigpo.__name__).keys() == names
 
 
 @pytest.mark.parametrize('path', FLAGFILES, ids=lambda path: path.name)
@@ -229,7 +230,7 @@ def test_flagfiles_parse(gigpo, path):
   with flagsaver.flagsaver():
     rest = flags.FLAGS(['gigpo', f'--flagfile={path}'])
     assert rest == ['gigpo']
-    gigpo.training_flags.check_numbers(gigpo.training_flags.own())
+    run_script.check_finite(run_script.own_flags(gigpo.__name__))
     settings = settings_of(gigpo)
   own = {flag.name: flag for flag in imported_script.own_flags(gigpo)}
   assert settings != settings_of(gigpo)
@@ -410,7 +411,8 @@ def test_a_run_with_other_flags_is_left_alone(errors, tmp_path, gigpo):
   run = tmp_path / 'run'
   run.mkdir()
   with flagsaver.as_parsed(run=str(run), warm_start_games='1'):
-    config = {**gigpo.training_flags.own(), 'seed': 3, 'clip': 0.3, 'groups': 2}
+    config = run_script.config(gigpo.__name__)
+    config |= {'seed': 3, 'clip': 0.3, 'groups': 2}
   (run / 'config.json').write_text(json.dumps(config))
   error = errors(run=str(run), tensorboard='false', groups='2', games='/gone')
   assert f'{run} holds a run with other flags' in error

@@ -10,6 +10,7 @@ from absl import flags
 from absl.testing import flagsaver
 
 from experiments.run import interruption
+from experiments.run import script as run_script
 from experiments.text import saved_estimator
 from jaxcredit.rollouts import stored_rollouts
 from jaxcredit.training import checkpoints
@@ -123,7 +124,7 @@ def test_methods(spa):
 def test_flagfiles_parse(spa, path):
   with flagsaver.flagsaver():
     assert flags.FLAGS(['spa', f'--flagfile={path}']) == ['spa']
-    spa.training_flags.check_numbers(spa.training_flags.own())
+    run_script.check_finite(run_script.own_flags(spa.__name__))
     run = spa.read_flags()
     # What credit has as its scale is what the loop multiplies rewards by.
     assert run.credit.reward_scale == run.training.loop.reward_scale == 1

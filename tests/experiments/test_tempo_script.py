@@ -8,6 +8,7 @@ import pytest
 from absl import flags
 from absl.testing import flagsaver
 
+from experiments.run import script as run_script
 from jaxcredit.reports import prefix_tree_records
 from jaxcredit.training import checkpoints
 from tests.experiments import imported_script, script, test_gigpo_script
@@ -82,7 +83,7 @@ def test_trees_are_asked_for(tempo):
 def test_flagfiles_parse(tempo, path):
   with flagsaver.flagsaver():
     assert flags.FLAGS(['tempo', f'--flagfile={path}']) == ['tempo']
-    tempo.training_flags.check_numbers(tempo.training_flags.own())
+    run_script.check_finite(run_script.own_flags(tempo.__name__))
     run = tempo.read_flags()
     for task in run.questions.tasks:
       run.questions.settings_of(task)

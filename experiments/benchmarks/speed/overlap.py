@@ -26,7 +26,7 @@ from experiments import gigpo
 from experiments.benchmarks.comparisons import comparison
 from experiments.benchmarks.speed import delayed_environment
 from experiments.run import folder as run_folder
-from experiments.run import interruption
+from experiments.run import interruption, script
 from experiments.text import flags as training_flags
 from jaxcredit.reports import run_data
 
@@ -72,11 +72,8 @@ def train(
   settings, domain, method = gigpo.build()
   folder = pathlib.Path(_OUTPUT.value) / name
   given = {'seed': seed, 'start_from': start and str(start), **changes}
-  run_folder.open_run(
-    folder,
-    {**training_flags.own(), **given, 'environment_delay': delay},
-    training_flags.MAY_CHANGE,
-  )
+  config = {**script.config(__name__), **given, 'environment_delay': delay}
+  may_change = script.MAY_CHANGE | training_flags.MAY_CHANGE
   settings = dataclasses.replace(
     settings,
     run=folder,
@@ -87,7 +84,10 @@ def train(
   )
   if delay:
     domain = delayed_environment.DelayedDomain(domain, delay)
-  with interruption.Interruption() as stop:
+  with (
+    interruption.Interruption() as stop,
+    run_folder.opened(folder, config, may_change),
+  ):
     training = text_training.TextTraining(settings, domain, method, stop)
     if not training.run():
       raise RuntimeError(f'{name} was interrupted: the same command goes on')
@@ -214,7 +214,7 @@ def compare(output: pathlib.Path) -> str:
     f'first {_COMPILING}.\n\n{table(results)}'
   )
   if _DELAY_ITERATIONS.value:
-    workers = training_flags.own()['environment_workers']
+    workers = flags.FLAGS.environment_workers
     text += (
       f'\nWith environments that take {_DELAY.value:g} ms longer for a step, '
       f'in {workers} processes:\n\n{table(delayed, ROWS[:5])}'
@@ -224,7 +224,7 @@ def compare(output: pathlib.Path) -> str:
 
 def main(argv):
   logging.set_verbosity(logging.ERROR)
-  training_flags.use_compilation_cache()
+  script.use_compilation_cache()
   return comparison.command(argv, pathlib.Path(_OUTPUT.value), compare)
 
 

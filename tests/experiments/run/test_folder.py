@@ -3,17 +3,26 @@
 import json
 import os
 import pathlib
+import time
 
 import pytest
 
 from experiments.run import folder as run_folder
+from experiments.run import lock
 
-CONFIG = {'method': 'gigpo', 'seed': 0, 'chunk': [16, 64], 'evaluate_every': 0}
+CONFIG = {
+  'script': 'gigpo', 'method': 'gigpo', 'seed': 0, 'chunk': [16, 64],
+  'evaluate_every': 0,
+}  # fmt: skip
 MAY_CHANGE = {'evaluate_every', 'run'}
 
 
-def open_run(folder, **changes):
-  return run_folder.open_run(folder, {**CONFIG, **changes}, MAY_CHANGE)
+def open_run(folder, defaults=None, **changes):
+  """Opens a run that leaves something, and closes it; returns what it was."""
+  config = {**CONFIG, **changes}
+  with run_folder.opened(folder, config, MAY_CHANGE, defaults) as going_on:
+    (folder / 'metrics.jsonl').write_text('{}')
+  return going_on
 
 
 def test_a_new_folder_is_made_with_its_parents(tmp_path):
@@ -21,7 +30,8 @@ def test_a_new_folder_is_made_with_its_parents(tmp_path):
   assert open_run(folder) is False
   assert json.loads((folder / 'config.json').read_text()) == CONFIG
   assert run_folder.read_config(folder) == CONFIG
-  assert [p.name for p in folder.iterdir()] == ['config.json']
+  names = sorted(p.name for p in folder.iterdir())
+  assert names == ['config.json', 'metrics.jsonl']
 
 
 def test_an_empty_folder_will_do(tmp_path):
@@ -50,18 +60,54 @@ def test_other_flags_are_named(tmp_path):
   assert run_folder.read_config(tmp_path) == CONFIG
 
 
-def test_a_run_of_an_earlier_version_goes_on(tmp_path):
-  # It did not know of a flag; what it did is what the flag's default does.
+def test_of_many_differences_five_are_shown(tmp_path):
+  open_run(tmp_path, **{f'flag_{i}': 0 for i in range(9)})
+  with pytest.raises(run_folder.DifferentRunError) as error:
+    open_run(tmp_path, **{f'flag_{i}': 1 for i in range(9)})
+  lines = str(error.value).splitlines()
+  assert lines[5:7] == ['  --flag_4: 0 then, 1 now', '  and 4 more']
+  assert len(lines) == 8
+
+
+@pytest.mark.parametrize(
+  ('changes', 'words'),
+  [
+    ({'script': 'spa', 'seed': 1}, 'a run of gigpo, not of spa. Choose'),
+    ({'method': 'grpo', 'seed': 1}, 'with --method=gigpo, not grpo. Choose'),
+    ({'domain': 'shop', 'seed': 1}, 'with --domain=None, not shop. Choose'),
+  ],
+)
+def test_a_run_of_another_kind_is_told_in_one_line(tmp_path, changes, words):
   open_run(tmp_path)
-  known = {**CONFIG, 'sampler': 'independent'}
+  with pytest.raises(run_folder.DifferentRunError) as error:
+    open_run(tmp_path, **changes)
+  assert words in str(error.value)
+  assert len(str(error.value).splitlines()) == 1
+
+
+def test_a_run_of_a_version_without_a_flag_goes_on(tmp_path):
+  # What it did is what the flag's default does.
+  open_run(tmp_path)
   defaults = {'sampler': 'independent', 'seed': 7}
-  assert run_folder.open_run(tmp_path, known, MAY_CHANGE, defaults)
+  assert open_run(tmp_path, defaults, sampler='independent')
   with pytest.raises(
     run_folder.DifferentRunError, match="'independent' then, 'tree' now"
   ):
-    run_folder.open_run(
-      tmp_path, {**known, 'sampler': 'tree'}, MAY_CHANGE, defaults
-    )
+    open_run(tmp_path, defaults, sampler='tree')
+
+
+@pytest.mark.parametrize(
+  ('old', 'words'),
+  [
+    ({'method': 'gigpo', 'seed': 0}, 'of an earlier version, which this'),
+    ({**CONFIG, 'gone': 1}, 'which had the flag --gone. This version cannot'),
+  ],
+)
+def test_a_run_of_an_earlier_version_does_not_go_on(tmp_path, old, words):
+  (tmp_path / 'config.json').write_text(json.dumps(old))
+  with pytest.raises(run_folder.DifferentRunError, match=words) as error:
+    open_run(tmp_path)
+  assert len(str(error.value).splitlines()) == 1
 
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path):
@@ -123,40 +169,61 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path):
   assert path.read_text() == 'new'
 
 
-def fill(folder: pathlib.Path, *names: str) -> None:
-  for name in names:
-    path = folder / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text('x')
-
-
 PREPARED = (
   'tokenizer/tokenizer.json', 'tensorboard/events', 'checkpoints/train/tmp',
 )  # fmt: skip
 
 
+def open_and_fail(folder: pathlib.Path, *names: str) -> None:
+  """A run that ends with an error after it has written some files."""
+  with run_folder.opened(folder, CONFIG, MAY_CHANGE):
+    for name in names:
+      path = folder / name
+      path.parent.mkdir(parents=True, exist_ok=True)
+      path.write_text('x')
+    (folder / 'metrics.jsonl').touch()
+    raise RuntimeError
+
+
 def test_what_has_not_begun_is_forgotten(tmp_path):
-  open_run(tmp_path)
-  fill(tmp_path, *PREPARED)
-  run_folder.forget_unbegun(tmp_path)
+  with pytest.raises(RuntimeError):
+    open_and_fail(tmp_path, *PREPARED)
   assert list(tmp_path.iterdir()) == []
   assert open_run(tmp_path, seed=1) is False
 
 
 @pytest.mark.parametrize(
   'result',
-  ['metrics.jsonl', 'evaluations.json', 'checkpoints/warm_start/75/default/d'],
-)
+  ['table.md', 'evaluations.json', 'checkpoints/warm_start/75/default/d',
+   'checkpoints/lare/3/default/d', 'runs/lin.npz'],
+)  # fmt: skip
 def test_results_are_never_removed(tmp_path, result):
-  open_run(tmp_path)
-  fill(tmp_path, *PREPARED, result)
-  before = sorted(tmp_path.rglob('*'))
-  run_folder.forget_unbegun(tmp_path)
-  assert sorted(tmp_path.rglob('*')) == before
+  with pytest.raises(RuntimeError):
+    open_and_fail(tmp_path, *PREPARED, result)
+  for name in (*PREPARED, result, 'config.json'):
+    assert (tmp_path / name).exists()
+  with pytest.raises(run_folder.DifferentRunError):
+    open_run(tmp_path, seed=1)
 
 
-def test_files_of_others_are_never_removed(tmp_path):
+def test_a_run_that_went_on_is_never_removed(tmp_path):
   open_run(tmp_path)
-  fill(tmp_path, 'notes.txt')
-  run_folder.forget_unbegun(tmp_path)
-  assert [p.name for p in tmp_path.iterdir()] == ['notes.txt']
+  (tmp_path / 'metrics.jsonl').write_text('')
+  with pytest.raises(RuntimeError):
+    open_and_fail(tmp_path)
+  assert (tmp_path / 'config.json').exists()
+
+
+def test_no_second_run_is_in_a_folder(tmp_path):
+  config = {**CONFIG, 'seed': 1}
+  with run_folder.opened(tmp_path, CONFIG, MAY_CHANGE):
+    start = time.monotonic()
+    with (
+      pytest.raises(lock.FolderInUseError, match=f'process {os.getpid()} on '),
+      run_folder.opened(tmp_path, config, MAY_CHANGE),
+    ):
+      pass
+    assert time.monotonic() - start < 2 * lock.PATIENCE
+    # The first goes on undisturbed.
+    assert run_folder.read_config(tmp_path) == CONFIG
+  assert open_run(tmp_path) is False

@@ -10,6 +10,7 @@ import pytest
 from absl import flags
 from absl.testing import flagsaver
 
+from experiments.run import script as run_script
 from experiments.tools import launch
 from tests import process_group
 from tests.experiments import imported_script
@@ -210,7 +211,7 @@ def checked(given):
 
 def test_how_a_run_is_shared_out_may_change(gigpo):
   may_change = gigpo.training_flags.MAY_CHANGE
-  own = gigpo.training_flags.own()
+  own = run_script.own_flags(gigpo.__name__)
   for name in (
     'processes', 'process', 'coordinator', 'heartbeat', 'mesh_data',
     'mesh_fsdp',
