@@ -202,6 +202,7 @@ def whole(spa, tmp_path_factory):
   return folder
 
 
+@pytest.mark.system
 def test_all_stages(whole):
   metrics = small_run.json_lines(whole / 'metrics.jsonl')
   stages = [record['stage'] for record in metrics]
@@ -259,6 +260,7 @@ class Patience:
     return any(record['stage'] == self.stage for record in metrics)
 
 
+@pytest.mark.system
 def test_interrupted_in_every_stage_it_ends_as_if_it_had_not(
   spa, whole, monkeypatch, capsys
 ):
@@ -311,6 +313,7 @@ def first_iteration(folder):
   return next(r for r in metrics if r['stage'] == 'train')
 
 
+@pytest.mark.system
 def test_from_the_start_and_the_estimator_of_another_run(spa, whole, capsys):
   folder = whole.parent / 'other'
   assert run(
@@ -335,6 +338,7 @@ def test_from_the_start_and_the_estimator_of_another_run(spa, whole, capsys):
   assert saved_estimator.same_tokens(folder, whole)
 
 
+@pytest.mark.system
 def test_from_the_rollouts_of_another_run(spa, whole):
   folder = whole.parent / 'from_rollouts'
   more = (f'--start_from={whole}', f'--rollouts_from={whole}')
@@ -348,6 +352,7 @@ def test_from_the_rollouts_of_another_run(spa, whole):
   saved_estimator.load(folder)
 
 
+@pytest.mark.system
 def test_what_needs_no_estimator_fits_none(spa, whole):
   folder = whole.parent / 'ablated'
   more = (f'--start_from={whole}', '--iterations=1', '--progress_weight=0')
@@ -359,6 +364,7 @@ def test_what_needs_no_estimator_fits_none(spa, whole):
   assert 'Progress estimator' not in (folder / 'report.html').read_text()
 
 
+@pytest.mark.system
 def test_a_copied_estimator_must_be_complete(spa, whole, capsys):
   broken = whole.parent / 'broken'
   shutil.copytree(whole, broken)

@@ -41,7 +41,6 @@ class Runs:
     return [
       *base,
       f'--run={self.folder / name}',
-      '--compilation_cache=',
       f'--iterations={ITERATIONS}',
       *more,
     ]
