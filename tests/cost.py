@@ -10,6 +10,7 @@ first would pay for all.
 
 import collections
 import contextlib
+import ctypes
 import os
 import pathlib
 import time
@@ -91,6 +92,21 @@ def peak_memory() -> int:
   import resource
 
   return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def mappings() -> int:
+  """Memory mappings of this process; 0 where the system does not say."""
+  path = _PROCESSES / 'self' / 'maps'
+  if not path.exists():
+    return 0
+  with path.open('rb') as lines:
+    return sum(1 for _ in lines)
+
+
+def give_back() -> None:
+  """Has the C library return what is freed: compiling leaves much of it."""
+  with contextlib.suppress(OSError, AttributeError):
+    ctypes.CDLL('libc.so.6').malloc_trim(0)
 
 
 class Meter:
