@@ -180,7 +180,9 @@ def shapes_of(text: str, operation: str = '') -> set[tuple[int, ...]]:
 
 
 @pytest.mark.optimised
-@pytest.mark.parametrize('remat', [False, True])
+@pytest.mark.parametrize(
+  'remat', [pytest.param(False, marks=pytest.mark.system), True]
+)
 def test_parameters_are_gathered_layer_by_layer(remat):
   config = config_lib.DecoderConfig(
     **{**CONFIG.__dict__, 'remat': remat, 'hidden': 40}
