@@ -24,7 +24,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from jaxcredit.distributed import processes
-from jaxcredit.training import checksums
+from jaxcredit.training import abandoned_writes, checksums
 
 _log = logging.getLogger(__name__)
 
@@ -134,6 +134,7 @@ class Checkpoints:
       raise ValueError(
         f'keep and every must be positive, not {keep} and {every}'
       )
+    abandoned_writes.silence()
     self._folder = pathlib.Path(folder).resolve()
     if processes.is_first():
       self._tidy(report)

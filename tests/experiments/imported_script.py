@@ -33,21 +33,25 @@ def _forget(name: str) -> None:
   vars(sys.modules.get(package, types.ModuleType(''))).pop(rest, None)
 
 
+def _forget_all(name: str) -> None:
+  for module_name in {name, *_with_flags()}:
+    _forget(module_name)
+
+
 @contextlib.contextmanager
 def imported(name: str) -> Iterator[types.ModuleType]:
   """Yields the module `name`, its flags at their defaults."""
   verbosity = logging.get_verbosity()
+  # Such as a test file has imported: its flags are not this script's.
+  _forget_all(name)
   with flagsaver.flagsaver():
-    for module_name in (name, *_WITH_FLAGS):
-      _forget(module_name)
     module = importlib.import_module(name)
     if not flags.FLAGS.is_parsed():
       flags.FLAGS.mark_as_parsed()
     try:
       yield module
     finally:
-      for module_name in (name, *_WITH_FLAGS):
-        _forget(module_name)
+      _forget_all(name)
       logging.set_verbosity(verbosity)
 
 

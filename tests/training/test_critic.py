@@ -101,7 +101,9 @@ def test_values_find_their_rows_again():
   assert not given[~valid].any()
 
 
-@pytest.mark.parametrize('shape', [None, (2, 2, 2)])
+@pytest.mark.parametrize(
+  'shape', [None, pytest.param((2, 2, 2), marks=pytest.mark.system)]
+)
 def test_it_learns_what_rows_come_to(shape):
   mesh = None if shape is None else sharding.make_mesh(*shape)
   critic = make_critic(mesh, learning_rate=3e-3, clip=None)
