@@ -228,8 +228,8 @@ import resource
 resource.setrlimit(resource.RLIMIT_AS, ({4 * 2**30}, {4 * 2**30}))
 resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 import jax, jax.numpy as jnp
-from jaxcredit.latent_rewards import interpreter, language
-interpreter.MAX_ELEMENTS = interpreter.MAX_WORK = 2**60
+from jaxcredit.latent_rewards import interpreter, language, syntax_walk
+syntax_walk.MAX_ELEMENTS = syntax_walk.MAX_WORK = 2**60
 bomb = language.check({bomb!r})
 print('ready', flush=True)
 interpreter.run(bomb, jnp.ones((1, 6)), jnp.ones((1, 2))).block_until_ready()
