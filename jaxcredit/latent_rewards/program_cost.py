@@ -50,6 +50,8 @@ _KIND = {
   'select_n': 'choices',
   'concatenate': 'concatenations',
   'pad': 'concatenations',
+  'stack': 'concatenations',
+  'tile': 'concatenations',
   'dot_general': 'matrix products',
   'sort': 'sorts',
   'svd': 'singular values',

@@ -302,5 +302,10 @@ class Walk:
         f'an array of the shape {result.shape}', 'make smaller ones', line
       )
     if self._work > MAX_WORK * max(self._rows, 1):
-      raise Refused('too much work', 'compute less', line)
+      raise Refused(
+        f'arrays of {self._work // max(self._rows, 1):,} elements a row up to '
+        'here',
+        f'at most {MAX_WORK:,}: use smaller arrays',
+        line,
+      )
     return result
