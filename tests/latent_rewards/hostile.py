@@ -138,7 +138,9 @@ _WEIGHTS = 'w = jnp.array([[i * j / 9 for i in range(6)] for j in range(6)])'
 # What is repeated, and what the refusal calls it.
 _CHAINS = {
   'gathers': ('x = x[:, [1, 0, 2, 3, 5, 4]]', 'gathers'),
-  'choices': ('x = jnp.where(x > 0.1, x, jnp.where(x > 0, x, w[0]))', 'choices'),
+  'choices': (
+    'x = jnp.where(x > 0.1, x, jnp.where(x > 0, x, w[0]))', 'choices',
+  ),
   'concatenations': (
     'x = jnp.concatenate([x[:, 1:], x[:, :1]], axis=1)', 'concatenations',
   ),
@@ -194,7 +196,9 @@ BODIES = {
     'for (i, jnp) in ((1, 2), (3, 4)):\n  x = 1\nreturn [action]',
     'line 2: an assignment to jnp',
   ),
-  'shadowed jnp by append': ('jnp.append(1)\nreturn [action]', 'jnp as a value'),
+  'shadowed jnp by append': (
+    'jnp.append(1)\nreturn [action]', 'jnp as a value',
+  ),
   'shadowed own name': ('factors = 1\nreturn [action]', 'to factors'),
   'shadowed own name in a tuple': (
     'a, factors = 1, 2\nreturn [action]', 'an assignment to factors',
