@@ -73,6 +73,13 @@ _INSTRUCTION = flags.DEFINE_string(
 _TRIES = flags.DEFINE_integer(
   'tries', 1, 'Answers that may be given to a question.', 1
 )
+_FAILED_CHECK = flags.DEFINE_enum(
+  'failed_check',
+  'lost',
+  ['lost', 'wrong'],
+  'What becomes of an answer whose check failed (raised, ran out of time): the '
+  'episode is lost and takes no part, or the answer counts as wrong.',
+)
 _WARM_START_QUESTIONS = flags.DEFINE_integer(
   'warm_start_questions', 2000, 'Worked solutions that are shown.', 1
 )
@@ -218,6 +225,7 @@ def read_flags() -> Run:
       ),
       instruction=_INSTRUCTION.value,
       tries=_TRIES.value,
+      failed_check=_FAILED_CHECK.value,
       warm_start_questions=_WARM_START_QUESTIONS.value,
     ),
     token_credit.TokenCreditOptions(

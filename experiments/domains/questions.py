@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -41,6 +41,8 @@ class QuestionOptions:
     evaluation_count: how many to evaluate on; 0: all of the file.
     instruction: how to answer; 'own' for the words of each kind.
     tries: answers that may be given.
+    failed_check: what becomes of an answer whose check failed: the episode is
+      'lost', or it is 'wrong'.
     warm_start_questions: worked solutions that are shown.
   """
 
@@ -53,6 +55,7 @@ class QuestionOptions:
   instruction: str
   tries: int
   warm_start_questions: int
+  failed_check: str = 'lost'
 
   def settings_of(self, task: str) -> Mapping[str, Any]:
     """Settings of a kind.
@@ -145,8 +148,8 @@ class QuestionDomain:
     self._options = options
     self._seed = seed
     self.demonstration_count = options.warm_start_questions
-    self.train_tasks: list[questions.Question]
-    self.test_tasks: list[questions.Question]
+    self.train_tasks: Sequence[questions.Question]
+    self.test_tasks: Sequence[questions.Question]
     self.train_from = self.test_from = ''
     self._kinds: dict[str, str] = {}
 
@@ -211,20 +214,22 @@ class QuestionDomain:
           )
         except questions.CheckerUnavailable as error:
           raise ValueError(f'{error} (here: make procedural)') from None
-        self._kinds.update({question.name: task for question in part})
         parts.append(part)
     return questions.procedural.mix(*parts)
 
   def environment(self) -> functools.partial:
     return functools.partial(
-      questions.QuestionEnvironment, tries=self._options.tries
+      questions.QuestionEnvironment,
+      tries=self._options.tries,
+      failed_check=self._options.failed_check,
     )
 
   def task_sentence(self, task: questions.Question) -> str:
     return task.name
 
   def task_type(self, task: questions.Question) -> str:
-    return self._kinds[task.name]
+    # Generated questions, which are made when they are asked for, know it.
+    return getattr(task.checker, 'task', None) or self._kinds[task.name]
 
   def demonstrate(self, on_task: Callable[[], None]) -> WorkedSolutions:
     count = self._options.warm_start_questions
