@@ -22,7 +22,8 @@ from jaxcredit.environments.questions import number_text
 _MARK = re.compile(
   r'(?P<heading>####)|'
   r'answer(?:[\s*_]{0,4}(?:=|:|\uff1a)'
-  r'|\s{1,4}(?:is|was|will be|would be)(?![A-Za-z])(?!\s{1,4}not(?![A-Za-z]))[\s*_]{0,4}:?)',
+  r'|\s{1,4}(?:is|was|will be|would be)(?![A-Za-z])'
+  r'(?!\s{1,4}not(?![A-Za-z]))[\s*_]{0,4}:?)',
   re.IGNORECASE,
 )
 # More statements than that are a model in a loop, and each costs a look.
@@ -98,7 +99,13 @@ def _boxes(text: str) -> list[tuple[int, str]]:
     if text.startswith('{', begins):
       if begins in closed_by:
         inside = closed_by[begins]
-        found.append((begins, text[begins + 1 : inside].strip()))
+        # Of a box that holds a box, and nothing else, the inner one.
+        ends = inside
+        while inner := _BOX.match(text, begins + 1):
+          if closed_by.get(inner.end(), -1) + 1 != ends:
+            break
+          begins, ends = inner.end(), ends - 1
+        found.append((begins, text[begins + 1 : ends].strip()))
     elif bare := _BARE.match(text, begins):
       found.append((begins, bare.group()))
   return found
@@ -183,7 +190,11 @@ def bare(text: str) -> str:
         and not text.endswith('\\' + closing)
       ):
         inner = text[len(opening) : -len(closing)]
-        if opening not in inner and closing not in inner:
+        if (
+          opening not in inner
+          and closing not in inner
+          and (opening != '{' or '\\over' not in inner)
+        ):
           text = inner
           break
     if wrapped := _WRAPPED.fullmatch(text):
@@ -200,7 +211,7 @@ def bare(text: str) -> str:
 # In front of a number: what says that it is one, or about one.
 _LEAD = re.compile(
   r'(?:[\s*_`:=\u2248~]|\$(?=\s|\\|[-+\u2212\u2013]|[A-Za-z(])|\\\(|\\\[|\\(?:approx|'
-  r'displaystyle|quad)(?![A-Za-z])|\{(?=\s*[-+$0-9])'
+  r'displaystyle|quad)(?![A-Za-z])|\{(?=\s*[-+$0-9])(?![^{}]{0,80}\\over)'
   r'|(?:about|approximately|roughly|exactly|just|only|therefore|thus|simply|'
   r'clearly|equal to|equals)(?![A-Za-z])'
   r'|[A-Za-z](?:_\{?[A-Za-z0-9]+\}?)?\s?=(?!=))*+',
@@ -211,6 +222,7 @@ _LEAD = re.compile(
 _GOES_ON = re.compile(
   r'(?:[\s`}]|[*_]{1,3}(?!\s?[0-9(\\$])|\$|\\\)|\\\])*+'
   r'(?:[+*\u00d7\u00f7^=<>\u2212_](?!\s*$)|!(?=\S)|/\s*+[0-9(\\]'
+  r'|:[0-9]|(?<=\s)[0-9]'
   r'|[-\u2010-\u2015]\s*+(?:[0-9(\\]|[a-z](?![a-z]))'
   r'|\\(?:times|cdot|div|pm|sqrt|pi|[dct]?frac)(?![A-Za-z])'
   r'|(?:or|and|to|plus|minus|times|divided)\s++(?:about\s++)?[-$\\]{0,2}[0-9]'
@@ -322,6 +334,17 @@ def formula(text: str) -> str:
     if number:
       return number
   return spare
+
+
+_DENIES = re.compile(
+  r'answer\s{1,4}(?:is|was)(?:\s{1,4}not|n[\'\u2019]t)(?![A-Za-z])',
+  re.IGNORECASE,
+)
+
+
+def denies(text: str) -> bool:
+  """Whether a text says what the answer is not."""
+  return _DENIES.search(text) is not None
 
 
 def last_number(text: str) -> str | None:

@@ -45,7 +45,7 @@ class NumberChecker:
       found = answers.number_stated(statement)
       if found is not None:
         return found
-    if self.strict:
+    if self.strict or answers.denies(text):
       return ''
     return answers.last_number(text) or ''
 

@@ -13,7 +13,8 @@ from collections.abc import Mapping
 # What may follow a letter in front, where no sign sets it apart.
 _AFTER = (
   'because since as for is was due by which would will seems fits and but not '
-  'with given'
+  'with given in on from here that this when if so then over rather instead '
+  'correct right best'
 )
 _SET_APART = r'(?=\s{0,3}(?:[).:,;!\]*"\'}$\u2014\u2013]|\n|\Z|-(?=\s)))'
 _FOLLOWED = rf'(?=\s{{1,3}}(?:{"|".join(_AFTER.split())})(?![A-Za-z\'\u2019]))'
@@ -24,8 +25,8 @@ _OPENING = re.compile(
   re.IGNORECASE,
 )
 _CHOOSES = (
-  r'(?:options?|choices?|letters?|answers?|choose|chose|pick|select|say|'
-  r'with|be|is|:|=)'
+  r'(?i:options?|choices?|letters?|answers?|choose|chose|pick|select|say|'
+  r'with|but|be|is|:|=)'
 )
 
 
@@ -150,20 +151,15 @@ def _named(text: str, letters: str) -> str | None:
 
 
 def _patterns(letters: str) -> re.Pattern:
-  lower = letters.lower()
-  words = ''.join(letter for letter in letters if letter in 'AI')
-  others = ''.join(letter for letter in letters if letter not in 'AI') or words
-  chosen = rf'(?<![A-Za-z]){_CHOOSES}\s{{0,3}}(?:is\s)?[*_"\'$]{{0,3}}'
   alone = r'(?<![A-Za-z0-9_])'
-  parts = [
-    # '(b)', 'b)', and a letter on a line of its own.
-    rf'{alone}([{letters}{lower}])\)',
-    rf'(?:\A|\n)[ \t*_]{{0,6}}([{letters}])[ \t*_.]{{0,6}}(?=\n|\Z)',
-    rf'{chosen}([{others}])(?![A-Za-z0-9_\'\u2019])(?!-[A-Za-z])',
-  ]
-  if words:
-    parts.append(rf'{chosen}([{words}])(?:{_SET_APART}|{_FOLLOWED})')
-  return re.compile('|'.join(parts))
+  follows = rf'(?:{_SET_APART}|{_FOLLOWED})'
+  return re.compile(
+    # '(b)', 'b)'; a letter on a line of its own; 'option B'.
+    rf'{alone}([{letters}{letters.lower()}])\)'
+    rf'|(?:\A|\n)[ \t*_$]{{0,6}}([{letters}])[ \t*_.$]{{0,6}}(?=\n|\Z)'
+    rf'|(?<![A-Za-z]){_CHOOSES}\s{{0,3}}(?:is\s)?[*_"\'$]{{0,3}}'
+    rf'([{letters}]){follows}'
+  )
 
 
 def named(text: str, options: Mapping[str, str]) -> str:
@@ -180,7 +176,7 @@ def named(text: str, options: Mapping[str, str]) -> str:
   found = _spelled_out(text[:2_000], options)
   if found:
     return found
-  begins = re.match(r'[\s*("\'\[]*', text).end()
+  begins = re.match(r'[\s*_$("\'\[]*', text).end()
   letter = re.match(
     rf'([{letters}{letters.lower()}]){_SET_APART}', text[begins : begins + 20]
   )

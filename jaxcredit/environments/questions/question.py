@@ -184,11 +184,11 @@ class Question:
     printable = reason[:300].encode('utf-8', 'backslashreplace').decode()
     if count & (count - 1) == 0:
       _log.warning(
-        '%s: its checker (%s) failed, which %s (%d times so far): %s',
+        '%s: its checker (%s) failed (%d times so far), which %s: %s',
         self.name,
         checker,
-        'scores 0' if by_answer else 'is no score',
         count,
+        'scores 0' if by_answer else 'is no score',
         printable,
       )
     return 0.0 if by_answer else None, printable
