@@ -99,7 +99,8 @@ def test_virtualhome_executes_what_it_lists():
 VALUES = (
   'XL', '6\u00bd', '6', '\u7d05', '\u85cd', 'Na\u00efve Blue', 'Stra\u00dfe',
   '\u041a\u0440\u0430\u0441\u043d\u044b\u0439', ' spaced ', 'a]b[c', '\u0130',
-  'Description', 'buy now', '\uff38', '+1.50', '-1.50', '\u0661', 'ﬁne', '\u00bd',
+  'Description', 'buy now', '\uff38', '+1.50', '-1.50', '\u0661', '\ufb01ne',
+  '\u00bd',
 )  # fmt: skip
 
 

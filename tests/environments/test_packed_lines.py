@@ -5,8 +5,12 @@ import time
 
 import pytest
 
-from jaxcredit.environments import household, packed_lines, questions
-from jaxcredit.environments import virtualhome
+from jaxcredit.environments import (
+  household,
+  packed_lines,
+  questions,
+  virtualhome,
+)
 
 LOADERS = (
   questions.gsm8k.load,

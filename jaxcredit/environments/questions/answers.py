@@ -280,6 +280,7 @@ def _with_rest(number: str, rest: str, text: str) -> str:
 
 def _of_whole(text: str) -> str:
   """The number that a text is, and nothing else; '' where it is none."""
+  text = text.replace('{,}', ',').replace('{\\,}', ',')
   text = bare(_SPACE.sub(' ', text))
   head, equals, tail = text.rpartition('=')
   if equals and not re.search(r'[,;=<>]|\bor\b|\band\b|\\text', head):
