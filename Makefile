@@ -1,5 +1,5 @@
 # make run   sets everything up, then trains and evaluates a policy with GiGPO
-# make test  sets everything up, then runs all tests but the slow ones
+# make test  sets everything up, then runs the tests that need one process
 # make help  lists the rest
 
 PYTHON ?= python3.11
@@ -9,6 +9,8 @@ FLAGS ?=
 # Passed to pytest, such as TESTS="tests/algorithms -k gigpo".
 TESTS ?=
 WORKERS ?= 2
+# More options of pytest, such as PYTEST="--durations=30".
+PYTEST ?=
 
 # Temporary arrays in huge pages: page faults cost a CPU a quarter of its time.
 export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
@@ -21,7 +23,7 @@ DOCS = $(VENV)/.docs
 TORCH_VENV = .venv-torch
 TORCH_STAMP = $(TORCH_VENV)/.installed
 
-.PHONY: help run test test-slow test-newer test-torch test-tunix lint format lock clean report procedural control docs
+.PHONY: help run test test-system test-slow test-newer test-torch test-tunix lint format lock clean report procedural control docs
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -67,11 +69,15 @@ run: $(STAMP) ## train and evaluate; RUN=folder, FLAGS="--iterations=5 ..."
 report: $(STAMP) ## write table, curves and page of RUN again
 	$(BIN)/python -m jaxcredit.reports $(RUN)
 
-test: $(PROCEDURAL) $(CONTROL) ## all tests but those marked slow or network
-	$(BIN)/python -m pytest -n $(WORKERS) -m 'not slow and not network' $(TESTS)
+test: $(PROCEDURAL) $(CONTROL) ## what runs in one process, in minutes (docs/tests.md)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m 'not slow and not network and not system' $(PYTEST) $(TESTS)
+
+# A file stays with one worker: its tests share runs that take long.
+test-system: $(PROCEDURAL) $(CONTROL) ## processes, faults, whole trainings, notebooks
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m 'system and not slow and not network' $(PYTEST) $(TESTS)
 
 test-slow: $(PROCEDURAL) $(CONTROL) ## the tests marked slow or network
-	$(BIN)/python -m pytest -m 'slow or network' $(TESTS)
+	$(BIN)/python -m pytest -m 'slow or network' $(PYTEST) $(TESTS)
 
 test-newer: $(STAMP) ## algorithms and policies under Python 3.13 or 3.12, whose jax is newer
 	BIN=$(BIN) sh requirements/test_newer.sh $(WORKERS)

@@ -27,7 +27,7 @@ from absl import app, flags, logging
 from experiments.accuracy import batches as credit_batches
 from experiments.accuracy import figures as credit_figures
 from experiments.accuracy import settings as credit_settings
-from experiments.accuracy import tabular_methods as credit_methods
+from experiments.accuracy import variants
 from experiments.run import console
 from experiments.run import folder as run_folder
 from jaxcredit.algorithms import credit_quality
@@ -41,8 +41,8 @@ _ENVIRONMENTS = flags.DEFINE_multi_enum(
 )
 _METHODS = flags.DEFINE_multi_enum(
   'method',
-  list(credit_methods.METHODS),
-  list(credit_methods.METHODS),
+  variants.names(),
+  variants.names(),
   'Whose credit is scored.',
 )
 _GROUP_SIZES = flags.DEFINE_multi_integer(
@@ -176,7 +176,7 @@ def plan() -> Plan:
 @functools.partial(jax.jit, static_argnames=('method',))
 def _credit(batches, method: str):
   """What a method gives the steps of many batches, one after the other."""
-  return jax.lax.map(credit_methods.METHODS[method][1], batches)
+  return jax.lax.map(lambda x: variants.credit(x, method), batches)
 
 
 @jax.jit

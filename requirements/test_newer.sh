@@ -13,7 +13,8 @@ for version in 3.13 3.12; do
       "$BIN/uv" pip install --quiet --python "$environment/bin/python" \
         --no-deps --no-build-isolation -e .
       exec "$environment/bin/python" -m pytest -n "$workers" \
-        -m 'not slow and not network' tests/algorithms tests/networks
+        --dist worksteal -m 'not slow and not network and not system' \
+        tests/algorithms tests/networks
     fi
   done
 done

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.accuracy import settings as credit_settings
-from experiments.accuracy import tabular_methods as credit_methods
+from experiments.accuracy import tables
 from jaxcredit.environments import tabular
 from jaxcredit.environments.tabular import dynamic_programming
 from jaxcredit.rollouts import branched_advantages, tabular_episodes
@@ -27,7 +27,7 @@ _CHUNK = 512
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Known:
-  """What is known of the steps of `Batch.now`, float [..., P, G, S] each.
+  """What is known of the steps of `Played.now`, float [..., P, G, S] each.
 
   Attributes:
     advantages: true ones.
@@ -205,7 +205,7 @@ class Source:
 
   def batches(
     self, seed: int, branches: int = 0
-  ) -> tuple[credit_methods.Batch, Known]:
+  ) -> tuple[tables.Played, Known]:
     """R batches with the true advantages of their steps.
 
     Args:
@@ -277,7 +277,7 @@ class Source:
       return jax.tree.map(lambda x: _fill(x, rows, sizes.steps), tree)
 
     known = fill(known, sizes.group_size)
-    batch = credit_methods.Batch(
+    batch = tables.Played(
       fill(now, sizes.group_size),
       fill(earlier, sizes.earlier),
       *fill((entropy, value, rollouts), sizes.group_size),
@@ -285,7 +285,7 @@ class Source:
     )
     return batch, _numbered(known, batch.now.mask)
 
-  def _steps(self, fields, owner, rng) -> credit_methods.Steps:
+  def _steps(self, fields, owner, rng) -> tables.Steps:
     """What the agent lived through, from arrays [R, P, ., S]."""
     states, actions = fields['states'], fields['actions']
     owners = np.broadcast_to(owner[:, None, None], states.shape)
@@ -295,7 +295,7 @@ class Source:
     # Tasks have nothing in common that could be recognised.
     looks = owners * (self.processes.states + 1) + looks
     factors = np.asarray(self.processes.factors)
-    return credit_methods.Steps(
+    return tables.Steps(
       fields['rewards'],
       fields['mask'],
       (looks * colours + light).astype(np.int32),
@@ -316,7 +316,7 @@ def _numbered(known: Known, mask: jax.Array) -> Known:
   """States and pairs as numbers below the number of steps of a batch."""
 
   def number(x, mask):
-    first = credit_methods.equal_steps(x.reshape(-1), mask=mask.reshape(-1))
+    first = tables.equal_steps(x.reshape(-1), mask=mask.reshape(-1))
     return jnp.maximum(first, 0).reshape(x.shape)
 
   return dataclasses.replace(
@@ -326,7 +326,7 @@ def _numbered(known: Known, mask: jax.Array) -> Known:
   )
 
 
-def repeated_share(batch: credit_methods.Batch) -> float:
+def repeated_share(batch: tables.Played) -> float:
   """Share of steps whose look another step of the group has too."""
   now = batch.now
   r, p, g, s = now.mask.shape

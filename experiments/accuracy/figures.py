@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib import figure
 
 from experiments.accuracy import settings as credit_settings
-from experiments.accuracy import tabular_methods as credit_methods
+from experiments.accuracy import variants
 from experiments.run import folder as run_folder
 from jaxcredit.reports import seed_statistics
 
@@ -32,11 +32,7 @@ _AXES = {
   'colours': 'colours (fewer repeated states)',
   'noise': 'random rewards',
 }
-# Curves of more methods cannot be told apart.
-_DRAWN = (
-  'grpo', 'gigpo', 'gigpo_step', 'tempo', 'ppo', 'ppo_exact', 'vineppo',
-  'spa', 'rrd', 'lare',
-)  # fmt: skip
+_CURVES_AT_MOST = 10
 _CURVES = ('rank', 'gradient', 'variance')
 
 
@@ -59,7 +55,7 @@ class Result:
 
 def label(method: str) -> str:
   """What a method is called."""
-  return credit_methods.METHODS[method][0]
+  return variants.find(method).label
 
 
 def write_csv(results: list[Result], seeds: list[int], path) -> None:
@@ -210,8 +206,10 @@ def draw_axes(results: list[Result]) -> figure.Figure | None:
   if not axes_names:
     return None
   methods = list(results[0].scores)
-  if len(methods) > len(_DRAWN):
-    methods = [m for m in _DRAWN if m in methods] or methods
+  drawn = [m for m in methods if variants.find(m).drawn]
+  # Curves of more methods cannot be told apart.
+  if len(methods) > max(len(drawn), _CURVES_AT_MOST):
+    methods = drawn or methods
   picture = figure.Figure(
     figsize=(3 * len(axes_names) + 1, 2.6 * len(_CURVES) + 1),
     layout='constrained',

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from experiments.domains import expert_demonstrations
+from jaxcredit import options as options_lib
 from jaxcredit.environments import household
 from jaxcredit.environments.household import engine, expert
 
@@ -28,7 +29,7 @@ def load_or_generate(
     seed: of the generator.
   """
   if path:
-    games = household.load_games(pathlib.Path(path))
+    games = household.load_games(pathlib.Path(path).expanduser())
     if count:
       games = games[:count]
     return games, f'{len(games)} games of {pathlib.Path(path).name}'
@@ -83,29 +84,56 @@ def demonstrations(
 
 @dataclasses.dataclass(frozen=True)
 class HouseholdOptions:
-  """What a run plays. Flags have the same names.
+  """What a run plays."""
 
-  Attributes:
-    games: real games to train on; None: they are generated.
-    evaluate_on: real games to evaluate on; None: they are generated.
-    generated_games: how many to train on; 0: all of a file.
-    evaluation_count: how many to evaluate on; 0: all of a file.
-    wording: of the games.
-    anchor: what counts as the same state.
-    warm_start_games: games that the expert shows.
-    warm_start_real_games: whether these are of `games`.
-    warm_start_slips: share of the expert's steps that are slips.
-  """
+  games: str | None = options_lib.option(
+    None,
+    'Real ALFWorld games to train on: a folder, .jsonl or .jsonl.xz file. '
+    'Without it, games are generated.',
+  )
+  evaluate_on: str | None = options_lib.option(
+    None, 'File of the tasks to evaluate on. Without it, they are generated.'
+  )
+  generated_games: int = options_lib.option(
+    0,
+    'How many games to train on: of --games from its beginning, else '
+    'generated. 0: all of --games, or 2000 generated.',
+    0,
+    1_000_000,
+  )
+  evaluation_count: int = options_lib.option(
+    0,
+    'How many tasks to evaluate on. 0: all of a file; else 120 generated tasks '
+    'or 200 questions.',
+    0,
+    1_000_000,
+  )
+  wording: str = options_lib.option(
+    '2.1.1',
+    "The game's words: those of the papers (2.1.1) or of the 0.4.2 package.",
+    choices=('2.1.1', '0.4.2'),
+  )
+  anchor: str = options_lib.option(
+    'observation',
+    'What counts as the same state: the text last seen (published), or the '
+    'whole state.',
+    choices=('observation', 'state'),
+  )
+  warm_start_games: int = options_lib.option(
+    600, 'Games that the expert shows.', 1, 1_000_000
+  )
+  warm_start_real_games: bool = options_lib.option(
+    False, 'The expert plays games of --games, instead of generated ones.'
+  )
+  warm_start_slips: float = options_lib.option(
+    0.1,
+    "Share of the expert's steps replaced by an action that is refused. These "
+    'are not imitated; what the expert does next is.',
+    0.0,
+    0.9,
+  )
 
-  games: str | None
-  evaluate_on: str | None
-  generated_games: int
-  evaluation_count: int
-  wording: str
-  anchor: str
-  warm_start_games: int
-  warm_start_real_games: bool
-  warm_start_slips: float
+  __post_init__ = options_lib.check
 
 
 class HouseholdDomain:
@@ -118,6 +146,7 @@ class HouseholdDomain:
   """
 
   won = 'games won'
+  answers = False
 
   def __init__(self, options: HouseholdOptions, max_steps: int, seed: int):
     self._options = options
@@ -130,10 +159,14 @@ class HouseholdDomain:
   def load(self) -> None:
     options = self._options
     self.train_tasks, self.train_from = load_or_generate(
-      options.games, options.generated_games, TRAINING_SEED
+      options.games,
+      options.generated_games or (0 if options.games else 2000),
+      TRAINING_SEED,
     )
     self.test_tasks, self.test_from = load_or_generate(
-      options.evaluate_on, options.evaluation_count, EVALUATION_SEED
+      options.evaluate_on,
+      options.evaluation_count or (0 if options.evaluate_on else 120),
+      EVALUATION_SEED,
     )
     # A file of another kind shows here, not after an hour of warm start.
     self.train_tasks[0].parse()

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from experiments.domains import worked_solutions
+from jaxcredit import options as options_lib
 from jaxcredit.environments import questions
 from jaxcredit.networks.tokenizers import tokenizer as tokenizer_lib
 from jaxcredit.rollouts import episodes as episodes_lib
@@ -30,29 +31,48 @@ _TRAINING, _DEMONSTRATIONS = 0, 1
 
 @dataclasses.dataclass(frozen=True)
 class QuestionOptions:
-  """What is asked. Flags have the same names.
+  """What is asked."""
 
-  Attributes:
-    tasks: kinds of questions: names of reasoning-gym, or keys of FILES.
-    task_settings: of the kinds of reasoning-gym, as JSON: kind -> settings.
-    questions: file of the questions to train on; None: they are generated.
-    evaluate_on: file of those to evaluate on; None: they are generated.
-    training_count: how many to train on; 0: all of the file.
-    evaluation_count: how many to evaluate on; 0: all of the file.
-    instruction: how to answer; 'own' for the words of each kind.
-    tries: answers that may be given.
-    warm_start_questions: worked solutions that are shown.
-  """
+  tasks: tuple[str, ...] = options_lib.option(
+    ('chain_sum',),
+    'Kinds of questions: names of reasoning-gym; or gsm8k, svamp, medqa or '
+    'math (as of MATH: a boxed answer), which are read from files.',
+  )
+  task_settings: str = options_lib.option(
+    '',
+    'Settings of the kinds of reasoning-gym, as JSON: '
+    '{"chain_sum": {"max_terms": 3}}.',
+  )
+  questions: str | None = options_lib.option(
+    None, 'File of the questions to train on (.jsonl, .jsonl.xz).'
+  )
+  evaluate_on: str | None = options_lib.option(
+    None, 'File of the questions to evaluate on.'
+  )
+  training_count: int = options_lib.option(
+    0,
+    'How many questions to train on. 0: all of a file, or 5000 generated.',
+    0,
+    1_000_000,
+  )
+  evaluation_count: int = options_lib.option(
+    0,
+    'How many questions to evaluate on. 0: all of a file, or 200 generated.',
+    0,
+    1_000_000,
+  )
+  instruction: str = options_lib.option(
+    'own',
+    'How to answer, added to each question; "own" for the words of its kind.',
+  )
+  tries: int = options_lib.option(
+    1, 'Answers that may be given to a question.', 1
+  )
+  warm_start_questions: int = options_lib.option(
+    2000, 'Worked solutions that are shown.', 1, 1_000_000
+  )
 
-  tasks: tuple[str, ...]
-  task_settings: str
-  questions: str | None
-  evaluate_on: str | None
-  training_count: int
-  evaluation_count: int
-  instruction: str
-  tries: int
-  warm_start_questions: int
+  __post_init__ = options_lib.check
 
   def settings_of(self, task: str) -> Mapping[str, Any]:
     """Settings of a kind.
@@ -136,12 +156,15 @@ class QuestionDomain:
 
   Args:
     options: what is asked.
+    max_steps: of an episode; the tries bound it here.
     seed: of the order in which questions of a file are taken.
   """
 
   won = 'questions answered'
+  answers = True
 
-  def __init__(self, options: QuestionOptions, seed: int):
+  def __init__(self, options: QuestionOptions, max_steps: int, seed: int):
+    del max_steps
     self._options = options
     self._seed = seed
     self.demonstration_count = options.warm_start_questions
@@ -155,10 +178,16 @@ class QuestionDomain:
     if not options.tasks:
       raise ValueError('there is no --task to ask questions of')
     self.train_tasks, self.train_from = self._load(
-      options.questions, options.training_count, 'train', _TRAINING
+      options.questions,
+      options.training_count or (0 if options.questions else 5000),
+      'train',
+      _TRAINING,
     )
     self.test_tasks, self.test_from = self._load(
-      options.evaluate_on, options.evaluation_count, 'eval', 0
+      options.evaluate_on,
+      options.evaluation_count or (0 if options.evaluate_on else 200),
+      'eval',
+      0,
     )
 
   def _load(self, path, count, split, seed):

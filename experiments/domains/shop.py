@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from experiments.domains import expert_demonstrations
+from jaxcredit import options as options_lib
 from jaxcredit.environments import shop
 from jaxcredit.environments.shop import expert
 
@@ -19,27 +20,40 @@ EVALUATION_SEED = 3_000_000
 
 @dataclasses.dataclass(frozen=True)
 class ShopOptions:
-  """What is sold and asked for. Flags have the same names.
+  """What is sold and asked for. Pages show the whole state."""
 
-  Attributes:
-    products: size of the catalogue.
-    shop_wording: 'text' or 'compact'.
-    results_per_page: products on a page of results.
-    shop_reward: 'score' or 'success'.
-    training_goals: how many to train on.
-    evaluation_count: how many to evaluate on.
-    warm_start_goals: goals that the expert meets.
-    warm_start_slips: share of the expert's steps that are slips.
-  """
+  products: int = options_lib.option(
+    2000, 'Products that the shop sells.', 1, 1_000_000
+  )
+  shop_wording: str = options_lib.option(
+    'compact',
+    "The shop's words: WebShop's simple text, or short ones for small "
+    'policies.',
+    choices=shop.WORDINGS,
+  )
+  results_per_page: int = options_lib.option(
+    10, 'Products on a page of results.', 1
+  )
+  shop_reward: str = options_lib.option(
+    'score',
+    'The share of the wishes that what is bought meets (published), or 1 where '
+    'it meets all of them and 0 otherwise.',
+    choices=('score', 'success'),
+  )
+  training_goals: int = options_lib.option(
+    2000, 'How many goals to train on.', 1, 1_000_000
+  )
+  evaluation_count: int = options_lib.option(
+    0, 'How many goals to evaluate on; 0 for 120.', 0, 1_000_000
+  )
+  warm_start_goals: int = options_lib.option(
+    600, 'Goals that the expert meets.', 1, 1_000_000
+  )
+  warm_start_slips: float = options_lib.option(
+    0.1, "Share of the expert's steps that are refused actions.", 0.0, 0.9
+  )
 
-  products: int
-  shop_wording: str
-  results_per_page: int
-  shop_reward: str
-  training_goals: int
-  evaluation_count: int
-  warm_start_goals: int
-  warm_start_slips: float
+  __post_init__ = options_lib.check
 
 
 def demonstrate(
@@ -96,6 +110,7 @@ class ShopDomain:
   """
 
   won = 'goals met'
+  answers = False
 
   def __init__(self, options: ShopOptions, max_steps: int, seed: int):
     self._options = options
@@ -111,7 +126,7 @@ class ShopDomain:
       TRAINING_SEED, options.training_goals, 'train'
     )
     self.test_tasks, self.test_from = self._goals(
-      EVALUATION_SEED, options.evaluation_count, 'test'
+      EVALUATION_SEED, options.evaluation_count or 120, 'test'
     )
     # A search that is not installed shows here, not in every worker.
     shop.generated(options.products).search(self.train_tasks[0].query)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from experiments.domains import expert_demonstrations
+from jaxcredit import options as options_lib
 from jaxcredit.environments import virtualhome
 
 # Seeds of generated problems. The stages draw different ones.
@@ -21,45 +22,54 @@ EVALUATION_SEED = 3_000_000
 
 @dataclasses.dataclass(frozen=True)
 class VirtualHomeOptions:
-  """What a run plays. Flags have the same names.
+  """What a run plays."""
 
-  Attributes:
-    problems: file or folder of recorded problems; None: the sample of the
-      package.
-    generated_problems: how many to train on, varied from those of the training
-      split; 0: train on the recorded ones themselves.
-    evaluation_count: how many to evaluate on: recorded ones of the test split
-      where `problems` is given (0: all), else generated ones.
-    chores: how many problems each generated one joins; more take longer.
-    sentence: what states a task, see `virtualhome.sentence`.
-    anchor: what counts as the same state.
-    warm_start_problems: generated problems that the expert shows.
-    warm_start_slips: share of the expert's steps that are slips.
-  """
-
-  problems: str | None
-  generated_problems: int
-  evaluation_count: int
-  chores: int
-  sentence: str
-  anchor: str
-  warm_start_problems: int
-  warm_start_slips: float
+  problems: str | None = options_lib.option(
+    None,
+    'Recorded VirtualHome problems: a folder, .jsonl or .jsonl.xz file. '
+    'Without it, a small sample is varied.',
+  )
+  generated_problems: int = options_lib.option(
+    2000,
+    'How many problems to train on, varied from the recorded ones; 0: train on '
+    'the recorded ones themselves.',
+    0,
+    1_000_000,
+  )
+  evaluation_count: int = options_lib.option(
+    0,
+    'How many problems to evaluate on: recorded ones of the test split where '
+    '--problems is given (0: all), else generated ones (0: 120).',
+    0,
+    1_000_000,
+  )
+  chores: int = options_lib.option(
+    1, 'Problems that each generated one joins; more take longer.', 1
+  )
+  sentence: str = options_lib.option(
+    'goal',
+    'What stands before the goal in words: the name of the task, or the '
+    'description that a person gave.',
+    choices=virtualhome.FORMS,
+  )
+  anchor: str = options_lib.option(
+    'observation',
+    'What counts as the same state: the text last seen, or the whole state.',
+    choices=('observation', 'state'),
+  )
+  warm_start_problems: int = options_lib.option(
+    600, 'Generated problems that the expert shows.', 1, 1_000_000
+  )
+  warm_start_slips: float = options_lib.option(
+    0.1, "Share of the expert's steps that are refused actions.", 0.0, 0.9
+  )
 
   def __post_init__(self):
+    options_lib.check(self)
     if self.problems is None and not self.generated_problems:
       raise ValueError(
         'without recorded problems some must be generated: give '
         '--generated_problems, or --problems'
-      )
-    if self.problems is None and not self.evaluation_count:
-      raise ValueError(
-        'without recorded problems some must be generated to evaluate on: give '
-        '--evaluation_count, or --problems'
-      )
-    if self.sentence not in virtualhome.FORMS:
-      raise ValueError(
-        f'sentence must be one of {virtualhome.FORMS}, not {self.sentence!r}'
       )
 
 
@@ -98,6 +108,7 @@ class VirtualHomeDomain:
   """
 
   won = 'problems solved'
+  answers = False
 
   def __init__(self, options: VirtualHomeOptions, max_steps: int, seed: int):
     self._options = options
@@ -114,10 +125,9 @@ class VirtualHomeDomain:
     if options.problems is None:
       # The sample is small: all of it is varied, on either side of the split.
       self._bases = list(virtualhome.sample_problems())
-      self.test_tasks = self._generate(
-        EVALUATION_SEED, options.evaluation_count, 'test'
-      )
-      self.test_from = self._words(options.evaluation_count, EVALUATION_SEED)
+      count = options.evaluation_count or 120
+      self.test_tasks = self._generate(EVALUATION_SEED, count, 'test')
+      self.test_from = self._words(count, EVALUATION_SEED)
     else:
       self._load_recorded(options.problems)
     if options.generated_problems:

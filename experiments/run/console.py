@@ -18,6 +18,11 @@ console = rich_console.Console(
 _SHARES = {'singleton_share': 'singletons', 'branch_share': 'branch tokens'}
 
 
+def print_line(text: str) -> None:
+  """Prints a line, which stays one where it is piped to a file."""
+  console.print(text, soft_wrap=True)
+
+
 @contextlib.contextmanager
 def bar(label: str, total: int, done: int = 0) -> Iterator[Any]:
   """A progress bar; yields `advance(count, note)`.

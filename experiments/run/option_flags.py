@@ -57,6 +57,11 @@ def define_one(
   return flags.DEFINE_string(name, default, help)
 
 
+def _value(value: Any) -> Any:
+  """A flag's or a record's value as an option holds it."""
+  return tuple(value) if isinstance(value, list) else value
+
+
 @dataclasses.dataclass(frozen=True)
 class OptionFlags:
   """Flags that make an object of options.
@@ -78,12 +83,72 @@ class OptionFlags:
     Raises:
       ValueError: a value that the options do not allow.
     """
-    values = {name: holder.value for name, holder in self.holders.items()}
+    values = {name: _value(f.value) for name, f in self.holders.items()}
+    return self.kind(**values, **others)
+
+  def recorded(self, config: Mapping[str, Any], **others: Any) -> Any:
+    """The options that a run recorded; what it lacks has its default.
+
+    Args:
+      config: name of a flag -> value.
+      **others: fields without flags.
+    """
     values = {
-      name: tuple(value) if isinstance(value, list) else value
-      for name, value in values.items()
+      name: _value(config[holder.name])
+      for name, holder in self.holders.items()
+      if holder.name in config
     }
     return self.kind(**values, **others)
+
+
+@dataclasses.dataclass(frozen=True)
+class UnionFlags:
+  """Flags of several dataclasses, of which a run uses one.
+
+  A flag that is not given has the default of the dataclass that is used.
+
+  Attributes:
+    kinds: the dataclasses, by name.
+    holders: flag of each field that one of them has.
+  """
+
+  kinds: Mapping[str, type]
+  holders: Mapping[str, flags.FlagHolder]
+
+  def _names(self, name: str) -> set[str]:
+    return {field.name for field in dataclasses.fields(self.kinds[name])}
+
+  def read(self, name: str, defaults: Mapping[str, Any] | None = None) -> Any:
+    """The options of one of the dataclasses.
+
+    Args:
+      name: of it.
+      defaults: values of flags that are not given.
+
+    Raises:
+      ValueError: a value that the options do not allow.
+    """
+    values = {n: f.value for n, f in self.holders.items()}
+    return self.recorded(name, {**(defaults or {}), **_given(values)})
+
+  def recorded(self, name: str, config: Mapping[str, Any]) -> Any:
+    """The options of one of the dataclasses, as a run recorded them."""
+    names = self._names(name)
+    values = {n: _value(v) for n, v in config.items() if n in names}
+    return self.kinds[name](**_given(values))
+
+  def unused(self, name: str) -> list[str]:
+    """Flags that are given and that a dataclass does not have."""
+    names = self._names(name)
+    return sorted(
+      n
+      for n, f in self.holders.items()
+      if f.value is not None and n not in names
+    )
+
+
+def _given(values: Mapping[str, Any]) -> dict[str, Any]:
+  return {name: v for name, v in values.items() if v is not None}
 
 
 def define(
@@ -113,3 +178,26 @@ def define(
     default = (defaults or {}).get(field.name, field.default)
     holders[field.name] = define_one(name, field, _kind(field, hints), default)
   return OptionFlags(kind, holders)
+
+
+def define_union(kinds: Mapping[str, type]) -> UnionFlags:
+  """Defines a flag for each option that one of several dataclasses has.
+
+  Args:
+    kinds: the dataclasses, by name. Fields of one name have one type.
+  """
+  fields: dict[str, dataclasses.Field] = {}
+  users: dict[str, list[str]] = {}
+  types_of: dict[str, type] = {}
+  for name, kind in kinds.items():
+    hints = typing.get_type_hints(kind)
+    for field in dataclasses.fields(kind):
+      if 'help' in field.metadata:
+        fields.setdefault(field.name, field)
+        users.setdefault(field.name, []).append(name)
+        types_of.setdefault(field.name, _kind(field, hints))
+  holders = {}
+  for name, field in fields.items():
+    help = f'{field.metadata["help"]} Of {", ".join(users[name])}.'
+    holders[name] = define_one(name, field, types_of[name], None, help)
+  return UnionFlags(kinds, holders)

@@ -41,6 +41,8 @@ class Domain(Protocol):
 
   Attributes:
     won: what a success is, such as 'games won'.
+    answers: whether an episode is an answer to a question, of which the report
+      draws the tokens, and not a row of steps.
     demonstration_count: episodes that an expert is to show.
     train_tasks: to train on, from `load` on; likewise the rest.
     train_from: where they come from, in words.
@@ -49,6 +51,7 @@ class Domain(Protocol):
   """
 
   won: str
+  answers: bool
   demonstration_count: int
   train_tasks: Sequence[Any]
   train_from: str

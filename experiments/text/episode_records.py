@@ -1,14 +1,20 @@
-"""Episodes with the credit of each step, as the report reads them."""
+"""Episodes with the credit of each step, as the report reads them.
+
+A step's record holds what the method saw of it (reward, penalty, anchor group)
+and the credit that the gradient used; a report needs no flag to draw it.
+"""
 
 from typing import Any
 
 import jax
 import numpy as np
 
+from jaxcredit import gigpo, methods
+
 FILE_NAME = 'episodes.jsonl'
 
 
-def _in_words(task: Any) -> str:
+def _description(task: Any) -> str:
   """A task of a household, of VirtualHome or of the shop, for people."""
   for name in ('task_description', 'description', 'instruction'):
     if hasattr(task, name):
@@ -16,56 +22,86 @@ def _in_words(task: Any) -> str:
   return str(task)
 
 
+def step_credit(
+  credit: methods.Credit, step_of_token: np.ndarray | None, steps: int
+) -> dict[str, np.ndarray]:
+  """Credit of steps, with the parts that are of steps.
+
+  Args:
+    credit: of the method.
+    step_of_token: int [P, G, L], where credit is of tokens; else None. The
+      credit of a step is then the mean of its tokens'.
+    steps: S.
+
+  Returns:
+    'total' and the names of parts -> [P, G, S].
+  """
+  host = jax.device_get((credit.total, credit.parts))
+  total, parts = (jax.tree.map(np.asarray, x) for x in host)
+  if step_of_token is not None:
+    total = _means(total, step_of_token, steps)
+  parts = {
+    name: part
+    for name, part in parts.items()
+    if part.shape == total.shape and np.issubdtype(part.dtype, np.floating)
+  }
+  return {'total': total, **parts}
+
+
+def _means(values, step_of_token, steps) -> np.ndarray:
+  """Means over the tokens of each step, 0 for one without tokens."""
+  sums = np.zeros((*values.shape[:2], steps + 1))
+  counts = np.zeros_like(sums)
+  p, g, _ = np.indices(values.shape)
+  # What is no token of a step goes to the last place, which is cut off.
+  where = (p, g, np.where(step_of_token >= 0, step_of_token, steps))
+  np.add.at(sums, where, values)
+  np.add.at(counts, where, 1)
+  return (sums / np.maximum(counts, 1))[..., :steps]
+
+
 def episode_records(
   iteration: int,
   batch,
-  parts,
-  grpo,
-  group_size: int,
-  more: dict[str, np.ndarray] | None = None,
+  credit: dict[str, np.ndarray],
+  method: str,
 ) -> list[dict[str, Any]]:
   """Episodes with the credit of every step, for the report.
 
   Args:
     iteration: its number.
-    batch: what was played, P groups of G.
-    parts: GiGPO's credit, with its parts.
-    grpo: GRPO's, [P, G, S].
-    group_size: G.
-    more: numbers of steps that stand beside them, by name: float [P, G, S].
+    batch: what was played, see `loop.Batch`.
+    credit: of `step_credit`.
+    method: its name.
   """
-  host = jax.device_get(parts)
-  grpo = np.asarray(grpo)
+  t = batch.trajectories
+  anchor_group = np.asarray(gigpo.anchor_groups(t.anchors, t.mask))
+  group_size = anchor_group.shape[1]
   records = []
   for index, episode in enumerate(batch.episodes):
     p, g = divmod(index, group_size)
-    groups = host.anchor_group[p]
+    groups = anchor_group[p]
     valid = groups[groups >= 0]
     steps = []
     for s, step in enumerate(episode.steps):
-      name = int(host.anchor_group[p, g, s])
+      name = int(groups[g, s])
       steps.append(
         {
           'observation': step.observation,
           'action': step.action,
           'answer': step.answer,
           'reward': step.reward,
+          'scaled_reward': float(t.rewards[p, g, s]),
+          'penalty': float(t.penalties[p, g, s]),
           'valid': step.valid,
           'admissible': step.admissible,
           'grounded': step.grounded,
           'anchor_group': name,
           'anchor_size': int((valid == name).sum()) if name >= 0 else 0,
           'credit': {
-            'grpo': {'total': float(grpo[p, g, s])},
-            'gigpo': {
-              'total': float(host.total[p, g, s]),
-              'episode': float(host.episode[p, g, s]),
-              'step': float(host.step[p, g, s]),
-            },
-            **{
-              label: {'total': float(numbers[p, g, s])}
-              for label, numbers in (more or {}).items()
-            },
+            method: {
+              part: float(numbers[p, g, s]) for part, numbers in credit.items()
+            }
           },
         }
       )
@@ -74,7 +110,7 @@ def episode_records(
         'iteration': iteration,
         'group': p,
         'rollout': g,
-        'task': _in_words(episode.task),
+        'task': _description(episode.task),
         'task_type': getattr(episode.task, 'task_type', ''),
         'success': episode.success,
         'return': episode.episode_return,

@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 
+from jaxcredit import options as options_lib
 from jaxcredit.distributed import processes
 from jaxcredit.networks import config as config_lib
 from jaxcredit.networks import decoder, lora, sharding, weights
@@ -14,32 +15,71 @@ from jaxcredit.training import learner as learner_lib
 
 
 @dataclasses.dataclass(frozen=True)
-class PolicyOptions:
-  """Options of a policy beside its sizes. Flags have the same names.
+class SizeOptions:
+  """Sizes of a policy that is trained from nothing."""
 
-  Attributes:
-    compute_dtype: of activations; 'auto' is bfloat16 for a pretrained model
-      and float32 for one that is trained from nothing. Parameters are float32.
-    remat: whether the backward pass computes each block again; None: for a
-      pretrained model.
-    mesh_data: devices that share out the rows; with several processes, 1 stands
-      for all that the other two leave.
-    mesh_fsdp: devices that share out rows and parameters.
-    mesh_tensor: devices that share out the parts of each product.
-    lora_rank: rank of the adapters that are learned in place of the
-      parameters; 0: the parameters themselves are learned.
-    lora_alpha: the adapters' product is scaled by lora_alpha / lora_rank.
-    lora_targets: patterns of the projections that have adapters.
+  width: int = options_lib.option(128, 'Width of the policy.', 1)
+  layers: int = options_lib.option(3, 'Blocks of the policy.', 1)
+  heads: int = options_lib.option(4, 'Query heads.', 1)
+  kv_heads: int = options_lib.option(2, 'Key/value heads.', 1)
+  head_dim: int = options_lib.option(32, 'Size of a head.', 2)
+  hidden: int = options_lib.option(384, 'Size of the linear units.', 1)
+
+  def __post_init__(self):
+    options_lib.check(self)
+    if self.heads % self.kv_heads:
+      raise ValueError(
+        f'--kv_heads must divide --heads, and {self.kv_heads} does not divide '
+        f'{self.heads}'
+      )
+    if self.head_dim % 2:
+      raise ValueError(
+        f'--head_dim must be even, for rotary positions, not {self.head_dim}'
+      )
+
+
+@dataclasses.dataclass(frozen=True)
+class PolicyOptions:
+  """How a policy computes, where it lies, and what of it is learned.
+
+  Parameters are float32. With several processes a `mesh_data` of 1 stands for
+  all devices that the other two leave.
   """
 
-  compute_dtype: str = 'auto'
-  remat: bool | None = None
-  mesh_data: int = 1
-  mesh_fsdp: int = 1
-  mesh_tensor: int = 1
-  lora_rank: int = 0
-  lora_alpha: float = 16.0
-  lora_targets: tuple[str, ...] = ('.*',)
+  compute_dtype: str = options_lib.option(
+    'auto',
+    'Type of activations; auto is bfloat16 for a pretrained model, else '
+    'float32.',
+    choices=('auto', 'float32', 'bfloat16'),
+  )
+  remat: bool | None = options_lib.option(
+    None,
+    'Compute each block again in the backward pass, which saves memory; by '
+    'default for a pretrained model.',
+  )
+  mesh_data: int = options_lib.option(
+    1, 'Devices over which the rows of a batch are dealt out.', 1
+  )
+  mesh_fsdp: int = options_lib.option(
+    1, 'Devices over which rows and parameters are dealt out.', 1
+  )
+  mesh_tensor: int = options_lib.option(
+    1, 'Devices over which each product is cut (tensor parallelism).', 1
+  )
+  lora_rank: int = options_lib.option(
+    0,
+    'LoRA rank; 0 trains all parameters. The warm start always trains all.',
+    0,
+  )
+  lora_alpha: float = options_lib.option(
+    16.0, "The adapters' product is scaled by alpha / rank.", 1e-9
+  )
+  lora_targets: tuple[str, ...] = options_lib.option(
+    ('.*',),
+    'Patterns of the projections with adapters (q, k, v, o, gate, up, down).',
+  )
+
+  __post_init__ = options_lib.check
 
   def check(self) -> None:
     """Raises ValueError for a mesh or adapters that cannot be."""

@@ -1,70 +1,134 @@
-"""The main of scripts that train a text policy; see `run.script`."""
+"""What the scripts that train a text policy have in common.
+
+They are one program. A script chooses the method and the domain that it begins
+with, and what its short help shows; all methods whose needs are met here, and
+all domains, can be chosen by flags.
+"""
 
 import dataclasses
 import pathlib
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any
 
-from experiments.run import console
-from experiments.run import script as run_script
+from absl import flags
+
+from experiments.domains import flags as domain_flags
+from experiments.run import console, interruption, script
+from experiments.text import domain as domain_lib
 from experiments.text import flags as training_flags
+from experiments.text import (
+  method_flags,
+  progress_flags,
+  reference_stage,
+  training,
+)
+from experiments.text import settings as settings_lib
+from experiments.text import stage as stage_lib
+from jaxcredit import methods
+
+# What a script adopts.
+for _module in (training_flags, method_flags, domain_flags, progress_flags):
+  flags.adopt_module_key_flags(_module)
+
+
+@dataclasses.dataclass(frozen=True)
+class Parts:
+  """What a run is made of.
+
+  Attributes:
+    settings: of the run.
+    domain: what is trained on.
+    method: how credit is given.
+    method_options: of the method.
+    stages: what can be done before the iterations.
+  """
+
+  settings: settings_lib.Settings
+  domain: domain_lib.Domain
+  method: methods.Method
+  method_options: Any
+  stages: Sequence[stage_lib.Stage]
+
+
+def begin_with(method: str, domain: str) -> None:
+  """Sets what --method and --domain are where they are not given."""
+  flags.set_default(method_flags.METHOD, method)
+  flags.set_default(domain_flags.DOMAIN, domain)
+
+
+def build() -> Parts:
+  """The parts of the run, from flags.
+
+  Raises:
+    ValueError: values that are not allowed, or do not go together.
+  """
+  method, options = method_flags.read()
+  if words := method_flags.unused():
+    console.print_line(words)
+  return Parts(
+    training_flags.read(),
+    domain_flags.domain(training_flags.max_steps(), training_flags.seed()),
+    method,
+    options,
+    (reference_stage.ReferenceStage(), progress_flags.stage()),
+  )
+
+
+def execute(
+  parts: Parts, stop: interruption.Interruption, folder: pathlib.Path
+) -> bool:
+  """Warm start, stages and training; returns whether they are complete."""
+  return training.TextTraining(
+    parts.settings,
+    parts.domain,
+    parts.method,
+    parts.method_options,
+    parts.stages,
+    stop,
+    folder,
+  ).run()
 
 
 def report(folder: pathlib.Path) -> None:
-  """Shows the table of success and writes curves and page."""
-  from jaxcredit.reports import curves, page, run_data, success_table
+  """Shows the table of success, and writes curves and pages."""
+  from jaxcredit.reports import (
+    curves,
+    page,
+    prefix_tree,
+    prefix_tree_records,
+    progress_curves,
+    run_data,
+    success_table,
+  )
 
   run = run_data.read(folder)
   if run.evaluations:
     console.console.print(success_table.success_table(run.evaluations))
   if run.training:
     curves.save(run)
-  console.console.print(f'report: {page.save(run)}', soft_wrap=True)
+  if run.estimator:
+    progress_curves.save(run)
+  console.print_line(f'report: {page.save(run)}')
+  trees = folder / prefix_tree_records.NAME
+  if trees.exists():
+    prefix_tree.main([str(trees)])
 
 
-def train(settings, domain, method, stop) -> bool:
-  """Warm start, training and evaluation; returns whether they are complete."""
-  from experiments.text import stages as text_training
-
-  return text_training.TextTraining(settings, domain, method, stop).run()
-
-
-def main(
-  argv: list[str],
-  module: str,
-  build: Callable[[], tuple[Any, Any, Any]],
-  after: Callable[[pathlib.Path], None] = lambda folder: None,
-  train: Callable[..., bool] = train,
-) -> int:
+def main(argv: list[str], module: str) -> int:
   """Runs, or resumes, what the flags say.
 
   Args:
     argv: what absl left of the command line.
     module: `__name__` of the script.
-    build: flags -> settings, domain and method, as `stages.TextTraining` takes
-      them.
-    after: writes more of the report.
-    train: what is done with them, and with what tells of an interruption;
-      returns whether it is complete.
 
   Returns:
-    The exit status: 0, 1 after an error, 130 or 143 if the run was stopped.
+    The exit status, see `script.run`.
   """
-
-  def execute(parts, stop, folder):
-    settings, domain, method = parts
-    settings = dataclasses.replace(settings, run=folder)
-    return train(settings, domain, method, stop)
-
-  def write(folder):
-    report(folder)
-    after(folder)
-
-  return run_script.run(
+  return script.run(
     argv,
     module=module,
     build=build,
     execute=execute,
-    report=write,
+    report=report,
     may_change=training_flags.MAY_CHANGE,
   )

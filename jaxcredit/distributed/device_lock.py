@@ -1,15 +1,15 @@
-"""Turns at the devices, for threads that share them.
+"""A lock on the devices, for threads that share them.
 
 A program of several devices that exchange data needs all of them at once. Two
 threads that start such programs side by side can have each of them hold some
-devices and wait for the rest for ever. So threads take turns.
+devices and wait for ever for the rest. So threads take the lock.
 """
 
 import collections
 import threading
 
 
-class Turns:
+class FairLock:
   """A lock that is given in the order in which it was asked for.
 
   A plain lock may go to the thread that just gave it back, again and again: a

@@ -20,8 +20,8 @@ try:
     comparison_page,
     curves,
     page,
+    recorded_credit,
     run_data,
-    step_credit,
     study_data,
     study_page,
     success_table,
@@ -63,9 +63,9 @@ def main(argv=None) -> int:
     '--method',
     action='append',
     default=[],
-    choices=list(step_credit.LABELS),
+    choices=list(recorded_credit.LABELS),
     help='whose credit of steps and answers the page shows; several may be '
-    'given; those that the run wrote down by default',
+    'given; by default that of the run, beside GRPO',
   )
   parser.add_argument(
     '--output', help='one page that compares the runs, instead of one for each'

@@ -8,7 +8,7 @@ import collections
 from collections.abc import Sequence
 from typing import Any
 
-from jaxcredit.reports import prefix_tree_records, step_credit
+from jaxcredit.reports import prefix_tree_records, recorded_credit
 
 # Episodes that a rule picks at most.
 _EACH = 2
@@ -97,7 +97,7 @@ def _credit(method: str | None):
       return None
     s = totals.index(best)
     reason = (
-      f'credit for losing: {step_credit.LABELS[method]} gives step {s + 1} '
+      f'credit for losing: {recorded_credit.LABELS[method]} gives step {s + 1} '
       f'{best:+.2f}, though the episode was lost'
     )
     return best, s, reason

@@ -9,16 +9,17 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
+from jaxcredit import methods as methods_lib
+from jaxcredit.methods import gigpo
 from jaxcredit.reports import (
   anchor_groups,
-  answer_credit,
   failures,
   page_template,
   prefix_tree,
   progress_curves,
+  recorded_credit,
   run_data,
   run_panels,
-  step_credit,
   success_table,
   svg_chart,
   time_split,
@@ -26,8 +27,9 @@ from jaxcredit.reports import (
 
 NAME = 'report.html'
 # In units of a standard deviation, so that they share a scale.
-_STANDARD = {'grpo', 'gigpo', 'reinforce++', 'reinforce++baseline'}
-_REWARDS = {'spa', 'ppo'}
+_STANDARD = {
+  name for name, method in methods_lib.TABLE.items() if method.standardised
+}
 
 
 def bar(value: float, scale: float) -> dict[str, Any]:
@@ -121,19 +123,38 @@ def _group(members: list[dict[str, Any]], discount: float) -> dict[str, Any]:
 
 
 def _labels(methods) -> dict[str, str]:
-  return {method: step_credit.LABELS[method] for method in methods}
+  return {name: recorded_credit.LABELS.get(name, name) for name in methods}
+
+
+def _of_tokens(names: Sequence[str]) -> list[str]:
+  """Labels of the methods whose credit is of tokens."""
+  known = (methods_lib.TABLE[n] for n in names if n in methods_lib.TABLE)
+  return [method.label for method in known if method.unit == 'token']
+
+
+def _discount(method: dict[str, Any]) -> float:
+  """The discount by which states are compared: of the run's steps, or GiGPO's.
+
+  Elsewhere a discount is one of tokens.
+  """
+  own = gigpo.Options().discount
+  if method.get('unit') != 'step':
+    return own
+  return method['options'].get('discount', own)
 
 
 def _trees(
-  run: run_data.RunData, methods: Sequence[str]
+  run: run_data.RunData, methods: Sequence[str], options: dict[str, Any]
 ) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
   """Prefix trees of the latest groups, and their failures; None without."""
   if not run.trees:
     return None, []
-  more, reasons = answer_credit.choose(run.trees, methods)
+  more, reasons = recorded_credit.of_answers(run.trees, methods, options)
   return {
     **prefix_tree.view(run.trees, group_limit=len(run.trees), more=more),
-    'left_out': [(step_credit.LABELS[m], why) for m, why in reasons.items()],
+    'left_out': [
+      (recorded_credit.LABELS[m], why) for m, why in reasons.items()
+    ],
   }, failures.pick_answers(run.trees)
 
 
@@ -147,22 +168,23 @@ def render(
 
   Args:
     run: the run.
-    methods: names from `step_credit.LABELS`, whose credit is computed again;
-      none for those that the run wrote down.
+    methods: names of the table, whose credit is computed again; none for that
+      of the run, beside the baseline.
     group_limit: groups of episodes, and prefix trees, that are shown at most.
   """
   header, *body = success_table.rows(run.evaluations)
   latest = max((e['iteration'] for e in run.episodes), default=0)
-  episodes, chosen, reasons = step_credit.choose(
-    [e for e in run.episodes if e['iteration'] == latest], methods, run.config
+  options = run.method.get('options', {})
+  episodes, chosen, reasons = recorded_credit.choose(
+    [e for e in run.episodes if e['iteration'] == latest], methods, options
   )
   groups = _by_group(episodes, chosen)
-  discount = step_credit.discount(run.config)
+  discount = _discount(run.method)
   # The run's own method tells best what it learned from a failure.
-  own = run.config.get('method')
+  own = run.method.get('name', run.config.get('method'))
   judged = own if own in chosen else next(iter(chosen[::-1]), None)
   run = dataclasses.replace(run, trees=run.trees[-group_limit:])
-  trees, answer_failures = _trees(run, methods)
+  trees, answer_failures = _trees(run, methods, options)
   charts, others = run_panels.of_run(run)
   return page_template.render(
     'run.html.jinja',
@@ -186,10 +208,10 @@ def render(
     answer_failures=answer_failures,
     groups=[_group(members, discount) for members in groups[:group_limit]],
     methods=_labels(chosen),
-    rewarded=bool(_REWARDS & set(chosen)),
-    own_scale=[step_credit.LABELS[m] for m in chosen if m not in _STANDARD],
+    averaged=_of_tokens(chosen),
+    own_scale=[recorded_credit.LABELS[m] for m in chosen if m not in _STANDARD],
     left_out=[
-      (step_credit.LABELS[m], why)
+      (recorded_credit.LABELS[m], why)
       for m, why in reasons.items()
       if run.episodes
     ],

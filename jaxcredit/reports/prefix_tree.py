@@ -269,6 +269,7 @@ def view(
       for i, group in enumerate(shown)
     ],
     'count': len(groups),
+    'method': shown[0].method if shown else '',
     'one_by_one': one_by_one,
   }
 

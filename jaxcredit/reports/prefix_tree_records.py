@@ -4,6 +4,7 @@ One group a line, a JSON object:
 
   question   text
   title      text, optional: what is written above the group
+  method     text, optional: label of the method that gave `total`
   iteration  integer, optional: of the run; not shown
   answers    list of objects, each with
     tokens     list of L texts; one may be empty
@@ -36,7 +37,7 @@ from jaxcredit.reports import compressed_trie
 
 NAME = 'prefix_trees.jsonl'
 
-_OPTIONAL = ('title', 'iteration')
+_OPTIONAL = ('title', 'iteration', 'method')
 
 # Values pass through float32 on their way into a record.
 _TOLERANCE = 1e-4
@@ -68,6 +69,7 @@ class Group:
   question: str
   answers: Sequence[Answer]
   title: str = ''
+  method: str = 'TEMPO'
 
 
 def nodes(group: Group) -> list[compressed_trie.Node]:
@@ -262,7 +264,7 @@ def parse(record: Any) -> Group:
     ValueError: says what is wrong with the record.
   """
   _fields(record, 'the group', ('question', 'answers'), _OPTIONAL)
-  for name in ('question', 'title'):
+  for name in ('question', 'title', 'method'):
     if not isinstance(record.get(name, ''), str):
       raise ValueError(f'{name} is {_shown(record[name])}, not a text')
   if not isinstance(record['answers'], list) or not record['answers']:
@@ -273,7 +275,12 @@ def parse(record: Any) -> Group:
   answers = [
     _answer(entry, f'answer {g}') for g, entry in enumerate(record['answers'])
   ]
-  group = Group(record['question'], answers, record.get('title', ''))
+  group = Group(
+    record['question'],
+    answers,
+    record.get('title', ''),
+    record.get('method', Group.method),
+  )
   _one_value_a_node(group)
   return group
 
@@ -334,6 +341,7 @@ def to_record(group: Group) -> dict[str, Any]:
   record = {
     'question': group.question,
     'title': group.title,
+    'method': group.method,
     'answers': [
       {
         field.name: _plain(getattr(answer, field.name))

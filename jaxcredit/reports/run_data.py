@@ -15,6 +15,8 @@ class RunData:
   Attributes:
     folder: of the run.
     config: its flags.
+    method: of the run: name, label, unit, standardised, options; empty where
+      it did not come to training.
     evaluations: oldest first; see `training.evaluation`.
     training: metrics of each iteration, in order.
     warm_start: metrics of warm-start steps, in order.
@@ -31,6 +33,7 @@ class RunData:
   warm_start: list[dict[str, Any]]
   episodes: list[dict[str, Any]]
   estimator: dict[str, Any] | None = None
+  method: dict[str, Any] = dataclasses.field(default_factory=dict)
   fit: list[dict[str, Any]] = dataclasses.field(default_factory=list)
   trees: list[prefix_tree_records.Group] = dataclasses.field(
     default_factory=list
@@ -62,6 +65,7 @@ def read(folder: str | pathlib.Path) -> RunData:
     warm_start=stage('warm_start'),
     episodes=_lines(folder / 'episodes.jsonl'),
     estimator=_document(folder / 'estimator.json'),
+    method=_document(folder / 'method.json', {}),
     fit=stage('estimator'),
     trees=prefix_tree_records.read(trees) if trees.exists() else [],
   )

@@ -13,6 +13,7 @@ import jax
 import numpy as np
 import optax
 
+from jaxcredit import options as options_lib
 from jaxcredit import types
 from jaxcredit.algorithms import losses
 from jaxcredit.networks import config as config_lib
@@ -59,16 +60,20 @@ class CriticOptions:
   """Options of a critic.
 
   Attributes:
-    learning_rate: of AdamW.
-    clip: how far a value may move in an update; None for any distance.
     weight_decay: of AdamW.
     clip_norm: bound on the gradient's norm.
   """
 
-  learning_rate: float = 1e-5
-  clip: float | None = 0.2
+  learning_rate: float = options_lib.option(
+    1e-3, "Learning rate of the critic's AdamW.", 0.0
+  )
+  clip: float = options_lib.option(
+    0.2, 'How far a value may move in an update; 0 for any distance.', 0.0
+  )
   weight_decay: float = 0.0
   clip_norm: float = 1.0
+
+  __post_init__ = options_lib.check
 
 
 class Critic:
@@ -81,7 +86,7 @@ class Critic:
     lengths: row lengths that may occur.
     skip_limit: see `learner.Learner`; likewise the rest.
     mesh: devices; None for one.
-    turns: see `learner.Learner`.
+    device_lock: see `learner.Learner`.
   """
 
   def __init__(
@@ -93,20 +98,20 @@ class Critic:
     lengths: Sequence[int],
     skip_limit: int = 3,
     mesh: jax.sharding.Mesh | None = None,
-    turns: contextlib.AbstractContextManager | None = None,
+    device_lock: contextlib.AbstractContextManager | None = None,
   ):
     self._micro_batch_tokens = micro_batch_tokens
     self._lengths = sorted(lengths)
     self._mesh = mesh
     self._learner = learner_lib.Learner(
-      make_loss(config, clip=options.clip),
+      make_loss(config, clip=options.clip or None),
       policy_gradient.make_denominator('token-mean'),
       _optimizer(options),
       micro_batch_tokens=micro_batch_tokens,
       lengths=lengths,
       skip_limit=skip_limit,
       mesh=mesh,
-      turns=turns,
+      device_lock=device_lock,
     )
     self._values = jax.jit(
       lambda params, rows: packed_rows.values(params, config, rows)

@@ -192,9 +192,9 @@ class Learner:
       the only shape that compiles.
     mesh: devices to train on (`sharding.make_mesh`); None for one.
     rules: where parameters lie on the mesh; see `sharding.RULES`.
-    turns: held while a micro-batch is computed, where another thread uses the
-      devices. Each is then waited for before the next is handed over, so that
-      what the other thread asks for comes between them and not behind all.
+    device_lock: held while a micro-batch is computed, where another thread uses
+      the devices. Each is then waited for before the next is handed over, so
+      that what the other thread asks for comes between them and not behind all.
   """
 
   def __init__(
@@ -209,7 +209,7 @@ class Learner:
     sequences_per_row: int = 1,
     mesh: jax.sharding.Mesh | None = None,
     rules: sharding.Rules = sharding.RULES,
-    turns: contextlib.AbstractContextManager | None = None,
+    device_lock: contextlib.AbstractContextManager | None = None,
   ):
     if micro_batch_tokens < 1 or skip_limit < 1 or sequences_per_row < 1:
       raise ValueError(
@@ -226,7 +226,7 @@ class Learner:
     self._sequences_per_row = sequences_per_row
     self._mesh = mesh
     self._rules = rules
-    self._turns = turns
+    self._device_lock = device_lock
     self._accumulate = jax.jit(self._accumulate_step, donate_argnums=(0,))
     # Not the gradients: the result goes into the state's buffers.
     self._apply = jax.jit(self._apply_step, donate_argnums=(0,))
@@ -359,10 +359,10 @@ class Learner:
       yield micro, micro
 
   def _compute(self, program, *arguments):
-    """Calls a program in turn, if turns are taken."""
-    if self._turns is None:
+    """Calls a program, holding the devices if they are shared."""
+    if self._device_lock is None:
       return program(*arguments)
-    with self._turns:
+    with self._device_lock:
       return jax.block_until_ready(program(*arguments))
 
   def update(

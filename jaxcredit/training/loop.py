@@ -1,58 +1,38 @@
 """The training loop: tasks -> rollouts -> credit -> learner step.
 
-The method is a value: `credit` maps trajectories to advantages. Everything an
-iteration does is a function of the seed and the iteration's number, so a run
-that was interrupted goes on with the numbers of one that was not.
+The method is a value from `jaxcredit.methods`. Its credit is computed once an
+iteration: what the gradient uses is what metrics and records are made of.
+Everything an iteration does is a function of the seed and the iteration's
+number, so a run that was interrupted goes on with the numbers of one that was
+not.
 """
 
 import contextlib
 import dataclasses
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 
-from jaxcredit import types
+from jaxcredit import methods, types
+from jaxcredit import options as options_lib
 from jaxcredit.algorithms import dapo
 from jaxcredit.networks.sampling import tree_sampling
 from jaxcredit.rollouts import collector as collector_lib
 from jaxcredit.rollouts import episodes as episodes_lib
 from jaxcredit.rollouts import timing as timing_lib
+from jaxcredit.training import batch_credit, finite_credit, stage_clock
 from jaxcredit.training import critic as critic_lib
-from jaxcredit.training import finite_credit, stage_clock
 from jaxcredit.training import learner as learner_lib
 
 _log = logging.getLogger(__name__)
 
-# Trajectories of numpy arrays [P, G, S] -> advantages [P, G, S].
-Credit = Callable[[types.Trajectories], jax.Array]
-
-
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
-class TokenAdvantages:
-  """Credit of tokens.
-
-  Attributes:
-    total: float [E, L], what multiplies the policy gradient, E = P * G.
-    returns: float [E, L], what a critic learns; None without one.
-    carried: what the method hands on to the next iteration, in the form in
-      which it was given it; None where nothing changes.
-  """
-
-  total: jax.Array
-  returns: jax.Array | None = None
-  carried: Any = None
-
-
-# (trajectories, rows, values) -> TokenAdvantages. Row e of [E, L] is that of
-# episode e, empty where the environment lost it; values are a critic's, [E, L],
-# or None. A method that carries something from one iteration to the next is
-# given that as well.
-TokenCredit = Callable[..., TokenAdvantages]
+# (rows, trajectories) -> float array, what a stage predicts; see
+# `methods.Batch.predictions`.
+Prediction = Callable[[types.Rows, types.Trajectories], np.ndarray]
 
 # (parameters that would play now, rows) -> rows as the loss takes them, and
 # figures; see `off_policy.Correction`.
@@ -61,19 +41,19 @@ Correction = Callable[[Any, types.Rows], tuple[types.Rows, dict[str, float]]]
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class ActorCritic:
-  """The state of a training with a critic.
+class TrainingState:
+  """The state of a training.
 
   Attributes:
-    policy: what is trained.
-    critic: likewise.
-    carried: what the method carries from one iteration to the next, such as a
-      coefficient that adapts: a dict of arrays, empty for most methods.
+    policy: the policy's parameters and optimizer.
+    critic: those of the critic; None without one.
+    carry: what the method hands from one iteration to the next, such as a
+      coefficient that adapts; see `methods.Batch.carry`.
   """
 
   policy: learner_lib.LearnerState
-  critic: learner_lib.LearnerState
-  carried: dict[str, Any] = dataclasses.field(default_factory=dict)
+  critic: learner_lib.LearnerState | None = None
+  carry: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,20 +62,7 @@ class LoopOptions:
 
   Attributes:
     seed: of tasks, sampling and the order of mini-batches.
-    groups: P, tasks an iteration.
-    group_size: G, rollouts a task.
-    max_steps: S.
-    temperature: of the sampler.
-    minibatches: optimizer steps a pass over the batch.
-    minibatch_rows: rows of an optimizer step, in place of `minibatches`; 0
-      for none.
-    epochs: passes over the batch.
-    reward_scale: factor on the environment's rewards.
-    invalid_penalty: what a step with an invalid action costs.
-    penalise: which actions count as invalid; see `pack_trajectories`.
-    filter_groups: leave out groups whose episodes all have the same return
-      (DAPO), and play further tasks in their place.
-    generation_batches: how many batches may be played to fill the groups.
+    max_steps: S, steps of an episode.
     tree: how the answers to a task grow as a tree; None: they are independent.
     learn_taken_over: whether a token that answers of a tree have in common is
       learned in each of them, as it is in independent answers that begin alike;
@@ -103,20 +70,40 @@ class LoopOptions:
   """
 
   seed: int = 0
-  groups: int = 16
-  group_size: int = 8
+  groups: int = options_lib.option(16, 'Tasks of an iteration (P).', 1)
+  group_size: int = options_lib.option(8, 'Rollouts of a task (G).', 1)
   max_steps: int = 50
-  temperature: float = 1.0
-  minibatches: int = 1
-  minibatch_rows: int = 0
-  epochs: int = 1
-  reward_scale: float = 10.0
-  invalid_penalty: float = 0.1
-  penalise: str = 'format'
-  filter_groups: bool = False
+  temperature: float = options_lib.option(
+    1.0, 'Temperature of the sampler in training.', 1e-3
+  )
+  minibatches: int = options_lib.option(
+    1, 'Optimizer steps of a pass over the batch.', 1
+  )
+  minibatch_rows: int = options_lib.option(
+    0, 'Rows of an optimizer step, in place of minibatches; 0 for none.', 0
+  )
+  epochs: int = options_lib.option(1, 'Passes over the batch.', 1)
+  reward_scale: float = options_lib.option(
+    10.0, "Factor on the environment's rewards."
+  )
+  invalid_penalty: float = options_lib.option(
+    0.1, 'What an invalid action costs its step.', 0.0
+  )
+  penalise: str = options_lib.option(
+    'format',
+    'Which actions are invalid: of wrong form (published), or any that the '
+    'environment does not list.',
+    choices=('format', 'inadmissible'),
+  )
+  filter_groups: bool = options_lib.option(
+    False,
+    'Play other tasks in place of those whose rollouts all ended alike (DAPO).',
+  )
   generation_batches: int = 10
   tree: tree_sampling.Plan | None = None
   learn_taken_over: bool = False
+
+  __post_init__ = options_lib.check
 
 
 def sample_tasks(
@@ -128,31 +115,6 @@ def sample_tasks(
   while len(chosen) < count:
     chosen.extend(rng.permutation(len(tasks))[: count - len(chosen)].tolist())
   return [tasks[i] for i in chosen]
-
-
-def anchor_statistics(
-  anchor_group: np.ndarray, mask: np.ndarray
-) -> dict[str, Any]:
-  """Health of the anchor groups: singletons and the histogram of sizes.
-
-  Args:
-    anchor_group: int [P, G, S], -1 where masked.
-    mask: bool [P, G, S].
-
-  Returns:
-    `singleton_share`: share of steps whose anchor no other step has;
-    `anchor_group_sizes`: share of steps by size of their group.
-  """
-  buckets = {'1': 0, '2-4': 0, '5-9': 0, '10-49': 0, '50+': 0}
-  limits = ((1, '1'), (4, '2-4'), (9, '5-9'), (49, '10-49'))
-  for ids, valid in zip(anchor_group, mask, strict=True):
-    _, sizes = np.unique(ids[valid], return_counts=True)
-    for size in sizes.tolist():
-      name = next((n for limit, n in limits if size <= limit), '50+')
-      buckets[name] += size
-  total = max(sum(buckets.values()), 1)
-  shares = {name: count / total for name, count in buckets.items()}
-  return {'singleton_share': shares['1'], 'anchor_group_sizes': shares}
 
 
 @dataclasses.dataclass
@@ -176,49 +138,48 @@ class Loop:
   Args:
     collector: plays the episodes.
     learner: takes the optimizer steps.
-    credit: the method, where it gives credit to steps.
+    method: how credit is given.
+    method_options: of the method.
     tasks: to train on.
     options: of the loop.
-    row_tokens: length that rows are packed to.
+    lengths: lengths that rows are padded to, the last of which is the longest
+      row; each compiles once.
     needs_all_rows: whether the loss has a gradient where the advantage is 0
       (a divergence or entropy term); if not, such rows are not computed.
     policy: makes the parameters that play of those that are learned, such as
       `lora.merge` with the base model; by default they are the same.
-    token_credit: the method, where it gives credit to tokens; in place of
-      `credit`. Each episode must be one row.
-    critic: gives values to it and learns its returns; the state is then an
-      `ActorCritic`.
+    critic: gives values to the method and learns its returns.
+    predictions: what stages provide for the method, by the name in its needs;
+      'reference' gives log-probabilities [E, L].
     report: takes a sentence on credit that is not finite; the learner will skip
       the update that it spoils.
     correction: prepares rows that an older policy drew; None where they are the
       present one's.
-    turns: held while the devices work for credit, where another thread uses
-      them.
+    device_lock: held while the devices work for credit, where another thread
+      uses them.
+
+  Raises:
+    ValueError: the method needs what nobody provides.
   """
 
   def __init__(
     self,
     collector: collector_lib.Collector,
     learner: learner_lib.Learner,
-    credit: Credit | None,
+    method: methods.Method,
+    method_options: Any,
     tasks: Sequence[Any],
     options: LoopOptions,
     *,
-    row_tokens: int,
+    lengths: Sequence[int],
     needs_all_rows: bool = True,
     policy: Callable[[Any], Any] = lambda params: params,
-    token_credit: TokenCredit | None = None,
     critic: critic_lib.Critic | None = None,
+    predictions: Mapping[str, Prediction] | None = None,
     report: Callable[[str], None] = _log.warning,
     correction: Correction | None = None,
-    turns: contextlib.AbstractContextManager | None = None,
+    device_lock: contextlib.AbstractContextManager | None = None,
   ):
-    if (credit is None) == (token_credit is None):
-      raise ValueError('give either credit or token_credit, and not both')
-    if critic is not None and token_credit is None:
-      raise ValueError('a critic needs token_credit, which takes its values')
-    if options.tree is not None and token_credit is None:
-      raise ValueError('answers of a tree need token_credit')
     if options.group_size < 2:
       raise ValueError(
         f'a group needs at least two rollouts to be compared, not '
@@ -226,19 +187,47 @@ class Loop:
       )
     if not tasks:
       raise ValueError('there are no tasks to train on')
+    needs = method.needs_with(method_options)
+    provided = {'entropies', *(predictions or {})}
+    if critic is not None:
+      provided.add('values')
+    for need in sorted(needs - provided):
+      raise ValueError(
+        f'{method.label} cannot be trained: {methods.NEEDS[need]}, and nothing '
+        'here provides it'
+      )
     self._collector = collector
     self._learner = learner
-    self._credit = credit
+    self._method = method
+    self._method_options = method_options
     self._tasks = tasks
     self._options = options
-    self._row_tokens = row_tokens
+    self._lengths = sorted(lengths)
     self._needs_all_rows = needs_all_rows
     self._policy = policy
-    self._token_credit = token_credit
     self._critic = critic
+    self._predictions = {
+      name: predict
+      for name, predict in (predictions or {}).items()
+      if name in needs
+    }
     self._report = report
     self._correction = correction
-    self._turns = turns or contextlib.nullcontext()
+    self._device_lock = device_lock or contextlib.nullcontext()
+    # Where several rows make an episode, credit must do without them.
+    self._one_row = method.needs_rows(method_options) or (
+      options.tree is not None
+    )
+    self._credit = batch_credit.compiled(method, method_options)
+
+  def init(
+    self,
+    policy: learner_lib.LearnerState,
+    critic: learner_lib.LearnerState | None = None,
+  ) -> TrainingState:
+    """The state before the first iteration."""
+    carry = self._method.first_carry(self._method_options)
+    return TrainingState(policy, critic, carry)
 
   def collect(self, params, iteration: int, on_episode=None) -> Batch:
     """Plays the episodes of an iteration."""
@@ -297,7 +286,7 @@ class Loop:
 
   def run(
     self,
-    state: learner_lib.LearnerState | ActorCritic,
+    state: TrainingState,
     iteration: int,
     *,
     reference=None,
@@ -306,24 +295,23 @@ class Loop:
     """One iteration.
 
     Args:
-      state: of the learner, or an ActorCritic; donated.
+      state: donated.
       iteration: its number.
       reference: parameters of the reference policy, if the loss uses one.
       on_episode: called with the number of episodes that just ended.
 
     Returns:
-      The new state, metrics, what was learned from, and the advantages: of
-      steps [P, G, S], or of tokens [P * G, L].
+      The new state, metrics, what was learned from, and its credit.
     """
     clock = stage_clock.StageClock('rollout')
     with clock.measure('rollout'):
       playing = self.playing(self.parameters(state))
       batch = self.collect(playing, iteration, on_episode)
-    state, metrics, advantages = self.learn(
+    state, metrics, credit = self.learn(
       state, batch, iteration, reference=reference
     )
     metrics |= self.timing_metrics(clock, metrics)
-    return state, metrics, batch, advantages
+    return state, metrics, batch, credit
 
   def timing_metrics(
     self, clock: stage_clock.StageClock, metrics: dict[str, Any]
@@ -351,94 +339,123 @@ class Loop:
       'accelerator_idle_share': timing_lib.idle_share(timing.busy, start, end),
     }
 
-  def parameters(self, state: learner_lib.LearnerState | ActorCritic) -> Any:
-    """The policy's parameters that are learned."""
-    return (state if self._critic is None else state.policy).params
+  def parameters(self, state: TrainingState) -> Any:
+    """The learned parameters, adapters where those are learned."""
+    return state.policy.params
 
   def playing(self, params: Any) -> Any:
-    """Parameters that play, of those that are learned."""
+    """The policy's parameters, from the learned ones."""
     return self._policy(params)
 
   @contextlib.contextmanager
   def _on_devices(self):
-    """Holds the turn, and notes the time."""
-    with self._turns, self._collector.timing.working():
+    """Holds the devices, and notes the time."""
+    with self._device_lock, self._collector.timing.working():
       yield
 
   def learn(
     self,
-    state: learner_lib.LearnerState | ActorCritic,
+    state: TrainingState,
     batch: Batch,
     iteration: int,
     *,
     reference=None,
-  ):
+  ) -> tuple[TrainingState, dict[str, Any], methods.Credit]:
     """The part of an iteration after its episodes: credit and optimizer steps.
 
     Args:
-      state: of the learner, or an ActorCritic; donated.
+      state: donated.
       batch: what was played.
       iteration: its number.
       reference: parameters of the reference policy, if the loss uses one.
 
     Returns:
-      The new state, metrics with the seconds of each part, and the advantages:
-      of steps [P, G, S], or of tokens [P * G, L].
+      The new state; metrics with the seconds of each part; and the credit.
     """
     clock = stage_clock.StageClock('packing', 'values', 'credit', 'update')
-    learned = state if self._critic is None else state.policy
-    if self._token_credit is None:
-      with clock.measure('credit'), self._on_devices():
-        advantages = jax.block_until_ready(self._credit(batch.trajectories))
-      flat = advantages.reshape(-1, advantages.shape[-1])
-      with clock.measure('packing'):
-        packed, returns = self._rows(batch.episodes), None
-    else:
-      with clock.measure('packing'):
-        packed, values = self._rows_by_episode(batch.episodes), None
-      if self._critic is not None:
-        with clock.measure('values'), self._on_devices():
-          values = self._critic.values(state.critic.params, packed)
-      given = (batch.trajectories, packed, values)
-      if self._critic is not None and state.carried:
-        given = (*given, state.carried)
-      with clock.measure('credit'), self._on_devices():
-        credit = self._token_credit(*given)
-        flat = advantages = jax.block_until_ready(credit.total)
-      if credit.carried is not None:
-        state = dataclasses.replace(state, carried=credit.carried)
-      returns = credit.returns
-      packed = self._learned(packed, batch.episodes)
-    words = finite_credit.where_not_finite(
-      flat, batch.episodes, 'step' if self._token_credit is None else 'token'
-    )
-    if words:
-      self._report(f'iteration {iteration}: {words}')
+    with clock.measure('packing'):
+      rows = (
+        self._rows_by_episode(batch.episodes)
+        if self._one_row
+        else self._rows(batch.episodes)
+      )
+    with clock.measure('values'), self._on_devices():
+      seen = self._seen(state, batch, rows)
+    with clock.measure('credit'), self._on_devices():
+      credit = self._credit(seen)
+      summary = batch_credit.summary(credit)
+    if not summary.finite:
+      self._report_not_finite(credit, batch, iteration)
+    state = dataclasses.replace(state, carry=credit.carry)
     metrics: dict[str, Any] = {}
-    if packed is not None and (packed.trajectory >= 0).any():
-      figures: dict[str, float] = {}
-      if self._correction is not None:
-        with clock.measure('values'), self._on_devices():
-          packed, figures = self._correction(
-            self.playing(learned.params), packed
-          )
-      # Its micro-batches take their turns one by one.
-      with clock.measure('update'), self._collector.timing.working():
-        learned, metrics = self._update(
-          self._learner, learned, packed, flat, iteration, reference
+    if self._one_row:
+      rows = self._learned(rows, batch.episodes)
+    if rows is not None and (rows.trajectory >= 0).any():
+      state, metrics = self._update_all(
+        state, rows, seen, credit, summary.used, iteration, reference, clock
+      )
+    metrics = {
+      **self._describe(batch),
+      **metrics,
+      **summary.metrics,
+      **clock.measured(),
+    }
+    return state, metrics, credit
+
+  def _seen(self, state, batch, rows) -> methods.Batch:
+    """What the method looks at."""
+    trajectories = batch.trajectories
+    predictions = {
+      name: predict(rows, trajectories)
+      for name, predict in self._predictions.items()
+    }
+    return methods.Batch(
+      trajectories,
+      rows=rows if self._one_row else None,
+      values=None
+      if self._critic is None
+      else self._critic.values(state.critic.params, rows),
+      reference_log_probs=predictions.pop('reference', None),
+      predictions=predictions,
+      carry=state.carry,
+    )
+
+  def _report_not_finite(self, credit, batch, iteration) -> None:
+    flat = np.asarray(credit.total).reshape(len(batch.episodes), -1)
+    unit = 'token' if self._method.unit == 'token' else 'step'
+    where = finite_credit.where_not_finite(flat, batch.episodes, unit)
+    self._report(f'iteration {iteration}: {where}')
+
+  def _update_all(
+    self, state, rows, seen, credit, used, iteration, reference, clock
+  ):
+    """Optimizer steps of policy and critic."""
+    figures: dict[str, float] = {}
+    if self._correction is not None:
+      with clock.measure('values'), self._on_devices():
+        rows, figures = self._correction(
+          self.playing(self.parameters(state)), rows
         )
-        if self._critic is None:
-          state = learned
-        else:
-          critic, more = self._update_critic(
-            state.critic, packed, returns, values, iteration
-          )
-          state = dataclasses.replace(state, policy=learned, critic=critic)
-          metrics = {**more, **metrics}
-        jax.block_until_ready(state)
-      metrics = {**figures, **metrics}
-    metrics = {**self._describe(batch), **metrics, **clock.measured()}
-    return state, metrics, advantages
+    # Micro-batches take the device lock one by one.
+    with clock.measure('update'), self._collector.timing.working():
+      policy, metrics = self._update(
+        state.policy, rows, credit.total, used, iteration, reference
+      )
+      state = dataclasses.replace(state, policy=policy)
+      if self._critic is not None:
+        critic, more = self._update_critic(
+          state.critic, rows, credit.returns, seen.values, iteration
+        )
+        state = dataclasses.replace(state, critic=critic)
+        metrics = {**more, **metrics}
+      jax.block_until_ready(state)
+    return state, {**figures, **metrics}
+
+  def _pack(self, rows, trajectories) -> types.Rows:
+    """Packs rows to the least of the lengths that holds them."""
+    longest = max([len(row.tokens) for row in rows] + [1])
+    length = next((l for l in self._lengths if l >= longest), longest)
+    return episodes_lib.pack_rows(rows, trajectories, length)
 
   def _rows(self, episodes) -> types.Rows | None:
     """All rows; None where there is none."""
@@ -447,9 +464,7 @@ class Loop:
       if not episode.failure:
         rows.extend(episode.rows)
         trajectories.extend([index] * len(episode.rows))
-    if not rows:
-      return None
-    return episodes_lib.pack_rows(rows, trajectories, self._row_tokens)
+    return self._pack(rows, trajectories) if rows else None
 
   def _rows_by_episode(self, episodes) -> types.Rows:
     """One row for each episode, empty where it was lost."""
@@ -458,12 +473,13 @@ class Loop:
       taken = not episode.failure and bool(episode.rows)
       if taken and len(episode.rows) > 1:
         raise ValueError(
-          f'an episode has {len(episode.rows)} rows: credit of tokens needs a '
-          'format that continues one text, not one that rebuilds its prompt'
+          f'an episode has {len(episode.rows)} rows: {self._method.label} '
+          'needs a format that continues one text, not one that rebuilds its '
+          'prompt'
         )
       rows.append(episode.rows[0] if taken else episodes_lib.TokenRow())
       trajectories.append(index if taken else -1)
-    return episodes_lib.pack_rows(rows, trajectories, self._row_tokens)
+    return self._pack(rows, trajectories)
 
   def _learned(self, rows: types.Rows, episodes) -> types.Rows:
     """Rows without the tokens that are learned in another answer."""
@@ -493,23 +509,23 @@ class Loop:
     ]
     return minibatches, orders
 
-  def _update(self, learner, state, rows, flat, iteration, reference):
+  def _update(self, state, rows, total, used, iteration, reference):
     """The policy's optimizer steps."""
     needed = None
     if not self._needs_all_rows:
-      # NaN counts as needed: it must reach the learner and be reported.
-      used = np.asarray(flat) != 0
-      if self._token_credit is None:
-        needed = self._has_credit(rows, used)
-      else:
-        needed = used.any(axis=1)
+      needed = (
+        used.any(axis=1)
+        if self._method.unit == 'token'
+        else _has_credit(rows, used)
+      )
+    advantages = total.reshape(-1, total.shape[-1])
     metrics: dict[str, Any] = {}
     minibatches, orders = self._orders(rows, iteration)
     for order in orders:
-      state, metrics = learner.update(
+      state, metrics = self._learner.update(
         state,
         rows,
-        flat,
+        advantages,
         reference=reference,
         minibatches=minibatches,
         order=order,
@@ -519,13 +535,14 @@ class Loop:
 
   def _update_critic(self, state, rows, returns, values, iteration):
     """The critic's optimizer steps."""
+    returns = np.asarray(returns).reshape(-1, returns.shape[-1])
     metrics: dict[str, Any] = {}
     minibatches, orders = self._orders(rows, iteration)
     for order in orders:
       state, metrics = self._critic.update(
         state,
         rows,
-        np.asarray(returns),
+        returns,
         values,
         minibatches=minibatches,
         order=order,
@@ -536,13 +553,6 @@ class Loop:
       for name, value in metrics.items()
     }
     return state, metrics
-
-  @staticmethod
-  def _has_credit(rows: types.Rows, used: np.ndarray) -> np.ndarray:
-    """Tells which rows hold a step with an advantage."""
-    drawn = rows.step_of_token >= 0
-    step = np.maximum(rows.step_of_token, 0)
-    return (drawn & used[rows.trajectory[:, None], step]).any(axis=1)
 
   def _describe(self, batch: Batch) -> dict[str, Any]:
     episodes = [e for e in batch.episodes if not e.failure]
@@ -566,6 +576,18 @@ class Loop:
       'steps': len(steps),
       'tokens': tokens,
     }
+
+
+def _has_credit(rows: types.Rows, used: np.ndarray) -> np.ndarray:
+  """Tells which rows hold a step with credit.
+
+  Args:
+    rows: [N, L].
+    used: bool [E, S], steps with credit.
+  """
+  sampled = rows.step_of_token >= 0
+  step = np.maximum(rows.step_of_token, 0)
+  return (sampled & used[rows.trajectory[:, None], step]).any(axis=1)
 
 
 def _mean(values) -> float:

@@ -23,9 +23,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxcredit.distributed import device_lock as device_turns
+from jaxcredit.distributed import device_lock
 from jaxcredit.rollouts import collector as collector_lib
-from jaxcredit.training import learner as learner_lib
 from jaxcredit.training import loop as loop_lib
 from jaxcredit.training import stage_clock
 
@@ -36,23 +35,23 @@ class OverlappedState:
   """The state of a training whose rollouts are a step behind.
 
   Attributes:
-    learned: what is learned, as `loop.Loop` has it.
-    behind: the parameters before the latest update, which play the iteration
-      that comes next.
+    training: what is learned, as `loop.Loop` has it.
+    behaviour_params: the parameters before the latest update, which play the
+      iteration that comes next.
   """
 
-  learned: learner_lib.LearnerState | loop_lib.ActorCritic
-  behind: Any
+  training: loop_lib.TrainingState
+  behaviour_params: Any
 
 
-def turns_for(
+def lock_for(
   mesh: jax.sharding.Mesh | None,
 ) -> contextlib.AbstractContextManager:
   """What learner and sampler are to hold while they use these devices."""
   if mesh is None or mesh.size == 1:
     # One device takes programs in the order in which they come.
     return contextlib.nullcontext()
-  return device_turns.Turns()
+  return device_lock.FairLock()
 
 
 class _Abandoned(Exception):
@@ -92,17 +91,17 @@ class _Following(threading.Thread):
 class _UntilAbandoned(contextlib.AbstractContextManager):
   """Turns that are refused once nobody waits for the episodes."""
 
-  def __init__(self, turns: contextlib.AbstractContextManager):
-    self._turns = turns
+  def __init__(self, lock: contextlib.AbstractContextManager):
+    self._lock = lock
     self.abandoned = False
 
   def __enter__(self):
     if self.abandoned:
       raise _Abandoned
-    return self._turns.__enter__()
+    return self._lock.__enter__()
 
   def __exit__(self, *details):
-    return self._turns.__exit__(*details)
+    return self._lock.__exit__(*details)
 
 
 class Overlapped:
@@ -110,10 +109,10 @@ class Overlapped:
 
   Args:
     loop: whose iterations these are. Its learner, and that of its critic, were
-      made with the same `turns`, so that draws come between micro-batches.
+      made with the same `lock`, so that draws come between micro-batches.
     collector: that of the loop.
     iterations: number of the last one, after which nothing is played.
-    turns: see `turns_for`.
+    lock: see `lock_for`.
 
   Raises:
     ValueError: there are several processes. Each would start the programs of
@@ -126,7 +125,7 @@ class Overlapped:
     loop: loop_lib.Loop,
     collector,
     iterations: int,
-    turns: contextlib.AbstractContextManager,
+    lock: contextlib.AbstractContextManager,
   ):
     if jax.process_count() > 1:
       raise ValueError(
@@ -136,19 +135,17 @@ class Overlapped:
     self._loop = loop
     self._collector = collector
     self._iterations = iterations
-    self._turns = collector.turns = turns
+    self._lock = collector.turns = lock
     # Iteration, parameters that played it, and what they played.
     self._ready: tuple[int, Any, loop_lib.Batch] | None = None
 
-  def init(
-    self, state: learner_lib.LearnerState | loop_lib.ActorCritic
-  ) -> OverlappedState:
+  def init(self, state: loop_lib.TrainingState) -> OverlappedState:
     """The state before the first iteration."""
     return OverlappedState(state, self._copy(state))
 
   def _copy(self, state):
     # The update takes the buffers over.
-    with self._turns:
+    with self._lock:
       return jax.tree.map(jnp.copy, self._loop.parameters(state))
 
   def run(
@@ -169,7 +166,7 @@ class Overlapped:
         iteration or the next, from another thread.
 
     Returns:
-      The new state, metrics, what was learned from, and the advantages.
+      The new state, metrics, what was learned from, and its credit.
       `seconds_rollout` is what was waited for episodes, and `seconds_beside`
       how long those took that were played beside the update, the next
       iteration's.
@@ -178,13 +175,13 @@ class Overlapped:
     with clock.measure('rollout'):
       batch = self._take(state, iteration, on_episode)
     # Those before this update: they play what comes next.
-    behind = self._copy(state.learned)
-    following, until = None, _UntilAbandoned(self._turns)
+    behind = self._copy(state.training)
+    following, until = None, _UntilAbandoned(self._lock)
     if iteration < self._iterations:
       following = self._start(behind, iteration + 1, on_episode, until)
     try:
-      learned, metrics, advantages = self._loop.learn(
-        state.learned, batch, iteration, reference=reference
+      training, metrics, credit = self._loop.learn(
+        state.training, batch, iteration, reference=reference
       )
       if following is not None:
         # Who wants to stop does so after this iteration, which is learned.
@@ -199,22 +196,22 @@ class Overlapped:
         following.join()
       raise
     finally:
-      self._collector.turns = self._turns
+      self._collector.turns = self._lock
     metrics |= self._loop.timing_metrics(clock, metrics)
     metrics['seconds_beside'] = following.seconds if following else 0.0
-    return OverlappedState(learned, behind), metrics, batch, advantages
+    return OverlappedState(training, behind), metrics, batch, credit
 
   def _take(self, state, iteration, on_episode):
     """The batch of this iteration, played here if it is not yet."""
     ready, self._ready = self._ready, None
-    if ready and ready[0] == iteration and ready[1] is state.behind:
+    if ready and ready[0] == iteration and ready[1] is state.behaviour_params:
       return ready[2]
-    with self._turns:
-      playing = self._loop.playing(state.behind)
+    with self._lock:
+      playing = self._loop.playing(state.behaviour_params)
     return self._loop.collect(playing, iteration, on_episode)
 
   def _start(self, behind, iteration, on_episode, until) -> _Following:
-    with self._turns:
+    with self._lock:
       playing = jax.block_until_ready(self._loop.playing(behind))
     self._collector.turns = until
     following = _Following(

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxcredit import options as options_lib
 from jaxcredit import types
 from jaxcredit.algorithms import losses
 from jaxcredit.networks import config as config_lib
@@ -21,36 +22,57 @@ CREDITS_OF = ('steps', 'tokens')
 
 @dataclasses.dataclass(frozen=True)
 class LossOptions:
-  """Options of the loss; see `jaxcredit.algorithms.losses`.
+  """Options of the loss; see `jaxcredit.losses`.
 
   Attributes:
-    clip: lower clip range of the probability ratio.
-    clip_high: upper clip range; None for the same as `clip`.
-    dual_clip: bound on the loss of negative advantages; None for none.
-    ratio: 'token', 'step' (the paper's action-level ratio) or 'sequence'.
-    aggregation: how token losses become one number.
-    kl_coefficient: weight of the divergence from the reference policy.
-    kl_estimator: 'k1', 'k2', 'k3' or 'abs'.
-    entropy_coefficient: weight of the entropy bonus.
     temperature: of the sampler that drew the tokens.
     normaliser: what 'seq-mean-token-sum-norm' divides by; rows are padded to
       several lengths, so that none of these can be taken for it.
     credit_of: whether advantages are of 'steps' [E, S] or of 'tokens' [E, L].
   """
 
-  clip: float = 0.2
-  clip_high: float | None = None
-  dual_clip: float | None = 3.0
-  ratio: str = 'token'
-  aggregation: str = 'token-mean'
-  kl_coefficient: float = 0.0
-  kl_estimator: str = 'k3'
-  entropy_coefficient: float = 0.0
+  clip: float = options_lib.option(
+    0.2, 'Lower clip range of the probability ratio.', 0.0, 1.0
+  )
+  clip_high: float | None = options_lib.option(
+    None, 'Upper clip range; as the lower by default (DAPO: 0.28).', 0.0
+  )
+  dual_clip: float = options_lib.option(
+    3.0, 'Bound on the loss of negative advantages; 0 for none.', 0.0
+  )
+  ratio: str = options_lib.option(
+    'token',
+    'Unit of the probability ratio: token (released code), step (Eq. 9 of '
+    'GiGPO) or sequence (GSPO).',
+    choices=('token', 'step', 'sequence'),
+  )
+  aggregation: str = options_lib.option(
+    'token-mean',
+    'How token losses become one number.',
+    choices=losses.AGGREGATIONS,
+  )
+  kl_coefficient: float = options_lib.option(
+    0.0, 'Weight of the divergence from the start in the loss.', 0.0
+  )
+  kl_estimator: str = options_lib.option(
+    'k3',
+    'Estimator of that divergence.',
+    choices=losses.KL_ESTIMATORS,
+  )
+  entropy_coefficient: float = options_lib.option(
+    0.0, 'Weight of the entropy bonus.', 0.0
+  )
   temperature: float = 1.0
   normaliser: float = 1024.0
   credit_of: str = 'steps'
 
   def __post_init__(self):
+    options_lib.check(self)
+    if self.dual_clip and self.dual_clip <= 1:
+      raise ValueError(
+        'dual_clip must be 0 (no bound) or above 1, the ratio that it bounds, '
+        f'not {self.dual_clip}'
+      )
     if self.credit_of not in CREDITS_OF:
       raise ValueError(
         f'credit_of must be one of {CREDITS_OF}, not {self.credit_of!r}'
@@ -135,7 +157,7 @@ def make_loss(config: config_lib.DecoderConfig, options: LossOptions):
       mask,
       clip=options.clip,
       clip_high=options.clip_high,
-      dual_clip=options.dual_clip,
+      dual_clip=options.dual_clip or None,
       ratio=options.ratio,
       aggregation=options.aggregation,
       step_of_token=rows.step_of_token,

@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxcredit import options as options_lib
 from jaxcredit import spa, types
 from jaxcredit.networks import config as config_lib
 from jaxcredit.networks import decoder, lora
@@ -30,61 +31,77 @@ TRAINED = ('full', 'head', 'lora')
 
 @dataclasses.dataclass(frozen=True)
 class EstimatorOptions:
-  """Options of an estimator and of its fit.
+  """Options of an estimator and of its fit."""
 
-  Attributes:
-    train: what is learned, one of TRAINED.
-    head: one of `progress_head.HEADS`.
-    hidden: units of the MLP; 0 for the width of the trunk.
-    lora_rank: of the adapters, where they are learned.
-    lora_alpha: likewise.
-    lora_targets: likewise.
-    steps: optimizer steps at most.
-    batch: episodes of a step.
-    learning_rate: peak rate of AdamW.
-    warmup: steps of linear warm-up.
-    weight_decay: of AdamW.
-    clip_norm: bound on the gradient's norm.
-    held_out: share of the tasks that are held out.
-    evaluate_every: steps between looks at the held-out tasks.
-    patience: looks in a row without a better loss after which the fit ends; 0
-      for none.
-    prefix_weight: see `spa.progress_loss`; likewise the rest.
-    smoothness_weight: likewise.
-    monotone_weight: likewise.
-  """
-
-  train: str = 'full'
-  head: str = 'mlp'
-  hidden: int = 0
-  lora_rank: int = 8
-  lora_alpha: float = 16.0
-  lora_targets: tuple[str, ...] = ('.*',)
-  steps: int = 500
-  batch: int = 16
-  learning_rate: float = 3e-6
-  warmup: int = 0
-  weight_decay: float = 0.01
-  clip_norm: float = 1.0
-  held_out: float = 0.1
-  evaluate_every: int = 50
-  patience: int = 0
-  prefix_weight: float = 0.0
-  smoothness_weight: float = 0.0
-  monotone_weight: float = 0.0
+  train: str = options_lib.option(
+    'full',
+    'What is learned: trunk and head (published), the head, or the head and '
+    'adapters of the trunk.',
+    choices=TRAINED,
+  )
+  head: str = options_lib.option(
+    'mlp',
+    'On the last hidden state an MLP (paper) or a linear map, or a linear map '
+    'of the logits (released code).',
+    choices=progress_head.HEADS,
+  )
+  hidden: int = options_lib.option(
+    0, 'Units of the MLP; 0 for the width of the policy.', 0
+  )
+  lora_rank: int = options_lib.option(8, "Rank of the estimator's adapters.", 1)
+  lora_alpha: float = options_lib.option(
+    16.0, 'Their product is scaled by alpha / rank.', 1e-9
+  )
+  lora_targets: tuple[str, ...] = options_lib.option(
+    ('.*',),
+    'Patterns of the projections with adapters (q, k, v, o, gate, up, down).',
+  )
+  steps: int = options_lib.option(
+    500, 'Optimizer steps of the estimator at most.', 1
+  )
+  batch: int = options_lib.option(16, 'Rollouts of an optimizer step.', 1)
+  learning_rate: float = options_lib.option(
+    3e-4, "Peak learning rate of the estimator's AdamW.", 0.0
+  )
+  warmup: int = options_lib.option(0, 'Steps of linear warm-up.', 0)
+  weight_decay: float = options_lib.option(
+    0.01, "Weight decay of the estimator's AdamW.", 0.0
+  )
+  clip_norm: float = options_lib.option(
+    1.0, "Bound on the norm of the estimator's gradient.", 0.0
+  )
+  held_out: float = options_lib.option(
+    0.1,
+    'Share of the explored tasks on which the estimator is measured.',
+    1e-6,
+    1 - 1e-6,
+  )
+  evaluate_every: int = options_lib.option(
+    50, 'Steps between two such measurements.', 1
+  )
+  patience: int = options_lib.option(
+    3,
+    'Measurements in a row without a better loss after which the fit ends; 0 '
+    'for no such end.',
+    0,
+  )
+  prefix_weight: float = options_lib.option(
+    0.0,
+    'Weight of the error of the sums up to each step, which gives a step what '
+    'it changed in the expected outcome (not in the paper).',
+    0.0,
+  )
+  smoothness_weight: float = options_lib.option(
+    0.0,
+    'Weight of the differences of neighbouring steps (not in the paper).',
+    0.0,
+  )
+  monotone_weight: float = options_lib.option(
+    0.0, 'Weight of negative contributions (not in the paper).', 0.0
+  )
 
   def __post_init__(self):
-    for name, allowed in (('train', TRAINED), ('head', progress_head.HEADS)):
-      if getattr(self, name) not in allowed:
-        raise ValueError(
-          f'{name} must be one of {", ".join(allowed)}, not '
-          f'{getattr(self, name)!r}'
-        )
-    if min(self.steps, self.batch, self.evaluate_every) < 1:
-      raise ValueError(f'steps, batch and evaluate_every must be positive: '
-                       f'{self}')  # fmt: skip
-    if not 0 < self.held_out < 1:
-      raise ValueError(f'held_out must be in (0, 1), not {self.held_out}')
+    options_lib.check(self)
     # What is wrong with the adapters shows now, not when they are made.
     _ = self.lora
 

@@ -43,6 +43,7 @@ def trained(source, options=OPTIONS, iterations=None, seed=0):
   return program, state, first, then
 
 
+@pytest.mark.system
 @pytest.mark.parametrize('make', [reward_sources.Dense, decoded])
 def test_learns_to_name_what_it_sees(make):
   """Of 12 a random policy gets 3."""

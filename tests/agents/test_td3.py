@@ -41,6 +41,7 @@ def trained(source, iterations, options=OPTIONS, seed=0):
   return state, metrics, float(played.team_return.mean())
 
 
+@pytest.mark.system
 @pytest.mark.parametrize('make', [reward_sources.Dense, decoded])
 def test_learns_to_go_to_the_middle(make):
   """Standing still gives about -4, the best policy about -0.1."""

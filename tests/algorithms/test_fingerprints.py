@@ -18,6 +18,7 @@ def test_texts():
   assert surrogate[0].tolist() != surrogate[1].tolist()
 
 
+@pytest.mark.system
 def test_another_process_agrees():
   code = (
     'from jaxcredit import fingerprints as f; '

@@ -18,6 +18,8 @@ pytest.importorskip(
 from tests import distribution
 from tests.colabs import notebooks
 
+pytestmark = pytest.mark.system
+
 LINE = "SOURCE = ''\n"
 
 

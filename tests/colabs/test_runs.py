@@ -17,6 +17,8 @@ pytest.importorskip(
 from tests import distribution
 from tests.colabs import notebooks
 
+pytestmark = pytest.mark.system
+
 
 def test_gigpo(tmp_path):
   found = notebooks.run(

@@ -118,7 +118,6 @@ def learn(folder: pathlib.Path, mesh_shape, restored_from: str):
 def main(port: str, count: str, index: str, folder: str, mesh: str) -> None:
   path = pathlib.Path(folder)
   processes.join(f'127.0.0.1:{port}', int(count), int(index))
-  jax.config.update('jax_disable_most_optimizations', True)
   said = {'talk': talk(), 'episodes': play(), 'credit': credit()}
   with jax.enable_x64(True):
     shape = tuple(int(n) for n in mesh.split('x'))

@@ -5,13 +5,13 @@ import time
 
 import pytest
 
-from jaxcredit.distributed import device_lock as device_turns
+from jaxcredit.distributed import device_lock
 
 SECONDS = 20
 
 
 def test_one_at_a_time():
-  turns, inside, most = device_turns.Turns(), [], []
+  turns, inside, most = device_lock.FairLock(), [], []
 
   def work():
     for _ in range(50):
@@ -30,7 +30,7 @@ def test_one_at_a_time():
 
 
 def test_whoever_waits_comes_before_whoever_was_just_there():
-  turns, order = device_turns.Turns(), []
+  turns, order = device_lock.FairLock(), []
   began = threading.Event()
 
   def sampler():
@@ -54,7 +54,7 @@ def test_whoever_waits_comes_before_whoever_was_just_there():
 
 
 def test_an_error_gives_the_turn_back():
-  turns = device_turns.Turns()
+  turns = device_lock.FairLock()
   with pytest.raises(RuntimeError), turns:
     raise RuntimeError
   with turns:
@@ -62,7 +62,7 @@ def test_an_error_gives_the_turn_back():
 
 
 def test_who_is_interrupted_while_waiting_holds_up_nobody(monkeypatch):
-  turns = device_turns.Turns()
+  turns = device_lock.FairLock()
 
   def interrupted(*unused):
     raise KeyboardInterrupt

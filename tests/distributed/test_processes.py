@@ -13,19 +13,14 @@ from tests import process_group
 from tests.rollouts import test_collector
 from tests.training import test_learner_on_a_mesh
 
+pytestmark = pytest.mark.system
+
 SCHEDULES = [
   # Parameters are cut over devices of one process.
   pytest.param((2, 2, (2, 2, 1)), id='2'),
   # And over devices of several.
   pytest.param((4, 1, (1, 4, 1)), id='4', marks=pytest.mark.slow),
 ]
-
-
-@pytest.fixture(autouse=True, scope='module')
-def quick_compilation():
-  jax.config.update('jax_disable_most_optimizations', True)
-  yield
-  jax.config.update('jax_disable_most_optimizations', False)
 
 
 def make_trajectories() -> types.Trajectories:

@@ -9,7 +9,11 @@ REPOSITORY = pathlib.Path(__file__).resolve().parent.parent.parent
 
 
 def environment(devices: int = 1) -> dict[str, str]:
-  """The variables of a user's shell: one device, not the tests' eight."""
+  """The variables of a user's shell: one device, not the tests' eight.
+
+  And those of the tests that save time: quick compilation, and one folder of
+  compiled programs (tests/compile_cache.py).
+  """
   return {
     **os.environ,
     'XLA_FLAGS': f'--xla_force_host_platform_device_count={devices}',
@@ -18,13 +22,27 @@ def environment(devices: int = 1) -> dict[str, str]:
   }
 
 
+# Scripts that would keep what they compile where a user's runs do. The variables
+# name the folder of the tests.
+_KEEP_PROGRAMS = (
+  'experiments.gigpo',
+  'experiments.spa',
+  'experiments.tempo',
+)
+
+
+def command(module: str, arguments: tuple[str, ...]) -> list[str]:
+  own = ['--compilation_cache='] if module in _KEEP_PROGRAMS else []
+  return [sys.executable, '-m', module, *own, *arguments]
+
+
 def start(
   *arguments: str, log: pathlib.Path, module: str = 'experiments.gigpo'
 ) -> subprocess.Popen:
   """Starts the script in a process group of its own; `log` gets its words."""
   with open(log, 'w', encoding='utf-8') as file:
     return subprocess.Popen(
-      [sys.executable, '-m', module, *arguments],
+      command(module, arguments),
       cwd=REPOSITORY,
       env=environment(),
       stdout=file,
@@ -38,7 +56,7 @@ def run(
 ) -> subprocess.CompletedProcess:
   """Runs a script to its end."""
   return subprocess.run(
-    [sys.executable, '-m', module, *arguments],
+    command(module, arguments),
     cwd=REPOSITORY,
     env=environment(devices),
     capture_output=True,

@@ -24,20 +24,13 @@ FLAGS = (
   # although this one never wins; the divergence needs the same reference.
   '--kl_coefficient=0.1', '--entropy_coefficient=0.01',
   '--warm_start_learning_rate=0.01', '--learning_rate=0.01',
+  # That of the tests, which is in the variables.
+  '--compilation_cache=',
 )  # fmt: skip
 
 
-def command(
-  folder: pathlib.Path, iterations: int = ITERATIONS, cache=None
-) -> list[str]:
-  # What one run compiles, the next need not: these tests are about resuming.
-  cache = cache or folder.parent / 'compiled'
-  return [
-    *FLAGS,
-    f'--iterations={iterations}',
-    f'--run={folder}',
-    f'--compilation_cache={cache}',
-  ]
+def command(folder: pathlib.Path, iterations: int = ITERATIONS) -> list[str]:
+  return [*FLAGS, f'--iterations={iterations}', f'--run={folder}']
 
 
 def json_lines(path: pathlib.Path) -> list[dict]:

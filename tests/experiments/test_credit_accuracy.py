@@ -27,6 +27,7 @@ def rows(path):
     return list(csv.DictReader(file))
 
 
+@pytest.mark.system
 def test_end_to_end(tmp_path):
   folder = tmp_path / 'run'
   result = script.run(f'--run={folder}', *FLAGS, module=MODULE)
@@ -56,6 +57,7 @@ def test_end_to_end(tmp_path):
   assert '--competence: 0.5 then, None now' in refused.stderr
 
 
+@pytest.mark.system
 def test_help_and_errors_for_people(tmp_path):
   told = script.run('--helpshort', module=MODULE)
   assert 'python -m experiments.credit_accuracy' in told.stdout
@@ -90,6 +92,7 @@ print(json.dumps([result, sorted(credit_accuracy.own_flags())]))
 """
 
 
+@pytest.mark.system
 def test_every_flag_has_an_effect():
   changes = {
     'environment': ['two_armed'], 'method': ['grpo'], 'group_size': [3],

@@ -39,6 +39,7 @@ def rows(path):
     return list(csv.DictReader(file))
 
 
+@pytest.mark.system
 def test_end_to_end_and_again(tmp_path):
   folder = tmp_path / 'run'
   result = run(f'--run={folder}', *FLAGS)
@@ -89,6 +90,7 @@ def test_end_to_end_and_again(tmp_path):
   assert 'delete it' in damaged.stderr
 
 
+@pytest.mark.system
 def test_the_study_of_wrong_bounds(tmp_path):
   result = run(
     f'--run={tmp_path / "run"}', '--study=rho_bound', '--horizon=400',
@@ -147,6 +149,7 @@ print(json.dumps([result, sorted(flag.name for flag in own)]))
 """
 
 
+@pytest.mark.system
 def test_every_flag_has_an_effect():
   base = {'horizon': 500, 'algorithm': ['exp3_k'], 'system': 'advertising'}
   dynlin = {**base, 'algorithm': ['dynlin_log']}

@@ -435,6 +435,7 @@ def test_places_where_no_run_can_be(errors, tmp_path):
   assert file.read_text() == 'mine'
 
 
+@pytest.mark.system
 def test_as_a_user_help_lists_the_flags(gigpo):
   done = script.run('--helpfull')
   assert done.stderr == ''
@@ -446,6 +447,7 @@ def test_as_a_user_help_lists_the_flags(gigpo):
     assert re.sub(r'\s', '', f'--{name}: {flag.help}') in words
 
 
+@pytest.mark.system
 @pytest.mark.parametrize(
   ('argument', 'words'),
   [

@@ -54,6 +54,7 @@ def rows(path):
     return list(csv.DictReader(file))
 
 
+@pytest.mark.system
 @needs_control
 def test_end_to_end_and_stopped(tmp_path):
   whole = script.run(
@@ -206,6 +207,7 @@ def test_recorded_functions_fit_teams_of_every_size(task, agents, factors):
   assert (np.std(found, axis=0) > 0)[:3].all()
 
 
+@pytest.mark.system
 @needs_control
 def test_errors_for_people(tmp_path):
   def refused(*arguments):
@@ -248,6 +250,7 @@ def test_a_robot_of_brax_learns_and_is_drawn(tmp_path):
     assert (tmp_path / name).read_bytes().startswith(b'\x89PNG')
 
 
+@pytest.mark.system
 @needs_control
 def test_robots_on_the_host_stopped_and_resumed(tmp_path):
   flags = (

@@ -4,12 +4,10 @@ import json
 import pathlib
 import shutil
 
-import jax
 import numpy as np
 import pytest
 from absl import flags
 from absl.testing import flagsaver
-from jax.experimental.compilation_cache import compilation_cache
 
 from experiments.run import interruption
 from experiments.run import script as run_script
@@ -31,23 +29,12 @@ FLAGFILES = sorted(
 
 
 @pytest.fixture(scope='module')
-def spa(tmp_path_factory):
-  # What one run compiles, the next need not: compiling takes most of the time.
-  folder = str(tmp_path_factory.mktemp('compiled'))
-  before = jax.config.jax_persistent_cache_min_compile_time_secs
-  jax.config.update('jax_compilation_cache_dir', folder)
-  jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.0)
-  jax.config.update('jax_disable_most_optimizations', True)
-  compilation_cache.reset_cache()
+def spa():
   with imported_script.imported(MODULE) as module:
     with pytest.MonkeyPatch.context() as patch:
       # The domain is made in one place. This one is played in no time.
       patch.setattr(module.domain_flags, 'domain', odd_answers.OddAnswersDomain)
       yield module
-  jax.config.update('jax_disable_most_optimizations', False)
-  jax.config.update('jax_persistent_cache_min_compile_time_secs', before)
-  jax.config.update('jax_compilation_cache_dir', None)
-  compilation_cache.reset_cache()
 
 
 def settings_of(spa):
@@ -413,6 +400,7 @@ def test_flags_that_cannot_be(spa, tmp_path, more, words):
     run(spa, tmp_path / 'run', *more)
 
 
+@pytest.mark.system
 def test_as_a_user():
   done = script.run('--methd=ppo', module=MODULE)
   assert done.returncode == 1

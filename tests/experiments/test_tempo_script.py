@@ -160,6 +160,7 @@ def start(tmp_path_factory, files):
   return folder
 
 
+@pytest.mark.system
 @pytest.mark.parametrize(
   ('method', 'sampler'), [('tempo', 'tree'), ('ppo', 'independent')]
 )
@@ -201,6 +202,7 @@ def test_a_run(tmp_path, files, start, method, sampler):
   assert 'iteration 2' in (folder / 'prefix_trees.html').read_text()
 
 
+@pytest.mark.system
 @pytest.mark.parametrize(
   ('flag', 'words'),
   [

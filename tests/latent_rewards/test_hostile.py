@@ -18,6 +18,8 @@ from jaxcredit.latent_rewards import (
 )
 from tests.latent_rewards import hostile, programs
 
+pytestmark = pytest.mark.system
+
 SECONDS = 20.0
 MEGABYTES = 200
 

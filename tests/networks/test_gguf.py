@@ -244,6 +244,7 @@ def test_tensors_that_are_refused(tmp_path):
     load(tmp_path)
 
 
+@pytest.mark.system
 def test_folders_do_not_need_the_gguf_package(tmp_path):
   tiny_models.write(tmp_path, 'llama2')
   code = (

@@ -173,6 +173,7 @@ print(size, resident('VmHWM') - before)
 """
 
 
+@pytest.mark.system
 @pytest.mark.skipif(
   not sys.platform.startswith('linux'), reason='reads /proc/self/status'
 )

@@ -26,6 +26,8 @@ from tests import distribution
 from tests.reports import prefix_tree_groups, run_files, study_files
 from tests.reports import test_page as run_page
 
+pytestmark = pytest.mark.system
+
 PICTURE_OF = 'JAXCREDIT_PICTURE_OF'
 PHONE, DESK = 360, 1280
 

@@ -167,6 +167,7 @@ def test_the_command_writes_page_and_curves(tmp_path, capsys):
   assert (folder / 'curves.pdf').read_bytes()[:5] == b'%PDF-'
 
 
+@pytest.mark.system
 def test_the_command_says_in_one_line_what_is_wrong(tmp_path):
   result = subprocess.run(
     [sys.executable, '-m', 'jaxcredit.reports', str(tmp_path / 'absent')],

@@ -227,6 +227,7 @@ def unfiltered_rows(path):
   return width, height, [raw[i : i + line] for i in range(0, len(raw), line)]
 
 
+@pytest.mark.system
 def test_a_browser_shows_the_page_and_runs_nothing(tmp_path):
   folder = run_files.full_run(tmp_path / 'run')
   report = page.save(run_data.read(folder))
@@ -263,6 +264,7 @@ def test_a_browser_shows_the_page_and_runs_nothing(tmp_path):
   assert len(set(rows)) > 300
 
 
+@pytest.mark.system
 def test_a_browser_would_run_the_same_text_unescaped(tmp_path):
   # Else the test above could not fail.
   bare = tmp_path / 'bare.html'

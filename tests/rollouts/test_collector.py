@@ -34,14 +34,6 @@ LIMITS = collector_lib.Limits(
 TASKS = ('room left', 'room right', 'room nothing', 'fragile nothing')
 
 
-@pytest.fixture(autouse=True, scope='module')
-def quick_compilation():
-  # Compiling takes most of the time here, running next to none.
-  jax.config.update('jax_disable_most_optimizations', True)
-  yield
-  jax.config.update('jax_disable_most_optimizations', False)
-
-
 class ToyTokenizer:
   """Few tokens, each a word or a tag, so that luck finds valid answers."""
 

@@ -120,6 +120,7 @@ if __name__ == '__main__':
 """
 
 
+@pytest.mark.system
 def test_a_worker_that_hangs_ends_with_the_process_that_was_killed(tmp_path):
   path = tmp_path / 'hanging.py'
   path.write_text(PROGRAM)

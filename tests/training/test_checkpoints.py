@@ -26,6 +26,7 @@ def check_equal(a, b):
   ]
 
 
+@pytest.mark.system
 def test_the_whole_state_comes_back_in_a_new_process(tmp_path):
   state = make_state(1.5)
   state = learner_lib.LearnerState(

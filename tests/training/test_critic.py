@@ -30,14 +30,6 @@ CONFIG = config_lib.DecoderConfig(
 )
 
 
-@pytest.fixture(autouse=True, scope='module')
-def quick_compilation():
-  # Compiling takes most of the time here, running next to none.
-  jax.config.update('jax_disable_most_optimizations', True)
-  yield
-  jax.config.update('jax_disable_most_optimizations', False)
-
-
 def build(seed=0):
   """A critic that says something."""
   params = value_head.init(decoder.init(jax.random.key(seed), CONFIG))

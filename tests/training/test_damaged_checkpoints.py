@@ -168,6 +168,7 @@ def test_what_an_interrupted_save_left_is_removed_and_said(two, tmp_path):
   check_equal(checkpoints_lib.read_params(folder), make_state(2)['params'])
 
 
+@pytest.mark.system
 def test_a_full_disk_leaves_the_one_before_and_says_so(tmp_path):
   with small_disk.small_disk(tmp_path / 'disk', '2m') as disk:
     checkpoints = checkpoints_lib.Checkpoints(disk / 'stage')
@@ -215,6 +216,7 @@ except checkpoints_lib.CheckpointWriteError as error:
 """
 
 
+@pytest.mark.system
 def test_a_write_that_fails_leaves_the_one_before(tmp_path):
   done = subprocess.run(
     [sys.executable, '-c', PROGRAM, str(tmp_path / 'stage')],

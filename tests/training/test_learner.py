@@ -19,14 +19,6 @@ VOCABULARY = 12
 LENGTH = 16
 
 
-@pytest.fixture(autouse=True, scope='module')
-def quick_compilation():
-  # Compiling takes most of the time here, running next to none.
-  jax.config.update('jax_disable_most_optimizations', True)
-  yield
-  jax.config.update('jax_disable_most_optimizations', False)
-
-
 def make_rows(count=7, seed=0):
   """Ragged rows of steps that read two tokens and draw up to three."""
   rng = np.random.default_rng(seed)

@@ -21,13 +21,6 @@ CONFIG = config_lib.DecoderConfig(
 MESHES = [(8, 1, 1), (1, 8, 1), (1, 1, 8), (2, 2, 2), (4, 2, 1), (1, 2, 4)]
 
 
-@pytest.fixture
-def quick_compilation():
-  jax.config.update('jax_disable_most_optimizations', True)
-  yield
-  jax.config.update('jax_disable_most_optimizations', False)
-
-
 @pytest.fixture(autouse=True)
 def wide():
   # In float32, Adam makes much of the rounding of small gradients.
@@ -92,21 +85,19 @@ def check_same(given, expected, atol=1e-9):
 
 
 @pytest.mark.parametrize('mesh_shape', MESHES)
-def test_every_mesh_gives_the_numbers_of_one_device(
-  mesh_shape, quick_compilation
-):
+def test_every_mesh_gives_the_numbers_of_one_device(mesh_shape):
   given = two_updates(make_learner(mesh_shape), *build())
   check_same(given, on_one_device())
   assert int(given[0].updates) == 2
 
 
-def test_packed_rows_on_a_mesh(quick_compilation):
+def test_packed_rows_on_a_mesh():
   given = two_updates(make_learner((2, 2, 2), sequences_per_row=3), *build())
   # Other micro-batches, whose weights are rounded to float32.
   check_same(given, on_one_device(), atol=1e-6)
 
 
-def test_adapters_on_a_mesh(quick_compilation):
+def test_adapters_on_a_mesh():
   adapt = lora.LoraOptions(rank=2, targets=('q|v', 'o', 'down'))
   params, _ = build()
   adapters = lora.init(jax.random.key(1), params, adapt)
@@ -181,6 +172,7 @@ def shapes_of(text: str, operation: str = '') -> set[tuple[int, ...]]:
   return found
 
 
+@pytest.mark.optimised
 @pytest.mark.parametrize('remat', [False, True])
 def test_parameters_are_gathered_layer_by_layer(remat):
   config = config_lib.DecoderConfig(

@@ -22,14 +22,6 @@ VOCABULARY = 8
 ROW_TOKENS = 8
 
 
-@pytest.fixture(autouse=True, scope='module')
-def quick_compilation():
-  # Compiling takes most of the time here, running next to none.
-  jax.config.update('jax_disable_most_optimizations', True)
-  yield
-  jax.config.update('jax_disable_most_optimizations', False)
-
-
 class ScriptedCollector:
   """Plays in no time; a task is what its episodes come to.
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxcredit.distributed import device_lock as device_turns
+from jaxcredit.distributed import device_lock
 from jaxcredit.networks import sharding
 from jaxcredit.rollouts import collector as collector_lib
 from jaxcredit.rollouts import pool as pool_lib
@@ -28,20 +28,12 @@ SECONDS = 60
 ITERATIONS = 4
 
 
-@pytest.fixture(autouse=True, scope='module')
-def quick_compilation():
-  # Compiling takes most of the time here, running next to none.
-  jax.config.update('jax_disable_most_optimizations', True)
-  yield
-  jax.config.update('jax_disable_most_optimizations', False)
-
-
 def scripted(collector=None, iterations=ITERATIONS, turns=None, **options):
   """A training that plays in no time, overlapped, and its state."""
   collector = collector or test_loop.ScriptedCollector()
   loop = test_loop.make_loop(collector, **options)
   training = overlapped.Overlapped(
-    loop, collector, iterations, turns or overlapped.turns_for(None)
+    loop, collector, iterations, turns or overlapped.lock_for(None)
   )
   return training, training.init(test_loop.init_state())
 
@@ -217,10 +209,10 @@ def test_several_processes_are_refused(monkeypatch):
 
 
 def test_what_is_shared_out_in_turns():
-  assert not isinstance(overlapped.turns_for(None), device_turns.Turns)
+  assert not isinstance(overlapped.lock_for(None), device_lock.FairLock)
   one, two = sharding.make_mesh(1, 1, 1), sharding.make_mesh(2, 1, 1)
-  assert not isinstance(overlapped.turns_for(one), device_turns.Turns)
-  assert isinstance(overlapped.turns_for(two), device_turns.Turns)
+  assert not isinstance(overlapped.lock_for(one), device_lock.FairLock)
+  assert isinstance(overlapped.lock_for(two), device_lock.FairLock)
 
 
 # A policy, a sampler and environments as in a real run.
@@ -261,7 +253,7 @@ def real_loop(pool, kind='decoupled', mesh=None, turns=None):
 
 
 def overlapping(pool, **options):
-  turns = overlapped.turns_for(options.get('mesh'))
+  turns = overlapped.lock_for(options.get('mesh'))
   loop, collector, state = real_loop(pool, turns=turns, **options)
   training = overlapped.Overlapped(loop, collector, ITERATIONS, turns)
   return training, training.init(state)

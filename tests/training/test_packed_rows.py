@@ -17,13 +17,6 @@ from tests.training import test_learner
 VOCABULARY, LENGTH = test_learner.VOCABULARY, test_learner.LENGTH
 
 
-@pytest.fixture(autouse=True, scope='module')
-def quick_compilation():
-  jax.config.update('jax_disable_most_optimizations', True)
-  yield
-  jax.config.update('jax_disable_most_optimizations', False)
-
-
 def test_first_fit_longest_first():
   lengths = np.array([3, 7, 2, 5, 1, 10])
   assert packed_rows.place(lengths, 10, 4) == [[5], [1, 0], [3, 2, 4]]

@@ -30,14 +30,6 @@ CONFIG = config_lib.DecoderConfig(
 BASE = decoder.init(jax.random.key(0), CONFIG)
 
 
-@pytest.fixture(autouse=True, scope='module')
-def quick_compilation():
-  # Compiling takes most of the time here, running next to none.
-  jax.config.update('jax_disable_most_optimizations', True)
-  yield
-  jax.config.update('jax_disable_most_optimizations', False)
-
-
 def make_rollouts(tasks=24, rollouts=4, seed=0):
   """Episodes of two to four steps, each a good action or not.
 

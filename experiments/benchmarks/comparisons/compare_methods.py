@@ -6,9 +6,9 @@
 For each seed there is one warm start, and from it one run a method with the
 flags of experiments/flagfiles/gigpo/household_comparison.cfg. The command goes
 on where it was stopped. It prints a Markdown table of success by method (mean
-and standard deviation over seeds), also in OUTPUT/comparison.md, with the
-success of every run. With --evaluation_rollouts there are two tables more, of
-several episodes a game: on these games, and on as many generated ones as
+and standard deviation over seeds) and writes it to OUTPUT/comparison.md, with
+the success of every run. With --evaluation_rollouts there are two more tables,
+of several episodes a game: on these games, and on as many generated ones as
 --held_out says, which are of the kind that the policies were trained on.
 """
 

@@ -177,15 +177,7 @@ class ToyTokenizer:
     return ''.join(PIECES[t] for t in tokens)
 
 
-@pytest.fixture
-def quick_compilation():
-  jax.config.update('jax_disable_most_optimizations', True)
-  yield
-  jax.config.update('jax_disable_most_optimizations', False)
-
-
-def test_a_policy_plays_and_gets_credit(quick_compilation):
-  del quick_compilation
+def test_a_policy_plays_and_gets_credit():
   group_size, tries = 8, 3
   pool = pool_lib.EnvironmentPool(
     functools.partial(questions.QuestionEnvironment, tries=tries),

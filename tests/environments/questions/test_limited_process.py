@@ -17,6 +17,8 @@ import pytest
 from jaxcredit.environments import questions
 from jaxcredit.environments.questions import limited_process, question
 
+pytestmark = pytest.mark.system
+
 PROGRAM = limited_process._PROGRAM
 PREPARE = f"""
 import sys, runpy, os

@@ -10,6 +10,8 @@ import pytest
 from jaxcredit.environments import shop
 from tests import distribution
 
+pytestmark = pytest.mark.system
+
 PROGRAM = f"""
 import sys, jaxcredit
 print([m for m in sys.modules if 'shop' in m or 'bm25s' in m])

@@ -80,6 +80,7 @@ def test_table(compare):
   assert '3 agents: 2 seeds, 20 iterations, 15 s a run.' in text
 
 
+@pytest.mark.system
 @pytest.mark.skipif(
   not distribution.has_control(), reason="jaxmarl is missing (extra 'control')"
 )

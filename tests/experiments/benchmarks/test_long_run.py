@@ -37,6 +37,7 @@ def watched(folder, iterations, *more):
   return {name: [float(row[name]) for row in rows] for name in rows[0]}
 
 
+@pytest.mark.system
 def test_hardly_anything_compiles_after_the_warm_up(uninterrupted):
   columns = watched(uninterrupted.parent / 'watched', 25)
   # Programs were compiled, so that counting them is no empty test.
@@ -49,6 +50,7 @@ def test_hardly_anything_compiles_after_the_warm_up(uninterrupted):
   assert columns['threads'][-1] <= columns['threads'][4] + 3
 
 
+@pytest.mark.system
 @pytest.mark.slow
 def test_memory_stays_where_it_is(uninterrupted):
   columns = watched(uninterrupted.parent / 'longer', 200)

@@ -19,6 +19,8 @@ from jaxcredit.training import stage_clock
 from tests import small_disk
 from tests.experiments import script, small_run
 
+pytestmark = pytest.mark.system
+
 FAULTY = 'tests.experiments.faulty_gigpo'
 
 
@@ -160,10 +162,9 @@ def test_twenty_kills_at_random_leave_the_numbers_of_an_undisturbed_run(
 def test_a_full_disk_stops_the_run_in_one_line_and_loses_nothing(
   uninterrupted, tmp_path
 ):
-  cache = uninterrupted.parent / 'compiled'
   with small_disk.small_disk(tmp_path / 'disk', '16m') as disk:
     folder, log = disk / 'run', tmp_path / 'full.log'
-    process = script.start(*small_run.command(folder, cache=cache), log=log)
+    process = script.start(*small_run.command(folder), log=log)
     small_run.wait_until(
       lambda: small_run.newest(folder, 'train') >= 3, process, log
     )
@@ -177,7 +178,7 @@ def test_a_full_disk_stops_the_run_in_one_line_and_loses_nothing(
     whole = small_run.newest(folder, 'train')
     assert 3 <= whole < small_run.ITERATIONS
     filling.unlink()
-    words = small_run.complete(folder, cache=cache)
+    words = small_run.complete(folder)
     assert f'resuming after iteration {whole}' in words
     small_run.assert_same_run(folder, uninterrupted)
 

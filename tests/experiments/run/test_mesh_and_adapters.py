@@ -47,6 +47,7 @@ def training(folder):
   return record
 
 
+@pytest.mark.system
 def test_a_mesh_gives_the_numbers_of_one_device(runs, plain):
   mesh = runs(
     'mesh', '--mesh_data=2', '--mesh_fsdp=2', '--mesh_tensor=2', devices=8
@@ -58,6 +59,7 @@ def test_a_mesh_gives_the_numbers_of_one_device(runs, plain):
     np.testing.assert_allclose(many[name], one[name], rtol=1e-3, err_msg=name)
 
 
+@pytest.mark.system
 def test_adapters_are_learned_and_merged(runs, plain, tmp_path):
   flags = ('--lora_rank=2', '--lora_targets=q|v', f'--start_from={plain}')
   run = runs('adapters', *flags)
@@ -107,6 +109,7 @@ def test_a_new_policy_has_a_vocabulary_that_the_mesh_divides():
   assert policy_options.PolicyOptions().vocabulary(407) == 407
 
 
+@pytest.mark.system
 @pytest.mark.parametrize(
   ('flags', 'words'),
   [
@@ -122,6 +125,7 @@ def test_what_cannot_be_is_said_at_once(tmp_path, flags, words):
   assert not (tmp_path / 'run' / 'config.json').exists()
 
 
+@pytest.mark.system
 def test_export_says_what_is_missing(tmp_path):
   result = script.run(
     f'--run={tmp_path / "nowhere"}', f'--output={tmp_path / "out"}',

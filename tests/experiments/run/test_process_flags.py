@@ -72,6 +72,7 @@ def words(folder, index):
   return process_group.words(folder / 'log', index)
 
 
+@pytest.mark.system
 @pytest.mark.parametrize('auto', [False, True])
 def test_they_end_in_good_order(tmp_path, auto):
   started = start(tmp_path, 'ends', 'ends', auto=auto)
@@ -82,6 +83,7 @@ def test_they_end_in_good_order(tmp_path, auto):
     assert 'error' not in words(tmp_path, index)
 
 
+@pytest.mark.system
 @pytest.mark.parametrize(
   ('does', 'killed'),
   [
@@ -113,6 +115,7 @@ def test_none_outlives_one_that_is_killed(tmp_path, does, killed):
     end(started)
 
 
+@pytest.mark.system
 @pytest.mark.parametrize('failing', ['fails', 'raises'])
 def test_one_that_fails_does_not_leave_the_others_waiting(tmp_path, failing):
   started = start(tmp_path, 'waits', failing)
@@ -127,6 +130,7 @@ def test_one_that_fails_does_not_leave_the_others_waiting(tmp_path, failing):
     end(started)
 
 
+@pytest.mark.system
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_to_one_stops_all_at_the_same_time(tmp_path, number):
   started = start(tmp_path, 'works', 'works')
@@ -145,6 +149,7 @@ def test_a_signal_to_one_stops_all_at_the_same_time(tmp_path, number):
     end(started)
 
 
+@pytest.mark.system
 def test_the_launcher_tags_lines_and_tells_of_a_failure(tmp_path, capfd):
   def run(*does):
     arguments = [f'--here={tmp_path}', *(f'--does={word}' for word in does)]

@@ -7,7 +7,11 @@ import shutil
 import signal
 import time
 
+import pytest
+
 from tests.experiments import script, small_run
+
+pytestmark = pytest.mark.system
 
 
 def test_the_run_that_others_are_compared_with_learns(uninterrupted):
@@ -104,12 +108,11 @@ def test_a_complete_run_only_reports_when_run_again(uninterrupted):
 
 def test_killed_before_an_evaluation_it_makes_up_for_that(uninterrupted):
   folder = uninterrupted.parent / 'not_evaluated'
-  cache = uninterrupted.parent / 'compiled'
-  small_run.complete(folder, iterations=4, cache=cache)
+  small_run.complete(folder, iterations=4)
   # What a run leaves that is killed when its fourth checkpoint is written.
   path = folder / 'evaluations.json'
   evaluations = json.loads(path.read_text())
   assert [e['iteration'] for e in evaluations] == [0, 4]
   path.write_text(json.dumps(evaluations[:1], indent=2))
-  small_run.complete(folder, cache=cache)
+  small_run.complete(folder)
   small_run.assert_same_run(folder, uninterrupted)

@@ -76,6 +76,7 @@ def bandits():
   )
 
 
+@pytest.mark.system
 def test_bandits_on_one_device_and_on_many(monkeypatch):
   many = bandits()
   use_devices(monkeypatch, 1)
@@ -87,6 +88,7 @@ def test_bandits_on_one_device_and_on_many(monkeypatch):
   assert len(np.unique(one.reward[0, :, -1])) == 8
 
 
+@pytest.mark.system
 def test_scaling_on_one_device_and_on_many(monkeypatch, tmp_path):
   study = bandit_scaling.Study((0.5,), (150, 600), 4, 2, 2, 0.05, 0)
   many = bandit_scaling.run(study, tmp_path / 'many', lambda: False)
@@ -204,6 +206,7 @@ def check_table(given, expected, columns):
   )
 
 
+@pytest.mark.system
 @pytest.mark.slow
 def test_bandits_in_two_processes(tmp_path):
   two, one = together(
@@ -216,6 +219,7 @@ def test_bandits_in_two_processes(tmp_path):
   assert (two / 'report.html').exists()
 
 
+@pytest.mark.system
 @pytest.mark.slow
 def test_scaling_in_two_processes(tmp_path):
   two, one = together(
@@ -226,6 +230,7 @@ def test_scaling_in_two_processes(tmp_path):
   check_table(two / 'scaling.csv', one / 'scaling.csv', ('offline_regret',))
 
 
+@pytest.mark.system
 @pytest.mark.slow
 @pytest.mark.skipif(
   not distribution.has_control(), reason="jaxmarl is missing (extra 'control')"

@@ -13,6 +13,8 @@ from jaxcredit.training import checkpoints
 from tests import process_group
 from tests.experiments import script, test_tempo_script, two_hosts
 
+pytestmark = pytest.mark.system
+
 # One thing of each kind, so that little has to be compiled.
 TINY = (
   '--layers=1', '--width=32', '--heads=2', '--kv_heads=2', '--head_dim=16',
@@ -30,7 +32,7 @@ CLOCK = ('time', 'seconds', 'accelerator_idle_share')
 
 
 class Runs:
-  """Runs with one cache of compiled programs, which saves most of the time."""
+  """Runs of one folder, alone or of several processes."""
 
   def __init__(self, folder):
     self.folder = folder
@@ -39,7 +41,7 @@ class Runs:
     return [
       *base,
       f'--run={self.folder / name}',
-      f'--compilation_cache={self.folder / "compiled"}',
+      '--compilation_cache=',
       f'--iterations={ITERATIONS}',
       *more,
     ]

@@ -2,7 +2,6 @@
 
 import dataclasses
 
-import jax
 import numpy as np
 import pytest
 
@@ -20,13 +19,6 @@ OTHERS = {
   'episode_statistics': 'steps',
   'ddof': 0,
 }
-
-
-@pytest.fixture(autouse=True, scope='module')
-def quick_compilation():
-  jax.config.update('jax_disable_most_optimizations', True)
-  yield
-  jax.config.update('jax_disable_most_optimizations', False)
 
 
 def trajectories(penalty=0.1) -> types.Trajectories:

@@ -8,7 +8,7 @@ import pytest
 from experiments.text import saved_policy
 from tests.experiments import script, small_run
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.system]
 
 OVERLAP = (
   '--overlap', '--overlap_correction=decoupled', '--importance_cap=1.05',

@@ -7,6 +7,8 @@ import pytest
 
 from tests.experiments import script, tiny_qwen
 
+pytestmark = pytest.mark.system
+
 FLAGFILE = 'experiments/flagfiles/gigpo/alfworld_qwen2_5_1_5b.cfg'
 # The published settings, on a scale that two cores can bear.
 SMALL = (
@@ -17,9 +19,7 @@ SMALL = (
 )  # fmt: skip
 
 
-def test_the_published_settings_run(tmp_path, monkeypatch):
-  # Compiling takes most of the time here.
-  monkeypatch.setenv('JAX_DISABLE_MOST_OPTIMIZATIONS', '1')
+def test_the_published_settings_run(tmp_path):
   model = tiny_qwen.write(tmp_path / 'qwen')
   folder = tmp_path / 'run'
   done = script.run(*SMALL, f'--run={folder}', f'--pretrained={model}')

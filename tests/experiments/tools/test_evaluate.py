@@ -9,6 +9,8 @@ import pytest
 from jaxcredit.training import checkpoints
 from tests.experiments import script
 
+pytestmark = pytest.mark.system
+
 MODULE = 'experiments.tools.evaluate'
 TINY = (
   '--layers=1', '--width=32', '--heads=2', '--kv_heads=1', '--head_dim=16',

@@ -38,6 +38,7 @@ def call(command, tmp_path):
   return called
 
 
+@pytest.mark.system
 def test_as_a_user_runs_it(tmp_path):
   output = tmp_path / 'reward.json'
   result = script.run(
@@ -55,6 +56,7 @@ def test_as_a_user_runs_it(tmp_path):
   assert len(record['provenance']['proposals']) == 5
 
 
+@pytest.mark.system
 def test_help():
   result = script.run('--help', module=MODULE)
   assert 'Has a language model write' in result.stdout

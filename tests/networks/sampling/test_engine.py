@@ -20,13 +20,6 @@ NEW = 6
 PLAIN = sampling.Sampling()
 
 
-@pytest.fixture(autouse=True, scope='module')
-def quick_compilation():
-  jax.config.update('jax_disable_most_optimizations', True)
-  yield
-  jax.config.update('jax_disable_most_optimizations', False)
-
-
 @functools.cache
 def build(variant='plain', **changes):
   changes = {'layers': 1, **changes}

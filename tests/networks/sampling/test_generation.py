@@ -15,13 +15,6 @@ for i in range(10, 40):
   PIECES[i] = (' st', 'op he', 're and on')[i % 3]
 
 
-@pytest.fixture(autouse=True, scope='module')
-def quick_compilation():
-  jax.config.update('jax_disable_most_optimizations', True)
-  yield
-  jax.config.update('jax_disable_most_optimizations', False)
-
-
 class Words:
   """Each token is a text of its own."""
 

@@ -8,13 +8,6 @@ import pytest
 from jaxcredit.networks.sampling import sampling_params as sampling
 
 
-@pytest.fixture(autouse=True, scope='module')
-def quick_compilation():
-  jax.config.update('jax_disable_most_optimizations', True)
-  yield
-  jax.config.update('jax_disable_most_optimizations', False)
-
-
 def slow_restrict(
   logits, temperature=1.0, top_k=None, top_p=None, min_p=None
 ) -> np.ndarray:

@@ -24,13 +24,6 @@ PLAIN = sampling.Sampling()
 Plan = tree_sampling.Plan
 
 
-@pytest.fixture(autouse=True, scope='module')
-def quick_compilation():
-  jax.config.update('jax_disable_most_optimizations', True)
-  yield
-  jax.config.update('jax_disable_most_optimizations', False)
-
-
 def make_engine(**options):
   options = {'slots': 16, 'new_tokens': NEW, 'burst': 4, **options}
   return test_engine.make_engine(**options)
