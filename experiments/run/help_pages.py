@@ -10,6 +10,7 @@ A script names the flags that a reader meets first, by group:
 """
 
 import itertools
+import re
 import sys
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -23,6 +24,7 @@ Groups = Mapping[str, Sequence[str]]
 MOST = 40
 _WIDTH = 80
 _COLUMN = 30
+_REPEAT = '; repeat this option to specify a list of values'
 _ASKS = frozenset({'help', 'helpshort', '?'})
 
 
@@ -48,6 +50,9 @@ def _given(flag: flags.Flag) -> str:
 def _entry(flag: flags.Flag) -> str:
   """The lines of one flag."""
   words = ' '.join((flag.help or '').split())
+  # absl puts the values in front, and what may be repeated at the end.
+  words = re.sub(r'^<[^>]*>: ', '', words)
+  words = words.removesuffix(_REPEAT)
   values = getattr(flag.parser, 'enum_values', None)
   if values:
     words += f' One of: {", ".join(values)}.'
