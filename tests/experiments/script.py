@@ -22,12 +22,15 @@ def environment(devices: int = 1) -> dict[str, str]:
   }
 
 
-# Scripts that would keep what they compile where a user's runs do. The variables
-# name the folder of the tests.
+# Scripts that would keep what they compile where a user's runs do. The
+# variables name the folder of the tests.
 _KEEP_PROGRAMS = (
   'experiments.gigpo',
   'experiments.spa',
   'experiments.tempo',
+  'experiments.lare',
+  'experiments.dynlin_ucb',
+  'experiments.credit_accuracy',
 )
 
 

@@ -26,14 +26,7 @@ FLAGS = (
 
 
 def run(*arguments):
-  return subprocess.run(
-    [sys.executable, '-m', 'experiments.dynlin_ucb', *arguments],
-    cwd=script.REPOSITORY,
-    env=script.environment(),
-    capture_output=True,
-    text=True,
-    timeout=500,
-  )
+  return script.run(*arguments, module='experiments.dynlin_ucb')
 
 
 def rows(path):
