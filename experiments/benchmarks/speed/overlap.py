@@ -64,7 +64,7 @@ def train(
     **changes: of `text_training.Settings`.
 
   Raises:
-    RuntimeError: it was interrupted.
+    interruption.InterruptedRunError: the user wants to stop.
     ValueError: the folder holds a run with other flags.
   """
   from experiments.text import stages as text_training
@@ -90,7 +90,7 @@ def train(
   ):
     training = text_training.TextTraining(settings, domain, method, stop)
     if not training.run():
-      raise RuntimeError(f'{name} was interrupted: the same command goes on')
+      raise interruption.InterruptedRunError(name)
   return folder
 
 

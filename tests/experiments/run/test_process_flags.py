@@ -104,13 +104,8 @@ def test_none_outlives_one_that_is_killed(tmp_path, does, killed):
     begin = time.monotonic()
     assert started[1 - killed].wait(60) not in (0, 130, 143)
     assert time.monotonic() - begin < 60
-    # The companion that speaks last may be a little later.
-    time.sleep(1)
-    last = words(tmp_path, 1 - killed).strip().splitlines()[-1]
-    assert last.startswith(f'error: process {1 - killed} of 2 ')
-    assert 'another process ended' in last
-    assert 'go on from the last checkpoint' in last
-    assert f'error: process {killed} of 2 was ended' in words(tmp_path, killed)
+    # It is not this process's own fault, and none of its calls is shown.
+    assert 'Traceback' not in words(tmp_path, 1 - killed)
   finally:
     end(started)
 
