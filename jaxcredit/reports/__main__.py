@@ -16,7 +16,7 @@ import sys
 try:
   from rich import console
 
-  from jaxcredit import methods
+  from jaxcredit import files, methods
   from jaxcredit.reports import (
     comparison_page,
     curves,
@@ -77,7 +77,7 @@ def main(argv=None) -> int:
     runs = [read(folder) for folder in flags.run]
     if flags.output:
       path = pathlib.Path(flags.output).expanduser()
-      path.write_text(comparison_page.render(runs), encoding='utf-8')
+      files.write_text(path, comparison_page.render(runs))
       print(path)
     else:
       for run in runs:

@@ -9,6 +9,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from jaxcredit import files
 from jaxcredit.methods import gigpo
 from jaxcredit.reports import (
   anchor_groups,
@@ -228,5 +229,5 @@ def render(
 def save(run: run_data.RunData, *, methods: Sequence[str] = ()) -> pathlib.Path:
   """Writes report.html into the run's folder; returns its path."""
   path = run.folder / NAME
-  path.write_text(render(run, methods=methods), encoding='utf-8')
+  files.write_text(path, render(run, methods=methods))
   return path
