@@ -23,6 +23,7 @@ from jaxcredit.algorithms import dapo
 from jaxcredit.networks.sampling import tree_sampling
 from jaxcredit.rollouts import collector as collector_lib
 from jaxcredit.rollouts import episodes as episodes_lib
+from jaxcredit.rollouts import overlong
 from jaxcredit.rollouts import timing as timing_lib
 from jaxcredit.training import batch_credit, finite_credit, stage_clock
 from jaxcredit.training import critic as critic_lib
@@ -63,6 +64,7 @@ class LoopOptions:
   Attributes:
     seed: of tasks, sampling and the order of mini-batches.
     max_steps: S, steps of an episode.
+    new_tokens: tokens of a completion at most.
     tree: how the answers to a task grow as a tree; None: they are independent.
     learn_shared_prefix: whether a token that answers of a tree have in common
       is learned in each of them, as it is in independent answers that begin
@@ -75,6 +77,7 @@ class LoopOptions:
     8, 'Rollouts of a task (G), which are compared with each other.', 2
   )
   max_steps: int = 50
+  new_tokens: int = 16
   temperature: float = options_lib.option(
     1.0, 'Temperature of the sampler in training.', 1e-3
   )
@@ -101,11 +104,31 @@ class LoopOptions:
     False,
     'Play other tasks in place of those whose rollouts all ended alike (DAPO).',
   )
+  overlong_filter: bool = options_lib.option(
+    False,
+    'Do not learn from episodes with a completion that the token limit cut off '
+    '(DAPO).',
+  )
+  overlong_buffer: int = options_lib.option(
+    0,
+    'Tokens in front of the limit of a completion over which a penalty grows '
+    '(DAPO); 0 for no penalty.',
+    0,
+  )
+  overlong_penalty: float = options_lib.option(
+    1.0, 'That penalty at the limit, in units of the rewards.', 0.0
+  )
   generation_batches: int = 10
   tree: tree_sampling.Plan | None = None
   learn_shared_prefix: bool = False
 
-  __post_init__ = options_lib.check
+  def __post_init__(self):
+    options_lib.check(self)
+    if self.overlong_buffer > self.new_tokens:
+      raise ValueError(
+        f'overlong_buffer={self.overlong_buffer} is more than the '
+        f'{self.new_tokens} tokens of a completion'
+      )
 
 
 def sample_tasks(
@@ -260,14 +283,29 @@ class Loop:
     return Batch(kept, self.pack(kept), generated)
 
   def pack(self, episodes) -> types.Trajectories:
+    """Packs episodes, rewards scaled and penalties set aside."""
     options = self._options
-    return episodes_lib.pack_trajectories(
+    trajectories = episodes_lib.pack_trajectories(
       episodes,
       options.group_size,
       options.max_steps,
       invalid_penalty=options.invalid_penalty,
       reward_scale=options.reward_scale,
       penalise=options.penalise,
+    )
+    if not options.overlong_buffer:
+      return trajectories
+    return overlong.penalise(
+      trajectories,
+      self._completion_lengths(episodes),
+      limit=options.new_tokens,
+      buffer=options.overlong_buffer,
+      weight=options.overlong_penalty,
+    )
+
+  def _completion_lengths(self, episodes) -> np.ndarray:
+    return overlong.completion_lengths(
+      episodes, self._options.group_size, self._options.max_steps
     )
 
   def _informative(self, episodes):
@@ -387,12 +425,15 @@ class Loop:
     metrics: dict[str, Any] = {}
     if self._one_row:
       rows = self._learned(rows, batch.episodes)
+    if self._options.overlong_filter and rows is not None:
+      rows = overlong.leave_out(rows, batch.episodes)
     if rows is not None and (rows.trajectory >= 0).any():
       state, metrics = self._update_all(
         state, rows, seen, credit, summary.used, iteration, reference, clock
       )
     metrics = {
       **self._describe(batch),
+      **self._overlong_metrics(batch),
       **metrics,
       **summary.metrics,
       **clock.measured(),
@@ -550,6 +591,18 @@ class Loop:
       for name, value in metrics.items()
     }
     return state, metrics
+
+  def _overlong_metrics(self, batch: Batch) -> dict[str, float]:
+    """Of completions near the token limit, where an option looks at them."""
+    options = self._options
+    if not options.overlong_filter and not options.overlong_buffer:
+      return {}
+    return overlong.metrics(
+      batch.episodes,
+      self._completion_lengths(batch.episodes),
+      limit=options.new_tokens,
+      buffer=options.overlong_buffer or options.new_tokens,
+    )
 
   def _describe(self, batch: Batch) -> dict[str, Any]:
     episodes = [e for e in batch.episodes if not e.failure]

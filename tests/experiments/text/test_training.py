@@ -101,7 +101,7 @@ def make_settings(row_tokens=1024, **options):
       'loop': loop.LoopOptions(),
       'loss': policy_gradient.LossOptions(),
       'critic': critic.CriticOptions(),
-      'limits': collector.Limits(row_tokens=row_tokens),
+      'limits': collector.RolloutLimits(row_tokens=row_tokens),
       'learner': settings_lib.LearnerOptions(),
       'overlap': settings_lib.OverlapOptions(),
       'run': settings_lib.RunOptions(),
