@@ -13,17 +13,39 @@ from collections.abc import Iterator
 from absl import flags, logging
 from absl.testing import flagsaver
 
-# What holds flags, or holds on to them.
-_WITH_FLAGS = (
-  'experiments.domains.flags',
-  'experiments.gigpo',
-  'experiments.run.process_flags',
-  'experiments.run.script',
-  'experiments.text.flags',
-  'experiments.text.method_flags',
-  'experiments.text.progress_flags',
-  'experiments.text.script',
-)
+
+def _with_flags() -> set[str]:
+  """Modules of the experiments that define flags, or hold one that does.
+
+  Flags that left would not come back with a module that is imported already.
+  """
+  ours = {
+    name: module
+    for name, module in list(sys.modules.items())
+    if name.startswith('experiments.') and module is not None
+  }
+  found = ours.keys() & flags.FLAGS.flags_by_module_dict().keys()
+  while True:
+    # What a module or a function of one stands for in another.
+    further = {
+      name
+      for name, module in ours.items()
+      if name not in found
+      and any(
+        _home(value) in found
+        for value in vars(module).values()
+        if isinstance(value, types.ModuleType | types.FunctionType)
+      )
+    }
+    if not further:
+      return found
+    found |= further
+
+
+def _home(value: types.ModuleType | types.FunctionType) -> str:
+  if isinstance(value, types.ModuleType):
+    return value.__name__
+  return value.__module__
 
 
 def _forget(name: str) -> None:
