@@ -18,21 +18,21 @@ figures. What the scores are: jaxcredit/algorithms/credit_quality.py.
 import dataclasses
 import functools
 import pathlib
-import sys
 
 import jax
 import numpy as np
-from absl import app, flags, logging
+from absl import flags
 
 from experiments.accuracy import batches as credit_batches
 from experiments.accuracy import figures as credit_figures
 from experiments.accuracy import settings as credit_settings
 from experiments.accuracy import variants
-from experiments.run import console
-from experiments.run import folder as run_folder
+from experiments.run import console, interruption, script
 from jaxcredit.algorithms import credit_quality
+from jaxcredit.distributed import processes
 
-_RUN = flags.DEFINE_string('run', 'runs/accuracy', 'Folder of the results.')
+flags.adopt_module_key_flags(script)
+
 _ENVIRONMENTS = flags.DEFINE_multi_enum(
   'environment',
   ['key_door', 'grid', 'two_armed', 'household'],
@@ -94,6 +94,14 @@ _BRANCHES = flags.DEFINE_integer(
   'branches', 256, 'Rollouts for each of the two means of a branched one.', 2
 )
 
+SHORT = {
+  'What is scored': ('environment', 'method', 'seed'),
+  'Settings': ('group_size', 'length', 'delay', 'colours', 'noise'),
+  'Batches': ('groups', 'resamples', 'earlier'),
+  'Policies': ('competence', 'roughness'),
+  'True advantages': ('truth', 'branches'),
+  'Run': ('run', 'compilation_cache'),
+}
 _AXES = ('group_size', 'length', 'delay', 'colours', 'noise')
 
 
@@ -258,7 +266,7 @@ def score(setting, chosen: Plan) -> tuple[dict, dict[str, float]]:
   return results, about
 
 
-def _experiment(chosen: Plan, folder: pathlib.Path) -> str:
+def _experiment(chosen: Plan, folder: pathlib.Path) -> None:
   found = []
   with console.bar('settings', len(chosen.settings)) as advance:
     for axis, setting in chosen.settings:
@@ -272,35 +280,39 @@ def _experiment(chosen: Plan, folder: pathlib.Path) -> str:
           )
       found.append(credit_figures.Result(axis, setting, scores, about))
       advance(1, f'{setting.environment} {axis}')
-  return credit_figures.write(found, chosen.seeds, folder)
+  credit_figures.write(found, chosen.seeds, folder)
 
 
-def own_flags() -> dict[str, object]:
-  """Values of the flags here."""
-  mine = flags.FLAGS.flags_by_module_dict()
-  module = flags.FLAGS.find_module_defining_flag('competence')
-  return {flag.name: flag.value for flag in mine[module]}
+def build() -> Plan:
+  """What the flags say; see `plan`."""
+  if processes.count() > 1:
+    raise ValueError('credit is scored in one process: give no --processes')
+  return plan()
+
+
+def execute(
+  chosen: Plan, stop: interruption.Interruption, folder: pathlib.Path
+) -> bool:
+  """Scores all methods in all settings."""
+  # Nothing of a setting is kept, so there is nothing to save.
+  with stop.at_once('scoring credit'):
+    _experiment(chosen, folder)
+  return True
+
+
+def report(folder: pathlib.Path) -> None:
+  """Prints the table, if the run has come so far."""
+  table = folder / 'table.md'
+  if table.exists():
+    print(table.read_text(encoding='utf-8'))
+    console.console.print(f'figures, CSV and table: {folder}', soft_wrap=True)
 
 
 def main(argv):
-  if len(argv) > 1:
-    raise app.UsageError(f'unknown arguments: {" ".join(argv[1:])}')
-  logging.set_verbosity(logging.ERROR)
-  folder = pathlib.Path(_RUN.value).expanduser()
-  new = False
-  try:
-    chosen = plan()
-    new = not run_folder.open_run(folder, own_flags(), {'run'})
-    text = _experiment(chosen, folder)
-  except (OSError, ValueError, FloatingPointError) as error:
-    if new:
-      run_folder.forget_unbegun(folder)
-    print(f'error: {error}', file=sys.stderr)
-    return 1
-  print(text)
-  console.console.print(f'figures, CSV and table: {folder}', soft_wrap=True)
-  return 0
+  return script.run(
+    argv, module=__name__, build=build, execute=execute, report=report
+  )
 
 
 if __name__ == '__main__':
-  app.run(main)
+  script.start(main, SHORT)

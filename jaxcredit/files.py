@@ -5,9 +5,11 @@ it, an error leaves the old file as it was, and a symbolic link at the place is
 replaced, never written through.
 """
 
+import csv
+import io
 import os
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, BinaryIO
 
 # At the end of the name of a file that is being written.
@@ -43,6 +45,22 @@ def write_bytes(
 def write_text(path: pathlib.Path, text: str) -> None:
   """As `write_bytes`, a text in UTF-8."""
   write_bytes(path, lambda file: file.write(text.encode('utf-8')))
+
+
+def write_csv(
+  path: pathlib.Path, header: Sequence[str], rows: Iterable[Sequence[Any]]
+) -> None:
+  """As `write_bytes`, a table as comma-separated values."""
+
+  def write(file: BinaryIO) -> None:
+    text = io.TextIOWrapper(file, encoding='utf-8', newline='')
+    writer = csv.writer(text)
+    writer.writerow(header)
+    writer.writerows(rows)
+    # It would close the file with it.
+    text.detach()
+
+  write_bytes(path, write)
 
 
 def save_figure(figure: Any, path: pathlib.Path, **options: Any) -> None:

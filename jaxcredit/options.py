@@ -36,6 +36,8 @@ def option(
     high: greatest value that is allowed; None for no bound.
     choices: the values that are allowed, of an option that is a string.
 
+  Bounds and choices of an option that is a tuple are those of its elements.
+
   Returns:
     A `dataclasses.field`.
   """
@@ -47,6 +49,9 @@ def option(
 
 def _problem(value: Any, metadata: Any) -> str:
   """What is wrong with a value; '' for nothing."""
+  if isinstance(value, tuple):
+    problems = (_problem(x, metadata) for x in value)
+    return next((problem for problem in problems if problem), '')
   choices = metadata.get('choices')
   if choices is not None:
     if value not in choices:

@@ -2,6 +2,7 @@
 
 import importlib.util
 import pathlib
+import pkgutil
 import re
 import runpy
 import subprocess
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 import jaxcredit
+from jaxcredit import methods
 from tests import distribution, readme
 from tests.algorithms import test_docstrings
 
@@ -133,6 +135,8 @@ def test_reference_has_every_module():
   expected = {module.__name__ for module in test_docstrings.MODULES.values()}
   assert not any('.internal' in name for name in expected)
   expected |= {'jaxcredit.types', 'jaxcredit.integrations.rows_in_order'}
+  files = pkgutil.iter_modules(methods.__path__, 'jaxcredit.methods.')
+  expected |= {'jaxcredit.methods', *(file.name for file in files)}
   assert set(modules) == expected
 
 

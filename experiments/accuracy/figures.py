@@ -4,7 +4,6 @@ A number is the interquartile mean over seeds; its band a 95 per cent bootstrap
 interval of that, and +- half its width.
 """
 
-import csv
 import dataclasses
 import pathlib
 
@@ -13,7 +12,7 @@ from matplotlib import figure
 
 from experiments.accuracy import settings as credit_settings
 from experiments.accuracy import variants
-from experiments.run import folder as run_folder
+from jaxcredit import files
 from jaxcredit.reports import seed_statistics
 
 # Scores -> what a table calls them, and whether more is better.
@@ -60,18 +59,19 @@ def label(method: str) -> str:
 
 def write_csv(results: list[Result], seeds: list[int], path) -> None:
   """Every score of every seed."""
-  with open(path, 'w', newline='', encoding='utf-8') as file:
-    writer = csv.writer(file)
-    names = [f.name for f in dataclasses.fields(credit_settings.Setting)]
-    writer.writerow(['axis', *names, 'method', 'seed', 'score', 'value'])
-    for result in results:
-      setting = dataclasses.astuple(result.setting)
-      for method, scores in result.scores.items():
-        for name, values in scores.items():
-          for seed, value in zip(seeds, values, strict=True):
-            writer.writerow(
-              [result.axis, *setting, method, seed, name, f'{value:.6g}']
-            )
+  names = [f.name for f in dataclasses.fields(credit_settings.Setting)]
+  header = ['axis', *names, 'method', 'seed', 'score', 'value']
+  rows = [
+    [
+      result.axis, *dataclasses.astuple(result.setting), method, seed, name,
+      f'{value:.6g}',
+    ]
+    for result in results
+    for method, scores in result.scores.items()
+    for name, values in scores.items()
+    for seed, value in zip(seeds, values, strict=True)
+  ]  # fmt: skip
+  files.write_csv(path, header, rows)
 
 
 def _summary(values: np.ndarray) -> tuple[float, float, float]:
@@ -253,7 +253,7 @@ def draw_axes(results: list[Result]) -> figure.Figure | None:
 
 def save(picture: figure.Figure, path: pathlib.Path) -> None:
   """Writes a PNG file."""
-  picture.savefig(path, dpi=80)
+  files.save_figure(picture, path, dpi=80)
 
 
 def write(results: list[Result], seeds: list[int], folder: pathlib.Path) -> str:
@@ -264,5 +264,5 @@ def write(results: list[Result], seeds: list[int], folder: pathlib.Path) -> str:
   if curves is not None:
     save(curves, folder / 'axes.png')
   text = table(results)
-  run_folder.write_text(folder / 'table.md', text)
+  files.write_text(folder / 'table.md', text)
   return text

@@ -17,7 +17,6 @@ from jaxcredit.algorithms.bandits import (
   ar2,
   bounds,
   d_lin_ucb,
-  epochs,
   exp3,
   fixed,
   lin_ucb,
@@ -213,11 +212,6 @@ SYSTEMS = {
 def actions(dtype=None) -> action_sets.FiniteActions:
   """The six actions of the paper: permutations of (1, 0.5, 0)."""
   return action_sets.finite(action_sets.budget_shares(3, BUDGET, CAP), dtype)
-
-
-def number_of_epochs(rho: float, horizon: int) -> int:
-  """How many epochs DynLin-UCB has."""
-  return int(epochs.lengths(rho, horizon).size)
 
 
 # Cumulative regrets at the horizon, read from the paper's vector figures;

@@ -5,7 +5,6 @@ deviations over seeds are given beside it and called so. (The paper's captions
 say standard deviation, but its script divides by the root of the runs.)
 """
 
-import csv
 import dataclasses
 import pathlib
 
@@ -13,7 +12,7 @@ import numpy as np
 from matplotlib import figure
 
 from experiments.bandits import runs as bandit_runs
-from experiments.run import folder as run_folder
+from jaxcredit import files
 from jaxcredit.distributed import processes
 
 
@@ -64,33 +63,30 @@ def mean_and_spread(runs: np.ndarray) -> tuple[np.ndarray, ...]:
 
 def write_csv(all_series: list[Series], folder: pathlib.Path) -> None:
   """Writes curves.csv (every record) and finals.csv (every seed)."""
-  with open(folder / 'curves.csv', 'w', newline='', encoding='utf-8') as file:
-    writer = csv.writer(file)
-    header = ['panel', 'algorithm', 'round', 'runs']
-    for kind in ('offline', 'reward'):
-      header += [
-        f'{kind}_regret_mean',
-        f'{kind}_regret_standard_error',
-        f'{kind}_regret_standard_deviation',
-      ]
-    writer.writerow(header)
-    for s in all_series:
-      columns = (*mean_and_spread(s.offline), *mean_and_spread(s.reward))
-      for r, now in enumerate(s.rounds):
-        values = [f'{column[r]:.6g}' for column in columns]
-        writer.writerow([s.panel, s.name, int(now), len(s.offline), *values])
-  with open(folder / 'finals.csv', 'w', newline='', encoding='utf-8') as file:
-    writer = csv.writer(file)
-    writer.writerow(
-      ['panel', 'algorithm', 'run', 'round', 'offline_regret', 'reward_regret']
+  header = ['panel', 'algorithm', 'round', 'runs']
+  for kind in ('offline', 'reward'):
+    header += [
+      f'{kind}_regret_mean',
+      f'{kind}_regret_standard_error',
+      f'{kind}_regret_standard_deviation',
+    ]
+  rows = []
+  for s in all_series:
+    columns = (*mean_and_spread(s.offline), *mean_and_spread(s.reward))
+    for r, now in enumerate(s.rounds):
+      values = [f'{column[r]:.6g}' for column in columns]
+      rows.append([s.panel, s.name, int(now), len(s.offline), *values])
+  files.write_csv(folder / 'curves.csv', header, rows)
+  header = ['panel', 'algorithm', 'run', 'round']
+  rows = [
+    [s.panel, s.name, run, int(s.rounds[-1]), f'{offline:.6g}', f'{reward:.6g}']
+    for s in all_series
+    for run, (offline, reward) in enumerate(
+      zip(s.offline[:, -1], s.reward[:, -1], strict=True)
     )
-    for s in all_series:
-      finals = zip(s.offline[:, -1], s.reward[:, -1], strict=True)
-      for run, (offline, reward) in enumerate(finals):
-        writer.writerow(
-          [s.panel, s.name, run, int(s.rounds[-1]), f'{offline:.6g}',
-           f'{reward:.6g}']
-        )  # fmt: skip
+  ]
+  header += ['offline_regret', 'reward_regret']
+  files.write_csv(folder / 'finals.csv', header, rows)
 
 
 def table(all_series: list[Series]) -> str:
@@ -167,18 +163,17 @@ def draw(all_series: list[Series], cut: bool) -> figure.Figure:
   return picture
 
 
-def write(all_series: list[Series], folder: pathlib.Path, cut: bool) -> str:
-  """Writes regret.png and .pdf, both CSV files and table.md; returns that.
+def write(all_series: list[Series], folder: pathlib.Path, cut: bool) -> None:
+  """Writes regret.png and .pdf, both CSV files and table.md.
 
   Of several processes, the first does.
   """
   if not processes.is_first():
-    return ''
+    return
   write_csv(all_series, folder)
   picture = draw(all_series, cut)
-  picture.savefig(folder / 'regret.png', dpi=150)
+  files.save_figure(picture, folder / 'regret.png', dpi=150)
   # Without the date, equal numbers give equal files.
-  picture.savefig(folder / 'regret.pdf', metadata={'CreationDate': None})
-  text = table(all_series)
-  run_folder.write_text(folder / 'table.md', text)
-  return text
+  metadata = {'CreationDate': None}
+  files.save_figure(picture, folder / 'regret.pdf', metadata=metadata)
+  files.write_text(folder / 'table.md', table(all_series))

@@ -13,14 +13,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.run import console, seed_shards
+from experiments.run import console, interruption, seed_shards
 from experiments.run import folder as run_folder
 from jaxcredit.algorithms.bandits import play
 from jaxcredit.distributed import processes
-
-
-class InterruptedRunError(Exception):
-  """The user wants to stop; what was finished is saved."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,7 +66,7 @@ def simulate(
     stop: says whether the user wants to stop.
 
   Raises:
-    InterruptedRunError: the user wants to stop.
+    interruption.InterruptedRunError: the user wants to stop.
     FloatingPointError: a regret is not finite.
     ValueError: the processes cannot all have as many seeds.
   """
@@ -117,7 +113,7 @@ def simulate(
     bar(0, f'{runs} runs side by side; compiling')
     while done < horizon:
       if stop():
-        raise InterruptedRunError
+        raise interruption.InterruptedRunError
       rounds = min(chunk, horizon - done)
       function = whole if rounds == chunk else advance(rounds)
       progress, part = function(keys, system, config, progress)

@@ -13,7 +13,6 @@ growing T: at most b = 1/2 (times (log T)^{3/2} to (log T)^2) and c = 1 to 3/2;
 at least b = 1/2 and c = 1/2.
 """
 
-import csv
 import dataclasses
 import functools
 import itertools
@@ -25,9 +24,9 @@ from matplotlib import figure
 
 from experiments.bandits import figures as bandit_figures
 from experiments.bandits import runs as bandit_runs
-from experiments.run import console, seed_shards
+from experiments.run import console, interruption, seed_shards
 from experiments.run import folder as run_folder
-from jaxcredit import dynlin_ucb_epochs
+from jaxcredit import dynlin_ucb_epochs, files
 from jaxcredit.algorithms.bandits import action_sets, bounds, epochs
 from jaxcredit.distributed import processes
 from jaxcredit.environments import linear_dynamical_system
@@ -121,7 +120,7 @@ def run(study: Study, folder: pathlib.Path, stop) -> np.ndarray:
   """All regrets, [rhos, horizons, systems]; saved after each radius.
 
   Raises:
-    bandit_runs.InterruptedRunError: the user wants to stop.
+    interruption.InterruptedRunError: the user wants to stop.
   """
   parts = []
   with console.bar('scaling', len(study.rhos)) as bar:
@@ -131,7 +130,7 @@ def run(study: Study, folder: pathlib.Path, stop) -> np.ndarray:
         regrets = np.load(path, allow_pickle=False)
       else:
         if stop():
-          raise bandit_runs.InterruptedRunError
+          raise interruption.InterruptedRunError
         regrets = simulate(study, rho)
         if processes.is_first():
           path.parent.mkdir(parents=True, exist_ok=True)
@@ -263,23 +262,22 @@ def draw(study: Study, regrets: np.ndarray) -> figure.Figure:
   return picture
 
 
-def write(study: Study, regrets: np.ndarray, folder: pathlib.Path) -> str:
-  """Writes scaling.png, .pdf, .csv and table.md; returns the table.
+def write(study: Study, regrets: np.ndarray, folder: pathlib.Path) -> None:
+  """Writes scaling.png, .pdf, .csv and table.md.
 
   Of several processes, the first does.
   """
   if not processes.is_first():
-    return ''
-  with open(folder / 'scaling.csv', 'w', newline='', encoding='utf-8') as file:
-    writer = csv.writer(file)
-    writer.writerow(['rho', 'horizon', 'system', 'offline_regret'])
-    for i, j, k in np.ndindex(regrets.shape):
-      writer.writerow(
-        [study.rhos[i], study.horizons[j], k, f'{regrets[i, j, k]:.6g}']
-      )
+    return
+  rows = [
+    [study.rhos[i], study.horizons[j], k, f'{regrets[i, j, k]:.6g}']
+    for i, j, k in np.ndindex(regrets.shape)
+  ]
+  header = ['rho', 'horizon', 'system', 'offline_regret']
+  files.write_csv(folder / 'scaling.csv', header, rows)
   picture = draw(study, regrets)
-  picture.savefig(folder / 'scaling.png', dpi=150)
-  picture.savefig(folder / 'scaling.pdf', metadata={'CreationDate': None})
-  text = table(study, regrets)
-  run_folder.write_text(folder / 'table.md', text)
-  return text
+  files.save_figure(picture, folder / 'scaling.png', dpi=150)
+  # Without the date, equal numbers give equal files.
+  metadata = {'CreationDate': None}
+  files.save_figure(picture, folder / 'scaling.pdf', metadata=metadata)
+  files.write_text(folder / 'table.md', table(study, regrets))

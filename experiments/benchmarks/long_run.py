@@ -23,8 +23,9 @@ from absl import app, flags
 
 from experiments import gigpo
 from experiments.run import console, script
-from experiments.text import script as training_script
-from experiments.text import stages as text_training
+from experiments.text import flags as training_flags
+from experiments.text import iterations, training
+from experiments.text import script as text_script
 
 flags.adopt_module_key_flags(gigpo)
 
@@ -111,22 +112,23 @@ class Watch:
     return float(column[-1] - column[warm_up - 1])
 
 
-class WatchedTraining(text_training.TextTraining):
-  """A training under watch.
+def training_under(watch: Watch) -> type[training.TextTraining]:
+  """A training that has a watch take a sample after each iteration."""
 
-  Args:
-    *parts: see `text_training.TextTraining`.
-    watch: takes a sample after each iteration.
-  """
+  class WatchedIterations(iterations.Iterations):
+    """Iterations after each of which a sample is taken."""
 
-  def __init__(self, *parts, watch: Watch):
-    super().__init__(*parts)
-    self._watch = watch
+    def _iterate(self, state, iteration):
+      state = super()._iterate(state, iteration)
+      watch.sample(iteration)
+      return state
 
-  def _iterate(self, loop, state, iteration, reference):
-    state = super()._iterate(loop, state, iteration, reference)
-    self._watch.sample(iteration)
-    return state
+  class WatchedTraining(training.TextTraining):
+    """A training with such iterations."""
+
+    iterations = WatchedIterations
+
+  return WatchedTraining
 
 
 def write(watch: Watch, folder: pathlib.Path) -> None:
@@ -165,16 +167,24 @@ def table(watch: Watch, warm_up: int) -> str:
 def main(argv):
   watch = Watch()
 
-  def train(*parts) -> bool:
+  def execute(parts, stop, folder) -> bool:
     with watch:
-      return WatchedTraining(*parts, watch=watch).run()
+      return training_under(watch)(*parts.of_training(), stop, folder).run()
 
-  status = training_script.main(argv, __name__, gigpo.build, train=train)
-  if len(watch.samples) >= 20:
-    folder = script.folder(__name__)
-    write(watch, folder)
-    console.console.print(table(watch, len(watch.samples) // 10))
-  return status
+  def report(folder) -> None:
+    text_script.report(folder)
+    if len(watch.samples) >= 20:
+      write(watch, folder)
+      console.console.print(table(watch, len(watch.samples) // 10))
+
+  return script.run(
+    argv,
+    module=__name__,
+    build=text_script.build,
+    execute=execute,
+    report=report,
+    may_change=training_flags.MAY_CHANGE,
+  )
 
 
 if __name__ == '__main__':

@@ -4,15 +4,15 @@ A curve is the interquartile mean over seeds, its band a 95 per cent bootstrap
 interval of that; with few seeds a band says little.
 """
 
-import csv
 import pathlib
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib import figure
 
 from experiments.control import runs as lare_runs
 from experiments.control import tasks as lare_tasks
-from experiments.run import folder as run_folder
+from jaxcredit import files
 from jaxcredit.reports import seed_statistics
 
 # What a curve of training can show beside the evaluation.
@@ -25,14 +25,14 @@ _PANELS = (
 
 def write_csv(results: dict[str, lare_runs.Result], seeds, path) -> None:
   """Every figure of every record of every seed."""
-  with open(path, 'w', newline='', encoding='utf-8') as file:
-    writer = csv.writer(file)
-    writer.writerow(['method', 'seed', 'iteration', 'name', 'value'])
-    for method, result in results.items():
-      for name, curves in sorted(result.curves.items()):
-        for seed, curve in zip(seeds, curves, strict=True):
-          for now, value in zip(result.iterations, curve, strict=True):
-            writer.writerow([method, seed, int(now), name, f'{value:.6g}'])
+  rows = [
+    [method, seed, int(now), name, f'{value:.6g}']
+    for method, result in results.items()
+    for name, curves in sorted(result.curves.items())
+    for seed, curve in zip(seeds, curves, strict=True)
+    for now, value in zip(result.iterations, curve, strict=True)
+  ]
+  files.write_csv(path, ['method', 'seed', 'iteration', 'name', 'value'], rows)
 
 
 def table(results: dict[str, lare_runs.Result]) -> str:
@@ -133,20 +133,20 @@ def draw_episode(
 
 def save(picture: figure.Figure, folder: pathlib.Path, name: str) -> None:
   """Writes PNG and PDF."""
-  picture.savefig(folder / f'{name}.png', dpi=130)
+  files.save_figure(picture, folder / f'{name}.png', dpi=130)
   # Without the date, equal numbers give equal files.
-  picture.savefig(folder / f'{name}.pdf', metadata={'CreationDate': None})
+  files.save_figure(
+    picture, folder / f'{name}.pdf', metadata={'CreationDate': None}
+  )
 
 
 def write(
   results: dict[str, lare_runs.Result],
-  seeds: list[int],
+  seeds: Sequence[int],
   folder: pathlib.Path,
   title: str,
-) -> str:
-  """Writes curves (PNG, PDF, CSV) and table.md; returns that."""
+) -> None:
+  """Writes curves (PNG, PDF, CSV) and table.md."""
   write_csv(results, seeds, folder / 'curves.csv')
   save(draw(results, title), folder, 'curves')
-  text = table(results)
-  run_folder.write_text(folder / 'table.md', text)
-  return text
+  files.write_text(folder / 'table.md', table(results))

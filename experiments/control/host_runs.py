@@ -1,6 +1,6 @@
 """Runs of a method on robots of the host, with checkpoints.
 
-As `lare_runs`, whose results it gives, for simulators that no compiled program
+As `runs`, whose results it gives, for simulators that no compiled program
 holds: the seeds take turns.
 """
 
@@ -10,7 +10,8 @@ import jax
 import numpy as np
 
 from experiments.control import runs as lare_runs
-from experiments.run import console
+from experiments.control import settings
+from experiments.run import console, interruption
 from jaxcredit.agents import td3, td3_on_host
 from jaxcredit.environments import gymnasium_robots
 from jaxcredit.training import checkpoints
@@ -22,8 +23,7 @@ _EVALUATION_SEED = 2**31 - 10_000
 def train(
   label: str,
   program: td3.Td3,
-  seeds: list[int],
-  schedule: lare_runs.Schedule,
+  schedule: settings.Settings,
   folder: pathlib.Path,
   stop=lambda: False,
 ) -> lare_runs.Result:
@@ -32,17 +32,16 @@ def train(
   Args:
     label: of the progress bar.
     program: the learner, whose environment names the robot.
-    seeds: one run each.
-    schedule: how long.
+    schedule: seeds, one run each, and how long.
     folder: of the checkpoints.
     stop: says whether the user wants to stop; looked at after each iteration
       of all seeds.
 
   Raises:
-    lare_runs.InterruptedRunError: the user wants to stop.
+    interruption.InterruptedRunError: the user wants to stop.
     FloatingPointError: a return is not finite.
   """
-  name = program.environment.name
+  name, seeds = program.environment.name, schedule.seed
   loops = [
     td3_on_host.HostLoop(
       program,
@@ -51,7 +50,7 @@ def train(
     )
     for seed in seeds
   ]
-  others = gymnasium_robots.GymnasiumRobots(name, schedule.episodes)
+  others = gymnasium_robots.GymnasiumRobots(name, schedule.evaluation_episodes)
   learned = jax.eval_shape(program.learn, loops[0].state, jax.random.key(0))[1]
   names = sorted([*learned, 'team_return'])
 
@@ -79,7 +78,7 @@ def train(
     while done < schedule.iterations:
       if stop():
         kept.save(done, to_save(), force=True)
-        raise lare_runs.InterruptedRunError
+        raise interruption.InterruptedRunError
       found = [loop.iterate() for loop in loops]
       for key in names:
         history[key][done] = [one[key] for one in found]

@@ -14,14 +14,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.run import console, seed_shards
+from experiments.control import settings
+from experiments.run import console, interruption, seed_shards
 from jaxcredit.distributed import processes
 from jaxcredit.rollouts import functional_episodes
 from jaxcredit.training import checkpoints
-
-
-class InterruptedRunError(Exception):
-  """The user wants to stop; what was done is saved."""
 
 
 class Program(Protocol):
@@ -35,39 +32,6 @@ class Program(Protocol):
 
   def evaluate(self, state: Any, key: jax.Array, episodes: int) -> Any:
     """Episodes of the policy as it is."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Schedule:
-  """How long, and what is looked at.
-
-  Attributes:
-    iterations: of a run.
-    record_every: iterations of a chunk, after which the policy is evaluated.
-    episodes: of an evaluation; the same beginnings each time.
-    checkpoint_every: chunks between checkpoints.
-  """
-
-  iterations: int
-  record_every: int
-  episodes: int
-  checkpoint_every: int
-
-  def __post_init__(self):
-    if self.iterations % self.record_every:
-      raise ValueError(
-        f'--iterations={self.iterations} must be a multiple of '
-        f'--record_every={self.record_every}'
-      )
-
-  @property
-  def records(self) -> int:
-    return self.iterations // self.record_every
-
-  @property
-  def recorded(self) -> np.ndarray:
-    """int [R], iterations done at each record."""
-    return self.record_every * (1 + np.arange(self.records))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,8 +90,7 @@ def check(label: str, returns: np.ndarray, iterations: int) -> None:
 def train(
   label: str,
   program: Program,
-  seeds: list[int],
-  schedule: Schedule,
+  schedule: settings.Settings,
   folder: pathlib.Path,
   stop=lambda: False,
 ) -> Result:
@@ -136,16 +99,16 @@ def train(
   Args:
     label: of the progress bar.
     program: the learner.
-    seeds: one run each.
-    schedule: how long.
+    schedule: seeds, one run each, and how long.
     folder: of the checkpoints.
     stop: says whether the user wants to stop.
 
   Raises:
-    InterruptedRunError: the user wants to stop.
+    interruption.InterruptedRunError: the user wants to stop.
     FloatingPointError: a return is not finite.
     ValueError: the processes cannot all have as many seeds.
   """
+  seeds = schedule.seed
   mesh = seed_shards.make_mesh(len(seeds))
   episode_key = jax.random.key(2**31 - 1)
 
@@ -159,7 +122,9 @@ def train(
         state,
         length=schedule.record_every,
       )
-      played = program.evaluate(state, episode_key, schedule.episodes)
+      played = program.evaluate(
+        state, episode_key, schedule.evaluation_episodes
+      )
       metrics = jax.tree.map(jnp.mean, metrics)
       return state, {'evaluation': played.team_return.mean(), **metrics}
 
@@ -192,7 +157,7 @@ def train(
     while done < schedule.records:
       if stop():
         save(done)
-        raise InterruptedRunError
+        raise interruption.InterruptedRunError
       state, metrics = advance(state)
       for name, values in metrics.items():
         history[name][done] = processes.to_host(values)

@@ -6,6 +6,7 @@ import pathlib
 import jax
 import numpy as np
 
+from jaxcredit import options
 from jaxcredit.agents import reward_decomposition, reward_sources
 from jaxcredit.environments import functional
 from jaxcredit.latent_rewards import (
@@ -203,28 +204,48 @@ def latent_program(
 class DecoderOptions:
   """Options of the network that predicts rewards; see `Decoded`.
 
-  Attributes:
-    hidden, layers, learning_rate, l2, updates, batch, scaling, share,
-      normalise: as there.
-    steps: K, of the methods with RRD.
-    unbiased: whether RRD takes its variance off.
-    form: of the loss.
-    variance_weight: of the regulariser.
+  The defaults are those of the released code for particles.
   """
 
-  hidden: int = 64
-  layers: int = 5
-  learning_rate: float = 5e-4
-  l2: float = 1e-5
-  updates: int = 5
-  batch: int = 256
-  scaling: str = 'none'
-  share: bool = False
-  normalise: bool = True
-  steps: int = 12
-  unbiased: bool = True
-  form: str = 'sum'
-  variance_weight: float = 0.0
+  hidden: int = options.option(64, 'Width of the reward network.', 1)
+  layers: int = options.option(5, 'Linear layers of the reward network.', 1)
+  learning_rate: float = options.option(
+    5e-4, 'Learning rate of Adam, of the reward network.', 0
+  )
+  l2: float = options.option(1e-5, 'L2 penalty of the reward network.', 0)
+  updates: int = options.option(
+    5,
+    'Optimizer steps of the reward network an iteration; the released 50 every '
+    '10 are as many.',
+    1,
+  )
+  batch: int = options.option(256, 'Episodes of such an optimizer step.', 1)
+  scaling: str = options.option(
+    'none',
+    'Scaling of decoded rewards: none, times agents and steps (released), or '
+    'shifted to add up to the return.',
+    choices=('none', 'length', 'exact'),
+  )
+  share: bool = options.option(
+    False, 'Give all agents of a step one reward (ablation).'
+  )
+  normalise: bool = options.option(
+    True, 'Learn features in units of their deviation.'
+  )
+  steps: int = options.option(12, 'Steps of an episode that RRD draws.', 1)
+  unbiased: bool = options.option(
+    True, "Subtract the variance of RRD's estimate."
+  )
+  form: str = options.option(
+    'sum',
+    'Target of the loss: the return, or return / length.',
+    choices=('sum', 'mean'),
+  )
+  variance_weight: float = options.option(
+    0.0, 'Weight of the variance of rewards over time.', 0
+  )
+
+  __post_init__ = options.check
 
 
 # As released.
@@ -252,7 +273,7 @@ def transition_features(observation, action, next_observation):
 def source(
   method: str,
   environment: functional.Environment,
-  options: DecoderOptions,
+  decoder: DecoderOptions,
   program: language.Program | None,
 ) -> reward_sources.Source:
   """What a method rewards with.
@@ -260,7 +281,7 @@ def source(
   Args:
     method: one of METHODS.
     environment: the task.
-    options: of the network.
+    decoder: options of the network.
     program: of factors, for LaRe. It sees the observation to which a step led
       and, if it has a second argument, the action.
   """
@@ -283,22 +304,22 @@ def source(
   does = jax.ShapeDtypeStruct((environment.action_size,), np.float32)
   size = jax.eval_shape(features, sees, does, sees).shape[-1]
   loss = reward_decomposition.Options(
-    k=options.steps if method.endswith('rrd') else None,
-    form=options.form,
-    unbiased=options.unbiased,
-    variance_weight=options.variance_weight,
+    k=decoder.steps if method.endswith('rrd') else None,
+    form=decoder.form,
+    unbiased=decoder.unbiased,
+    variance_weight=decoder.variance_weight,
   )
   return reward_sources.Decoded(
     features,
     size,
-    hidden=options.hidden,
-    layers=options.layers,
+    hidden=decoder.hidden,
+    layers=decoder.layers,
     options=loss,
-    learning_rate=options.learning_rate,
-    l2=options.l2,
-    normalise=options.normalise,
-    updates=options.updates,
-    batch=options.batch,
-    scaling=options.scaling,
-    share=options.share,
+    learning_rate=decoder.learning_rate,
+    l2=decoder.l2,
+    normalise=decoder.normalise,
+    updates=decoder.updates,
+    batch=decoder.batch,
+    scaling=decoder.scaling,
+    share=decoder.share,
   )

@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -66,6 +66,12 @@ class QuestionOptions:
   )
   tries: int = options_lib.option(
     1, 'Answers that may be given to a question.', 1
+  )
+  failed_check: str = options_lib.option(
+    'lost',
+    'What becomes of an answer whose check failed (it raised, or ran out of '
+    'time): the episode is lost and takes no part, or the answer is wrong.',
+    choices=('lost', 'wrong'),
   )
   warm_start_questions: int = options_lib.option(
     2000, 'Worked solutions that are shown.', 1, 1_000_000
@@ -167,8 +173,8 @@ class QuestionDomain:
     self._options = options
     self._seed = seed
     self.demonstration_count = options.warm_start_questions
-    self.train_tasks: list[questions.Question]
-    self.test_tasks: list[questions.Question]
+    self.train_tasks: Sequence[questions.Question]
+    self.test_tasks: Sequence[questions.Question]
     self.train_from = self.test_from = ''
     self._kinds: dict[str, str] = {}
 
@@ -239,20 +245,22 @@ class QuestionDomain:
           )
         except questions.CheckerUnavailable as error:
           raise ValueError(f'{error} (here: make procedural)') from None
-        self._kinds.update({question.name: task for question in part})
         parts.append(part)
     return questions.procedural.mix(*parts)
 
   def environment(self) -> functools.partial:
     return functools.partial(
-      questions.QuestionEnvironment, tries=self._options.tries
+      questions.QuestionEnvironment,
+      tries=self._options.tries,
+      failed_check=self._options.failed_check,
     )
 
   def task_sentence(self, task: questions.Question) -> str:
     return task.name
 
   def task_type(self, task: questions.Question) -> str:
-    return self._kinds[task.name]
+    # Generated questions, which are made when they are asked for, know it.
+    return getattr(task.checker, 'task', None) or self._kinds[task.name]
 
   def demonstrate(self, on_task: Callable[[], None]) -> WorkedSolutions:
     count = self._options.warm_start_questions

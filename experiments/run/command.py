@@ -5,6 +5,8 @@ from collections.abc import Callable, Sequence
 
 from absl import logging
 
+from experiments.run import interruption
+
 # What a user can get wrong, or a machine: one line, no traceback.
 ERRORS = (OSError, ValueError, FloatingPointError, ModuleNotFoundError)
 
@@ -39,7 +41,7 @@ def run(argv: Sequence[str], work: Callable[[], int | None]) -> int:
   logging.set_verbosity(logging.ERROR)
   try:
     return work() or 0
-  except KeyboardInterrupt:
+  except (KeyboardInterrupt, interruption.InterruptedRunError):
     print('stopped', file=sys.stderr)
     return 130
   except ERRORS as error:

@@ -17,12 +17,12 @@ from absl import flags
 flags.disclaim_key_flags()
 
 
-def _kind(field: dataclasses.Field, hints: Mapping[str, Any]) -> type:
+def _kind(field: dataclasses.Field, hints: Mapping[str, Any]) -> Any:
   """The type of an option, None for a value that is not given left out."""
   hint = hints[field.name]
   if typing.get_origin(hint) in (typing.Union, types.UnionType):
     (hint,) = (h for h in typing.get_args(hint) if h is not type(None))
-  return typing.get_origin(hint) or hint
+  return hint
 
 
 def kind_of(options: type, name: str) -> type:
@@ -34,22 +34,30 @@ def kind_of(options: type, name: str) -> type:
 def define_one(
   name: str,
   field: dataclasses.Field,
-  kind: type,
+  kind: Any,
   default: Any,
   help: str | None = None,
 ) -> flags.FlagHolder:
   """Defines the flag of one option.
 
+  Options that are tuples of numbers or of choices have flags that are given
+  several times.
+
   Args:
     name: of the flag.
     field: made by `options.option`.
-    kind: type of the option.
+    kind: type of the option, such as int or tuple[int, ...].
     default: of the flag.
     help: in place of that of the field.
   """
   metadata = field.metadata
   help = help or metadata['help']
   low, high = metadata.get('low'), metadata.get('high')
+  if typing.get_origin(kind) is tuple:
+    default = default and list(default)
+    return _define_several(
+      name, metadata, typing.get_args(kind)[0], default, help
+    )
   if metadata.get('choices') is not None:
     return flags.DEFINE_enum(name, default, list(metadata['choices']), help)
   if kind is bool:
@@ -58,9 +66,26 @@ def define_one(
     return flags.DEFINE_integer(name, default, help, low, high)
   if kind is float:
     return flags.DEFINE_float(name, default, help, low, high)
-  if kind is tuple:
-    return flags.DEFINE_list(name, default and list(default), help)
   return flags.DEFINE_string(name, default, help)
+
+
+def _define_several(
+  name: str,
+  metadata: Mapping[str, Any],
+  kind: type,
+  default: list[Any] | None,
+  help: str,
+) -> flags.FlagHolder:
+  """Defines the flag of an option that is a tuple."""
+  low, high = metadata.get('low'), metadata.get('high')
+  if metadata.get('choices') is not None:
+    choices = list(metadata['choices'])
+    return flags.DEFINE_multi_enum(name, default, choices, help)
+  if kind is int:
+    return flags.DEFINE_multi_integer(name, default, help, low, high)
+  if kind is float:
+    return flags.DEFINE_multi_float(name, default, help, low, high)
+  return flags.DEFINE_list(name, default, help)
 
 
 def _value(value: Any) -> Any:
@@ -143,6 +168,10 @@ class UnionFlags:
     values = {n: _value(v) for n, v in config.items() if n in names}
     return self.kinds[name](**_given(values))
 
+  def given(self) -> dict[str, Any]:
+    """Values of the flags that are given, by name of the field."""
+    return _given({n: _value(f.value) for n, f in self.holders.items()})
+
   def unused(self, name: str) -> list[str]:
     """Flags that are given and that a dataclass does not have."""
     names = self._names(name)
@@ -186,11 +215,18 @@ def define(
   return OptionFlags(kind, holders)
 
 
-def define_union(kinds: Mapping[str, type]) -> UnionFlags:
+def define_union(
+  kinds: Mapping[str, type],
+  names: Mapping[str, str] | None = None,
+  without: Collection[str] = (),
+) -> UnionFlags:
   """Defines a flag for each option that one of several dataclasses has.
 
   Args:
-    kinds: the dataclasses, by name. Fields of one name have one type.
+    kinds: the dataclasses, by name; '' needs no mention. Fields of one name
+      have one type.
+    names: names of flags that differ from the field's.
+    without: fields that get no flag.
   """
   fields: dict[str, dataclasses.Field] = {}
   users: dict[str, list[str]] = {}
@@ -198,12 +234,15 @@ def define_union(kinds: Mapping[str, type]) -> UnionFlags:
   for name, kind in kinds.items():
     hints = typing.get_type_hints(kind)
     for field in dataclasses.fields(kind):
-      if 'help' in field.metadata:
+      if field.name not in without and 'help' in field.metadata:
         fields.setdefault(field.name, field)
         users.setdefault(field.name, []).append(name)
         types_of.setdefault(field.name, _kind(field, hints))
   holders = {}
   for name, field in fields.items():
-    help = f'{field.metadata["help"]} Of {", ".join(users[name])}.'
-    holders[name] = define_one(name, field, types_of[name], None, help)
+    help = field.metadata['help']
+    if any(users[name]):
+      help += f' Of {", ".join(users[name])}.'
+    flag = (names or {}).get(name, name)
+    holders[name] = define_one(flag, field, types_of[name], None, help)
   return UnionFlags(kinds, holders)

@@ -10,12 +10,13 @@ written, since the time is short.
 A script of its own is a few lines:
 
   flags.adopt_module_key_flags(script)
+  SHORT = {'Run': script.SHORT, 'Credit': ('method', 'discount')}
 
   def main(argv):
     return script.run(argv, module=__name__, build=build, execute=execute)
 
   if __name__ == '__main__':
-    app.run(main)
+    script.start(main, SHORT)
 """
 
 import math
@@ -26,9 +27,15 @@ import threading
 from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
-from absl import flags, logging
+from absl import app, flags, logging
 
-from experiments.run import command, console, interruption, process_flags
+from experiments.run import (
+  command,
+  console,
+  help_pages,
+  interruption,
+  process_flags,
+)
 from experiments.run import folder as run_folder
 from jaxcredit.distributed import processes
 
@@ -46,6 +53,8 @@ _COMPILATION_CACHE = flags.DEFINE_string(
 
 # Flags of every script that change no number of a run.
 MAY_CHANGE = frozenset({'run', 'compilation_cache', *process_flags.NAMES})
+# Those that a short help shows.
+SHORT = ('run', 'processes')
 # Seconds that threads of libraries have to end after an error.
 _PATIENCE = 20.0
 
@@ -130,6 +139,35 @@ def use_compilation_cache() -> None:
   path = os.path.expanduser(_COMPILATION_CACHE.value)
   jax.config.update('jax_compilation_cache_dir', path)
   jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.2)
+
+
+def short_help(module: str, short: help_pages.Groups) -> str:
+  """The page that --help shows.
+
+  Args:
+    module: `__name__` of the script.
+    short: the flags that a reader meets first, by group; at most 40.
+  """
+  script = sys.modules[module]
+  spec = getattr(script, '__spec__', None)
+  return help_pages.page(
+    script.__doc__ or '',
+    short,
+    own_flags(module),
+    f'python -m {spec.name if spec else module}',
+  )
+
+
+def start(main: Callable[[list[str]], int], short: help_pages.Groups) -> None:
+  """Starts the script that this process is; does not return.
+
+  Args:
+    main: takes what is left of the command line and returns the exit status.
+    short: the flags that --help shows, by group; see `help_pages`.
+  """
+  app.run(
+    main, flags_parser=help_pages.parser(lambda: short_help('__main__', short))
+  )
 
 
 def run(

@@ -49,6 +49,16 @@ class Parts:
   method_options: Any
   stages: Sequence[stage_lib.Stage]
 
+  def of_training(self) -> tuple[Any, ...]:
+    """What `training.TextTraining` begins with."""
+    return (
+      self.settings,
+      self.domain,
+      self.method,
+      self.method_options,
+      self.stages,
+    )
+
 
 def begin_with(method: str, domain: str) -> None:
   """Sets what --method and --domain are where they are not given."""
@@ -78,15 +88,7 @@ def execute(
   parts: Parts, stop: interruption.Interruption, folder: pathlib.Path
 ) -> bool:
   """Warm start, stages and training; returns whether they are complete."""
-  return training.TextTraining(
-    parts.settings,
-    parts.domain,
-    parts.method,
-    parts.method_options,
-    parts.stages,
-    stop,
-    folder,
-  ).run()
+  return training.TextTraining(*parts.of_training(), stop, folder).run()
 
 
 def report(folder: pathlib.Path) -> None:

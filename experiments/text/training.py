@@ -44,6 +44,9 @@ class TextTraining:
     ValueError: the method needs what no stage provides.
   """
 
+  # Runs the iterations; a benchmark looks on.
+  iterations = iterations.Iterations
+
   def __init__(
     self,
     settings: settings_lib.Settings,
@@ -126,7 +129,7 @@ class TextTraining:
       return False
     if not self.settings.run.iterations:
       return True
-    return iterations.Iterations(self, params, predictions).run()
+    return self.iterations(self, params, predictions).run()
 
   def _predictions(
     self, params: decoder.Params

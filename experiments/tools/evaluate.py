@@ -1,33 +1,36 @@
-"""Plays the policies of finished runs on games of your choice.
+"""Plays the policies of finished runs again, on tasks of your choice.
 
   python -m experiments.tools.evaluate --run=runs/quick --rollouts=8
   python -m experiments.tools.evaluate --run=runs/a --run=runs/b \
       --evaluate_on=valid_unseen.jsonl.xz --output=evaluation.json
 
-One episode a game, as after training, leaves a standard error of four points on
-134 games. Several rollouts a game tell policies apart that lie closer. Each run
-is a column of the table; all play the same games with the same random keys.
+A policy is asked in the text format, and plays in the domain, that its run
+recorded; flags of the domain that are given here change the tasks. One episode
+a task, as after training, leaves a standard error of four points on 134 games.
+Several rollouts a task tell policies apart that lie closer. Each run is a
+column of the table; all are of one domain and play with the same random keys.
 """
 
-import functools
+import dataclasses
 import json
 import pathlib
-import sys
+from collections.abc import Mapping
 from typing import Any
 
 import jax
-from absl import app, flags, logging
+from absl import app, flags
 
-from experiments.domains import household as household_tasks
-from experiments.run import console
+from experiments.domains import flags as domain_flags
+from experiments.run import command, console
 from experiments.run import folder as run_folder
-from experiments.text import saved_policy
-from jaxcredit.environments import household
+from experiments.text import saved_policy, settings
+from jaxcredit import files
 from jaxcredit.reports import success_table
 from jaxcredit.rollouts import collector as collector_lib
-from jaxcredit.rollouts import formats
 from jaxcredit.rollouts import pool as pool_lib
 from jaxcredit.training import evaluation
+
+flags.adopt_module_key_flags(domain_flags)
 
 _RUNS = flags.DEFINE_multi_string(
   'run', None, 'Folder of a run; may be given several times.', required=True
@@ -38,16 +41,7 @@ _STAGE = flags.DEFINE_enum(
   saved_policy.STAGES,
   'Which policy of the run: that after training, or that before.',
 )
-_EVALUATE_ON = flags.DEFINE_string(
-  'evaluate_on', None, 'Real games. Without it, games are generated.'
-)
-_GAMES = flags.DEFINE_integer(
-  'evaluation_count',
-  0,
-  'How many games. 0: all of --evaluate_on, or 120 generated.',
-  lower_bound=0,
-)
-_ROLLOUTS = flags.DEFINE_integer('rollouts', 1, 'Episodes a game.', 1)
+_ROLLOUTS = flags.DEFINE_integer('rollouts', 1, 'Episodes a task.', 1)
 _TEMPERATURE = flags.DEFINE_float(
   'temperature', None, "Of the sampler; by default the run's own.", 0.0
 )
@@ -60,42 +54,67 @@ _OUTPUT = flags.DEFINE_string(
 )
 
 
-def play(folder: pathlib.Path, games, origin: str) -> dict[str, Any]:
+# Flags that a run of a text policy has, and others have not.
+_NEEDED = ('domain', 'format', 'max_steps', 'chunk', 'pretrained')
+
+
+def read_config(folder: pathlib.Path) -> dict[str, Any]:
+  """The flags of a run that trained a text policy.
+
+  Raises:
+    FileNotFoundError: there is no run.
+    ValueError: it is damaged, of an earlier version, or trained no text policy.
+  """
+  config = run_folder.read_config(folder)
+  missing = [name for name in _NEEDED if name not in config]
+  if run_folder.SCRIPT not in config or missing:
+    raise ValueError(
+      f'{folder} holds no text policy of this version: its {run_folder.CONFIG} '
+      f'says nothing of {(missing or [run_folder.SCRIPT])[0]}'
+    )
+  return config
+
+
+def text_format(config: Mapping[str, Any]):
+  """The form of the text in which a run's policy reads and writes."""
+  names = {field.name for field in dataclasses.fields(settings.FormatOptions)}
+  recorded = {name: config[name] for name in names & config.keys()}
+  return settings.FormatOptions(**recorded).text_format()
+
+
+def domain_of(config: Mapping[str, Any]):
+  """A run's domain, with what the flags change of it; its tasks are loaded."""
+  domain = domain_flags.recorded({**config, **domain_flags.OPTIONS.given()})
+  domain.load()
+  return domain
+
+
+def play(
+  folder: pathlib.Path, config: Mapping[str, Any], domain
+) -> dict[str, Any]:
   """Evaluates the policy of one run; returns an entry as a run records it.
 
   Args:
     folder: of the run.
-    games: to play.
-    origin: where they come from, in words.
+    config: its flags.
+    domain: whose test tasks are played.
 
   Raises:
-    FileNotFoundError: no run, no checkpoint of the stage.
-    ValueError: its configuration is damaged.
+    FileNotFoundError: no checkpoint of the stage.
+    ValueError: options that do not go together.
   """
-  config = run_folder.read_config(folder)
   policy = saved_policy.load(folder, _STAGE.value)
   rollouts = _ROLLOUTS.value
   slots = max(_AT_ONCE.value // rollouts, 1) * rollouts
-  factory = functools.partial(
-    household.HouseholdEnvironment,
-    wording=config['wording'],
-    anchor=config['anchor'],
-    max_steps=config['max_steps'],
-  )
-  text_format = (
-    formats.Plain(config['repeat_task'])
-    if config['format'] == 'plain'
-    else formats.ThinkAction(config['history_length'])
-  )
   with pool_lib.EnvironmentPool(
-    factory, slots, time_limit=config['step_time_limit']
+    domain.environment(), slots, time_limit=config['step_time_limit']
   ) as pool:
     collector = collector_lib.Collector(
       policy.config,
       policy.tokenizer,
-      text_format,
+      text_format(config),
       pool,
-      task_sentence=lambda game: game.task_description,
+      task_sentence=domain.task_sentence,
       limits=collector_lib.RolloutLimits(
         steps=config['max_steps'],
         new_tokens=config['max_new_tokens'],
@@ -106,12 +125,13 @@ def play(folder: pathlib.Path, games, origin: str) -> dict[str, Any]:
     temperature = _TEMPERATURE.value
     if temperature is None:
       temperature = config['evaluation_temperature']
-    with console.bar(folder.name, len(games) * rollouts) as advance:
+    total = len(domain.test_tasks) * rollouts
+    with console.bar(folder.name, total) as advance:
       summary = evaluation.evaluate(
         collector,
         policy.params,
-        games,
-        lambda game: game.task_type,
+        domain.test_tasks,
+        domain.task_type,
         jax.random.key(_SEED.value),
         temperature=temperature,
         rollouts=rollouts,
@@ -119,7 +139,7 @@ def play(folder: pathlib.Path, games, origin: str) -> dict[str, Any]:
       )
   return {
     'stage': str(folder),
-    'games': f'{origin}, {rollouts} a game',
+    'games': f'{domain.test_from}, {rollouts} each',
     'policy': _STAGE.value,
     'temperature': temperature,
     'seed': _SEED.value,
@@ -127,33 +147,36 @@ def play(folder: pathlib.Path, games, origin: str) -> dict[str, Any]:
   }
 
 
-def main(argv):
-  if len(argv) > 1:
-    print(
-      f'error: unknown arguments: {" ".join(argv[1:])} (flags start with --)',
-      file=sys.stderr,
+def evaluate() -> None:
+  """Evaluates all runs, and prints and writes what they came to."""
+  folders = [pathlib.Path(run).expanduser() for run in _RUNS.value]
+  configs = [read_config(folder) for folder in folders]
+  names = {config['domain'] for config in configs}
+  if flags.FLAGS['domain'].present or len(names) > 1:
+    raise ValueError(
+      f'these runs were trained on {", ".join(sorted(names))}: a policy is '
+      'evaluated on the domain of its run, so give runs of one domain, and no '
+      '--domain'
     )
-    return 1
-  logging.set_verbosity(logging.ERROR)
-  try:
-    games, origin = household_tasks.load_or_generate(
-      _EVALUATE_ON.value,
-      _GAMES.value or (0 if _EVALUATE_ON.value else 120),
-      household_tasks.EVALUATION_SEED,
+  (name,) = names
+  if unused := domain_flags.OPTIONS.unused(name):
+    raise ValueError(f'--{unused[0]}: no option of the domain {name}')
+  # All play the tasks of the first run.
+  domain = domain_of(configs[0])
+  entries = [
+    play(folder, config, domain)
+    for folder, config in zip(folders, configs, strict=True)
+  ]
+  if _OUTPUT.value:
+    files.write_text(
+      pathlib.Path(_OUTPUT.value).expanduser(),
+      json.dumps(entries, indent=2) + '\n',
     )
-    entries = [
-      play(pathlib.Path(run).expanduser(), games, origin) for run in _RUNS.value
-    ]
-    if _OUTPUT.value:
-      run_folder.write_text(
-        pathlib.Path(_OUTPUT.value).expanduser(),
-        json.dumps(entries, indent=2) + '\n',
-      )
-  except (OSError, household.GameError, ValueError) as error:
-    print(f'error: {error}', file=sys.stderr)
-    return 1
   console.console.print(success_table.success_table(entries))
-  return 0
+
+
+def main(argv):
+  return command.run(argv, evaluate)
 
 
 if __name__ == '__main__':

@@ -8,11 +8,10 @@ are merged.
 """
 
 import pathlib
-import sys
 
-from absl import app, flags, logging
+from absl import app, flags
 
-from experiments.run import console
+from experiments.run import command, console
 from experiments.text import saved_policy
 from jaxcredit.networks import decoder, weights
 
@@ -46,22 +45,15 @@ def export(run: pathlib.Path, output: pathlib.Path, stage: str) -> int:
   return decoder.count_parameters(policy.params)
 
 
-def main(argv):
-  if len(argv) > 1:
-    print(
-      f'error: unknown arguments: {" ".join(argv[1:])} (flags start with --)',
-      file=sys.stderr,
-    )
-    return 1
-  logging.set_verbosity(logging.ERROR)
+def write() -> None:
+  """Exports the run that the flags name."""
   output = pathlib.Path(_OUTPUT.value).expanduser()
-  try:
-    count = export(pathlib.Path(_RUN.value).expanduser(), output, _STAGE.value)
-  except (OSError, ValueError) as error:
-    print(f'error: {error}', file=sys.stderr)
-    return 1
+  count = export(pathlib.Path(_RUN.value).expanduser(), output, _STAGE.value)
   console.console.print(f'{output}: {count:,} parameters', soft_wrap=True)
-  return 0
+
+
+def main(argv):
+  return command.run(argv, write)
 
 
 if __name__ == '__main__':

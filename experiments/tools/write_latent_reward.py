@@ -14,11 +14,10 @@ the function, its hash, and how it came to be; `stored.load` reads it.
 
 import datetime
 import pathlib
-import sys
 
-from absl import app, flags, logging
+from absl import app, flags
 
-from experiments.run import console
+from experiments.run import command, console
 from jaxcredit.environments.questions import question
 from jaxcredit.latent_rewards import (
   endpoint,
@@ -197,27 +196,21 @@ def show(reward: stored.LatentReward, output: pathlib.Path) -> None:
   out(f'{output}: sha256 {reward.program.sha256}', soft_wrap=True)
 
 
-def main(argv):
-  if len(argv) > 1:
-    print(
-      f'error: unknown arguments: {" ".join(argv[1:])} (flags start with --)',
-      file=sys.stderr,
-    )
-    return 1
-  logging.set_verbosity(logging.ERROR)
+def write_and_show() -> None:
+  """Writes what the flags say and prints what came of it."""
   output = pathlib.Path(_OUTPUT.value).expanduser()
   try:
     reward = write(output)
   except (
-    OSError,
-    ValueError,
     language_model.LanguageModelError,
     question.CheckerUnavailable,
   ) as error:
-    print(f'error: {error}', file=sys.stderr)
-    return 1
+    raise ValueError(str(error)) from error
   show(reward, output)
-  return 0
+
+
+def main(argv):
+  return command.run(argv, write_and_show)
 
 
 if __name__ == '__main__':

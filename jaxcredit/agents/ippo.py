@@ -21,6 +21,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxcredit import options as options_lib
 from jaxcredit.agents import (
   episode_buffer,
   reward_decomposition,
@@ -38,52 +39,47 @@ Metrics = dict[str, jax.Array]
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-  """Options of training.
+  """Options of training; the defaults are those of the released code."""
 
-  Attributes:
-    episodes: E, of an iteration.
-    iterations: after which learning rate and clip range have come to 0, if
-      `decay`.
-    decay: whether they do.
-    learning_rate: of Adam.
-    clip: range of the probability ratio.
-    discount: of rewards.
-    gae_lambda: of advantages.
-    entropy_coefficient: weight of the entropy bonus.
-    value_coefficient: weight of the critic's loss.
-    huber: where the critic's loss turns linear.
-    epochs: passes over the batch.
-    minibatch: steps (of all agents) of an optimizer step.
-    clip_norm: bound on the gradient's norm.
-    hidden: width of the two hidden layers of either network.
-    normalise_values: whether the critic learns returns in units of their
-      deviation in recent iterations.
-    buffer: episodes that a source learns from.
-  """
-
-  episodes: int = 82
-  iterations: int = 1000
-  decay: bool = True
-  learning_rate: float = 1e-4
-  clip: float = 0.5
-  discount: float = 1.0
-  gae_lambda: float = 0.95
-  entropy_coefficient: float = 0.01
-  value_coefficient: float = 0.5
-  huber: float = 10.0
-  epochs: int = 10
-  minibatch: int = 128
-  clip_norm: float = 10.0
-  hidden: int = 64
-  normalise_values: bool = True
-  buffer: int = 15_000
+  episodes: int = options_lib.option(82, 'Episodes of an iteration.', 1)
+  iterations: int = options_lib.option(
+    1000, 'Iterations after which what decays has come to 0.', 1
+  )
+  decay: bool = options_lib.option(
+    True, 'Let learning rate and clip range fall to 0.'
+  )
+  learning_rate: float = options_lib.option(1e-4, 'Learning rate of Adam.', 0)
+  clip: float = options_lib.option(0.5, 'Clip range of the ratio.', 0)
+  discount: float = options_lib.option(1.0, 'Discount of rewards.', 0, 1)
+  gae_lambda: float = options_lib.option(0.95, 'Lambda of advantages.', 0, 1)
+  entropy_coefficient: float = options_lib.option(
+    0.01, 'Weight of the entropy bonus.', 0
+  )
+  value_coefficient: float = options_lib.option(
+    0.5, "Weight of the critic's loss.", 0
+  )
+  huber: float = options_lib.option(
+    10.0, "Error at which the critic's loss turns linear.", 0
+  )
+  epochs: int = options_lib.option(10, 'Passes over the batch.', 1)
+  minibatch: int = options_lib.option(
+    128, 'Steps, of all agents, of an optimizer step.', 1
+  )
+  clip_norm: float = options_lib.option(
+    10.0, "Bound on the gradient's norm.", 0
+  )
+  hidden: int = options_lib.option(
+    64, 'Width of the two hidden layers of each network.', 1
+  )
+  normalise_values: bool = options_lib.option(
+    True, 'Learn returns in units of their recent deviation.'
+  )
+  buffer: int = options_lib.option(
+    15_000, 'Episodes that rewards are learned from.', 1
+  )
 
   def __post_init__(self):
-    for name in ('episodes', 'iterations', 'epochs', 'minibatch', 'hidden'):
-      if getattr(self, name) < 1:
-        raise ValueError(
-          f'{name} must be at least 1, not {getattr(self, name)}'
-        )
+    options_lib.check(self)
     if self.buffer < self.episodes:
       raise ValueError(
         f'buffer must hold the episodes of an iteration, {self.episodes}; it '

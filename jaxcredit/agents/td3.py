@@ -25,6 +25,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxcredit import options as options_lib
 from jaxcredit.agents import replay as replay_lib
 from jaxcredit.agents import reward_sources
 from jaxcredit.environments import functional
@@ -36,44 +37,48 @@ Metrics = dict[str, jax.Array]
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-  """Options of training.
+  """Options of training; the defaults are those of the released code."""
 
-  Attributes:
-    environments: E, side by side.
-    block: steps of each environment between updates.
-    updates: of the critics after a block, a multiple of `delay`; with
-      E * block as many as steps, as released.
-    blocks: of an iteration.
-    rounds: episodes that are kept of each environment.
-    random_steps: steps in all with random actions, before anything is learned.
-    learning_rate: of Adam, for all networks.
-    batch: transitions of an update.
-    discount: of rewards.
-    follow: how far targets go towards what they follow.
-    noise: deviation of the noise of exploration.
-    target_noise, target_clip: of the noise of target actions.
-    delay: critic updates for one of the actor.
-    hidden: width of the two hidden layers of each network.
-  """
-
-  environments: int = 8
-  block: int = 8
-  updates: int = 64
-  blocks: int = 16
-  rounds: int = 125
-  random_steps: int = 10_000
-  learning_rate: float = 3e-4
-  batch: int = 256
-  discount: float = 0.99
-  follow: float = 0.005
-  noise: float = 0.1
-  target_noise: float = 0.2
-  target_clip: float = 0.5
-  delay: int = 2
-  hidden: int = 256
+  environments: int = options_lib.option(8, 'Environments side by side.', 1)
+  block: int = options_lib.option(
+    8, 'Steps of each environment between updates.', 1
+  )
+  updates: int = options_lib.option(
+    64,
+    'Updates of the critics after a block, a multiple of the delay; as many as '
+    'steps were released.',
+    1,
+  )
+  blocks: int = options_lib.option(16, 'Blocks of an iteration.', 1)
+  rounds: int = options_lib.option(
+    125, 'Episodes that are kept of each environment.', 2
+  )
+  random_steps: int = options_lib.option(
+    10_000, 'Steps in all with random actions, before anything is learned.', 0
+  )
+  learning_rate: float = options_lib.option(3e-4, 'Learning rate of Adam.', 0)
+  batch: int = options_lib.option(256, 'Transitions of an update.', 1)
+  discount: float = options_lib.option(0.99, 'Discount of rewards.', 0, 1)
+  follow: float = options_lib.option(
+    0.005, 'Share that targets move towards their networks an update.', 0, 1
+  )
+  noise: float = options_lib.option(
+    0.1, 'Deviation of the noise of exploration.', 0
+  )
+  target_noise: float = options_lib.option(
+    0.2, 'Deviation of the noise of target actions.', 0
+  )
+  target_clip: float = options_lib.option(
+    0.5, 'Bound on the noise of target actions.', 0
+  )
+  delay: int = options_lib.option(2, 'Critic updates for one of the actor.', 1)
+  hidden: int = options_lib.option(
+    256, 'Width of the two hidden layers of each network.', 1
+  )
 
   def __post_init__(self):
-    if self.delay < 1 or self.updates % self.delay or self.updates < 1:
+    options_lib.check(self)
+    if self.updates % self.delay:
       raise ValueError(
         f'updates must be a positive multiple of delay, not {self.updates} '
         f'with delay {self.delay}'

@@ -16,11 +16,11 @@ import sys
 try:
   from rich import console
 
+  from jaxcredit import files, methods
   from jaxcredit.reports import (
     comparison_page,
     curves,
     page,
-    recorded_credit,
     run_data,
     study_data,
     study_page,
@@ -63,7 +63,7 @@ def main(argv=None) -> int:
     '--method',
     action='append',
     default=[],
-    choices=list(recorded_credit.LABELS),
+    choices=list(methods.TABLE),
     help='whose credit of steps and answers the page shows; several may be '
     'given; by default that of the run, beside GRPO',
   )
@@ -77,7 +77,7 @@ def main(argv=None) -> int:
     runs = [read(folder) for folder in flags.run]
     if flags.output:
       path = pathlib.Path(flags.output).expanduser()
-      path.write_text(comparison_page.render(runs), encoding='utf-8')
+      files.write_text(path, comparison_page.render(runs))
       print(path)
     else:
       for run in runs:

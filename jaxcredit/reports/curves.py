@@ -2,6 +2,7 @@
 
 from matplotlib import figure
 
+from jaxcredit import files
 from jaxcredit.reports import run_data, run_panels, time_split
 
 _SIZES = ('1', '2-4', '5-9', '10-49', '50+')
@@ -72,5 +73,5 @@ def draw(run: run_data.RunData) -> figure.Figure:
 def save(run: run_data.RunData) -> None:
   """Writes curves.png and curves.pdf into the run's folder."""
   picture = draw(run)
-  picture.savefig(run.folder / 'curves.png', dpi=120)
-  picture.savefig(run.folder / 'curves.pdf')
+  files.save_figure(picture, run.folder / 'curves.png', dpi=120)
+  files.save_figure(picture, run.folder / 'curves.pdf')

@@ -1,9 +1,13 @@
 """Paragraphs and tables of the Markdown that experiments write, as data.
 
-No more of Markdown than that: everything else is text, and stays text.
+markdown-it finds them. Marks within a line, and raw HTML, stay text.
 """
 
 import dataclasses
+
+import markdown_it
+
+_PARSER = markdown_it.MarkdownIt('zero').enable('table')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,33 +23,21 @@ class Block:
   rows: tuple[tuple[str, ...], ...] = ()
 
 
-def _cells(line: str) -> tuple[str, ...]:
-  return tuple(cell.strip() for cell in line.strip().strip('|').split('|'))
-
-
-def _is_rule(line: str) -> bool:
-  """Whether a line is the one below a table's header."""
-  return '-' in line and not set(line) - set('|-: ')
-
-
 def read(text: str) -> list[Block]:
   """Blocks of a text, in order."""
-  blocks, lines = [], []
-
-  def end():
-    if not lines:
-      return
-    if all(line.lstrip().startswith('|') for line in lines):
-      rows = tuple(_cells(line) for line in lines if not _is_rule(line))
-      blocks.append(Block(rows=rows))
-    else:
-      blocks.append(Block(text=' '.join(line.strip() for line in lines)))
-    lines.clear()
-
-  for line in text.splitlines():
-    if line.strip():
-      lines.append(line)
-    else:
-      end()
-  end()
+  blocks: list[Block] = []
+  rows: list[list[str]] | None = None
+  for token in _PARSER.parse(text):
+    if token.type == 'table_open':
+      rows = []
+    elif token.type == 'tr_open':
+      rows.append([])
+    elif token.type == 'table_close':
+      blocks.append(Block(rows=tuple(map(tuple, rows))))
+      rows = None
+    elif token.type == 'inline' and rows is not None:
+      rows[-1].append(token.content)
+    elif token.type == 'inline':
+      lines = (line.strip() for line in token.content.splitlines())
+      blocks.append(Block(text=' '.join(lines)))
   return blocks

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from jaxcredit import files
 from jaxcredit.reports import (
   credit_colours,
   page_template,
@@ -326,7 +327,7 @@ def main(argv=None) -> int:
     if not groups:
       raise ValueError(f'{path} holds no group')
     text = render(groups, title=path.stem, group_limit=flags.group_limit)
-    output.write_text(text, encoding='utf-8')
+    files.write_text(output, text)
   except (OSError, ValueError) as error:
     print(f'error: {error}', file=sys.stderr)
     return 1

@@ -8,6 +8,7 @@ import itertools
 
 from matplotlib import figure
 
+from jaxcredit import files
 from jaxcredit.reports import run_data, svg_chart
 
 _COLUMNS = 3
@@ -140,5 +141,5 @@ def panels(run: run_data.RunData) -> list[svg_chart.Panel]:
 def save(run: run_data.RunData) -> None:
   """Writes progress.png and progress.pdf into the run's folder."""
   picture = draw(run)
-  picture.savefig(run.folder / 'progress.png', dpi=120)
-  picture.savefig(run.folder / 'progress.pdf')
+  files.save_figure(picture, run.folder / 'progress.png', dpi=120)
+  files.save_figure(picture, run.folder / 'progress.pdf')

@@ -2,6 +2,7 @@
 
 import pathlib
 
+from jaxcredit import files
 from jaxcredit.reports import page, page_template, study_data, svg_chart
 
 
@@ -23,5 +24,5 @@ def render(study: study_data.Study) -> str:
 def save(study: study_data.Study) -> pathlib.Path:
   """Writes report.html into the folder; returns its path."""
   path = study.folder / page.NAME
-  path.write_text(render(study), encoding='utf-8')
+  files.write_text(path, render(study))
   return path

@@ -13,6 +13,8 @@ from experiments.bandits import algorithms as bandit_algorithms
 from experiments.bandits import figures as bandit_figures
 from experiments.bandits import runs as bandit_runs
 from experiments.bandits import scaling as bandit_scaling
+from experiments.bandits import settings as bandit_settings
+from experiments.run import interruption
 from jaxcredit import dynlin_ucb
 from jaxcredit.algorithms.bandits import bounds, exp3
 from tests.experiments import script
@@ -24,14 +26,7 @@ FLAGS = (
 
 
 def run(*arguments):
-  return subprocess.run(
-    [sys.executable, '-m', 'experiments.dynlin_ucb', *arguments],
-    cwd=script.REPOSITORY,
-    env=script.environment(),
-    capture_output=True,
-    text=True,
-    timeout=500,
-  )
+  return script.run(*arguments, module='experiments.dynlin_ucb')
 
 
 def rows(path):
@@ -110,7 +105,9 @@ import hashlib, json, pathlib, sys, tempfile
 import jax, numpy as np
 from absl import flags
 from absl.testing import flagsaver
-from experiments import bandit_runs, bandit_scaling, dynlin_ucb
+from experiments import dynlin_ucb
+from experiments.bandits import runs, scaling, studies
+from experiments.run import interruption, script
 
 told = []
 
@@ -122,26 +119,28 @@ def tell(*arguments, **options):
   ]
   structure = repr(jax.tree.structure(arguments[2:])) + repr(arguments[0])
   told.append(hashlib.sha1(repr((parts, structure)).encode()).hexdigest())
-  raise bandit_runs.InterruptedRunError
+  raise interruption.InterruptedRunError
 
 def tell_study(study, folder, stop):
   told.append(repr(study))
-  raise bandit_runs.InterruptedRunError
+  raise interruption.InterruptedRunError
 
-bandit_runs.simulate = tell
-bandit_scaling.run = tell_study
+runs.simulate = tell
+scaling.run = tell_study
 flags.FLAGS(['test'])
 changes = json.loads(sys.argv[1])
 result = {}
 own = flags.FLAGS.flags_by_module_dict()['experiments.dynlin_ucb']
+for names in dynlin_ucb.SHORT.values():
+  assert set(names) <= script.own_flags('experiments.dynlin_ucb').keys()
 for name, (study, base, value) in changes.items():
   outcomes = []
   for values in (base, {**base, name: value}):
     folder = pathlib.Path(tempfile.mkdtemp())
-    with flagsaver.flagsaver(**values):
+    with flagsaver.flagsaver(**{'study': study, **values}):
       try:
-        dynlin_ucb._STUDIES[study](folder, lambda: False)
-      except bandit_runs.InterruptedRunError:
+        studies.run(dynlin_ucb.build(), folder, lambda: False)
+      except interruption.InterruptedRunError:
         pass
     outcomes.append(told[-1])
   result[name] = outcomes[0] != outcomes[1]
@@ -183,8 +182,8 @@ def test_every_flag_has_an_effect():
   assert process.returncode == 0, process.stderr
   effects, flags = json.loads(process.stdout.splitlines()[-1])
   assert [name for name, effect in effects.items() if not effect] == []
-  # The folder, and the study, which the other tests vary.
-  assert sorted([*changes, 'run', 'study']) == flags
+  # The study, which the other tests vary.
+  assert sorted([*changes, 'study']) == flags
 
 
 def problem(sigma=0.01, horizon=1100, **options):
@@ -215,7 +214,7 @@ def test_chunks_of_many_settings_are_the_runs_of_each():
     np.testing.assert_allclose(
       curves.reward[v, 1], history.reward_regret, rtol=1e-4
     )
-  with pytest.raises(bandit_runs.InterruptedRunError):
+  with pytest.raises(interruption.InterruptedRunError):
     bandit_runs.simulate(
       'test', entry.algorithm, [parts[0].system], configs[:1],
       horizon=1100, seeds=2, seed=3, record_every=250, stop=lambda: True,
@@ -273,7 +272,7 @@ def test_scaling_end_to_end(tmp_path):
   assert np.isfinite(regrets).all() and (regrets > 0).all()
   assert (regrets[:, 1] > regrets[:, 0]).all()
   # What is there is read, and not played again.
-  with pytest.raises(bandit_runs.InterruptedRunError):
+  with pytest.raises(interruption.InterruptedRunError):
     bandit_scaling.run(study, tmp_path / 'elsewhere', lambda: True)
   again = bandit_scaling.run(study, tmp_path, lambda: True)
   np.testing.assert_array_equal(again, regrets)
@@ -294,3 +293,32 @@ def test_dynlin_of_the_experiment_is_that_of_the_library():
   mine = bandit_algorithms.ALGORITHMS['dynlin_log'].configure(p)
   library = dynlin_ucb.configure(*p.arguments, bounds=p.told, start='released')
   jax.tree.map(np.testing.assert_array_equal, mine, library)
+
+
+@pytest.mark.parametrize(
+  ('values', 'words'),
+  [
+    ({'sigma': (-1.0,)}, 'sigma must be at least 0'),
+    ({'algorithm': ('best',)}, 'algorithm must be one of'),
+    ({'study': 'scaling', 'sigma': (0.1, 0.2)}, 'takes one --sigma'),
+    ({'sigma': ()}, '--sigma: give one value at least'),
+    ({'scaling_rho': (1.0,)}, '--scaling_rho must be below 1, not 1'),
+    (
+      {'seeds': 10**6, 'record_every': 1},
+      r'need 22,352 GiB for their curves, and this machine has \d+: take fewer',
+    ),
+  ],
+)
+def test_settings_that_are_refused(values, words):
+  with pytest.raises(ValueError, match=words):
+    bandit_settings.Settings(**values)
+
+
+@pytest.mark.system
+def test_an_error_does_not_claim_the_folder(tmp_path):
+  folder = tmp_path / 'run'
+  wrong = run(f'--run={folder}', *FLAGS, '--rho_bound=2', '--study=rho_bound')
+  assert wrong.returncode == 1
+  assert wrong.stderr.startswith('error: --study=rho_bound takes one --sigma')
+  assert 'Traceback' not in wrong.stderr
+  assert not folder.exists()

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from experiments.control import runs as lare_runs
+from experiments.control import settings as lare_settings
 from experiments.control import tasks as lare_tasks
+from experiments.run import process_flags
 from jaxcredit.latent_rewards import interpreter
 from tests import distribution
 from tests.experiments import script
@@ -30,18 +32,15 @@ FLAGS = (
 _STOPPED = """
 import sys
 from absl import app
-from experiments import interruption, lare
+from experiments import lare
+from experiments.run import interruption
 
-class Stop:
+class Stop(interruption.Interruption):
   looked = 0
-  exit_status = 130
-  def __enter__(self):
-    return self
-  def __exit__(self, *unused):
-    pass
   @property
   def requested(self):
     Stop.looked += 1
+    self.exit_status = 130 if Stop.looked > 1 else 0
     return Stop.looked > 1
 
 interruption.Interruption = Stop
@@ -104,13 +103,15 @@ import json, re, sys
 import jax
 from absl import flags
 from absl.testing import flagsaver
-from experiments import lare, lare_runs
+from experiments import lare
+from experiments.run import script
 
 flags.FLAGS(['test'])
 changes = json.loads(sys.argv[1])
 
 def told():
-  program = lare.program(flags.FLAGS.method[0])
+  parts = lare.build()
+  program = parts.learners[flags.FLAGS.method[0]]
   if type(program).__name__ == 'Td3':
     # Robots take long to trace; their parts do not depend on the flags.
     return repr((program.options, vars(program.source),
@@ -118,8 +119,7 @@ def told():
   state = jax.eval_shape(program.init, jax.random.key(0))
   return str(jax.make_jaxpr(program.iterate)(state)) + repr(
     (type(program.environment), program.source.features,
-     getattr(program.source, 'options', 0), lare.schedule(),
-     flags.FLAGS.seed, flags.FLAGS.method))
+     getattr(program.source, 'options', 0), parts.settings))
 
 result, bases = {}, []
 for name, (base, value) in changes.items():
@@ -133,7 +133,7 @@ for name, (base, value) in changes.items():
     bases.append(base)
     with flagsaver.flagsaver(**base):
       assert re.sub(' at 0x[0-9a-f]+', '', told()) == outcomes[0]
-print(json.dumps([result, sorted(lare.own_flags())]))
+print(json.dumps([result, sorted(script.own_flags('experiments.lare'))]))
 """
 
 
@@ -179,8 +179,9 @@ def test_every_flag_has_an_effect():
   assert process.returncode == 0, process.stderr
   effects, flags = json.loads(process.stdout.splitlines()[-1])
   assert [name for name, effect in effects.items() if not effect] == []
-  # The folder, which the other test varies.
-  assert sorted([*changes, 'run']) == flags
+  # Flags of every script are tested with it.
+  others = {'run', 'compilation_cache', *process_flags.NAMES}
+  assert sorted({*changes, *others}) == flags
 
 
 @needs_control
@@ -224,7 +225,7 @@ def test_errors_for_people(tmp_path):
   told = refused('--agents=4', '--method=lare')
   assert 'no example of cooperative_navigation for 4 agents' in told
   assert 'name a file with --latent' in told
-  assert '--batch: not an option of the policy of this task' in refused(
+  assert '--batch: no option of IPPO, which this task trains' in refused(
     '--batch=4'
   )
 
@@ -297,10 +298,25 @@ def test_robots_on_the_host_stopped_and_resumed(tmp_path):
   ).read_bytes()
 
 
-def test_schedule_must_fit():
-  with pytest.raises(ValueError, match='must be a multiple of'):
-    lare_runs.Schedule(10, 3, 1, 1)
-  assert lare_runs.Schedule(12, 3, 1, 1).records == 4
+@pytest.mark.parametrize(
+  ('values', 'words'),
+  [
+    ({'iterations': 10, 'record_every': 3}, 'must be a multiple of'),
+    ({'seed': (1, 1)}, '--seed: each seed is a run of its own'),
+    ({'seed': ()}, 'one method and one seed at least'),
+    ({'agents': 10**9}, 'agents must be at most 1000'),
+    ({'method': ('magic',)}, 'method must be one of dense,'),
+  ],
+)
+def test_settings_that_are_refused(values, words):
+  with pytest.raises(ValueError, match=words):
+    lare_settings.Settings(**values)
+
+
+def test_records_of_a_run():
+  settings = lare_settings.Settings(iterations=12, record_every=3)
+  assert settings.records == 4
+  assert settings.recorded.tolist() == [3, 6, 9, 12]
 
 
 def test_a_return_that_is_not_finite_stops_the_run(tmp_path):
@@ -319,5 +335,8 @@ def test_a_return_that_is_not_finite_stops_the_run(tmp_path):
 
   with pytest.raises(FloatingPointError, match='after 2 iterations'):
     lare_runs.train(
-      'broken', Broken(), [0], lare_runs.Schedule(4, 2, 3, 1), tmp_path
+      'broken',
+      Broken(),
+      lare_settings.Settings(iterations=4, record_every=2),
+      tmp_path,
     )

@@ -26,6 +26,7 @@ from experiments.benchmarks.comparisons import comparison
 from experiments.benchmarks.speed import side_by_side
 from experiments.control import tasks as lare_tasks
 from experiments.run import folder as run_folder
+from jaxcredit import files
 from jaxcredit.reports import seed_statistics
 
 TASKS = {
@@ -133,7 +134,7 @@ def run(name: str) -> Outcome:
   """Runs a task, or goes on with it, and reads what it gave.
 
   Raises:
-    RuntimeError: a run failed; names the log.
+    ChildProcessError: a run failed; names the log.
   """
   output = pathlib.Path(_OUTPUT.value)
   folder = output / name
@@ -294,7 +295,7 @@ def compare(output: pathlib.Path) -> str:
   with side_by_side.workers(_JOBS.value) as pool:
     outcomes = dict(zip(names, pool.map(run, names), strict=True))
   text = table(outcomes)
-  draw(outcomes).savefig(output / 'curves.png', dpi=100)
+  files.save_figure(draw(outcomes), output / 'curves.png', dpi=100)
   return text
 
 

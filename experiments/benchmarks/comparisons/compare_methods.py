@@ -20,21 +20,17 @@ from absl import app, flags
 
 from experiments.benchmarks.comparisons import comparison
 from experiments.benchmarks.speed import side_by_side
-from experiments.text import group_relative_credit
+from jaxcredit import methods as methods_lib
 from jaxcredit.environments.household import games as games_lib
 from jaxcredit.reports import run_data
 
-_OUTPUT = flags.DEFINE_string(
-  'output', 'runs/comparison', 'Folder of the runs.'
-)
-_SETTINGS = flags.DEFINE_string(
-  'settings',
+_RUNS = comparison.Runs(
+  'experiments.gigpo',
+  'runs/comparison',
   'experiments/flagfiles/gigpo/household_comparison.cfg',
-  'Flagfile that all runs share.',
 )
-_SEEDS = flags.DEFINE_multi_integer('seed', [0, 1, 2], 'Seeds.')
 _METHODS = flags.DEFINE_multi_enum(
-  'method', ['grpo', 'gigpo'], group_relative_credit.METHODS, 'Methods.'
+  'method', ['grpo', 'gigpo'], list(methods_lib.TABLE), 'Methods.'
 )
 _EVALUATE_ON = flags.DEFINE_string(
   'evaluate_on', None, 'Real games to evaluate on; else generated ones.'
@@ -49,58 +45,22 @@ _ROLLOUTS = flags.DEFINE_integer(
 _HELD_OUT = flags.DEFINE_integer(
   'held_out', 400, 'Generated games of a further evaluation.', 1
 )
-_JOBS = flags.DEFINE_integer(
-  'jobs', 2, 'Runs side by side; the cores are shared out among them.', 1
-)
-
 WARM_START = 'warm_start'
-
-
-def run(name: str, *arguments: str) -> pathlib.Path:
-  """Starts or resumes a run and waits for it.
-
-  Returns:
-    Its folder.
-
-  Raises:
-    RuntimeError: it failed; names the log.
-  """
-  folder = pathlib.Path(_OUTPUT.value) / name
-  command = ['experiments.gigpo', f'--flagfile={_SETTINGS.value}']
-  command += [f'--run={folder}', *arguments]
-  if _EVALUATE_ON.value:
-    command.append(f'--evaluate_on={_EVALUATE_ON.value}')
-  side_by_side.execute(pathlib.Path(_OUTPUT.value), name, command)
-  return folder
 
 
 def run_all() -> dict[int, dict[str, pathlib.Path]]:
   """All warm starts, then all methods; returns seed -> name -> folder."""
-  with side_by_side.workers(_JOBS.value) as pool:
-
-    def start(seed):
-      return run(f'seed{seed}/{WARM_START}', f'--seed={seed}', '--iterations=0')
-
-    starts = dict(zip(_SEEDS.value, pool.map(start, _SEEDS.value), strict=True))
-
-    def train(pair):
-      seed, method = pair
-      return run(
-        f'seed{seed}/{method}',
-        f'--seed={seed}',
-        f'--method={method}',
-        f'--start_from={starts[seed]}',
-      )
-
-    pairs = [(s, m) for s in _SEEDS.value for m in _METHODS.value]
-    trained = dict(zip(pairs, pool.map(train, pairs), strict=True))
-  return {
-    seed: {
-      WARM_START: starts[seed],
-      **{m: trained[seed, m] for m in _METHODS.value},
-    }
-    for seed in _SEEDS.value
-  }
+  shared = []
+  if _EVALUATE_ON.value:
+    shared = [f'--evaluate_on={_EVALUATE_ON.value}']
+  folders = _RUNS.run_all(
+    WARM_START,
+    shared,
+    _METHODS.value,
+    lambda name, source: (f'--method={name}', *shared),
+  )
+  names = (WARM_START, *_METHODS.value)
+  return {s: {n: folders[s, n] for n in names} for s in _RUNS.seeds}
 
 
 def evaluate_again(
@@ -111,26 +71,26 @@ def evaluate_again(
   Args:
     folders: seed -> name -> folder of the run.
     label: of these games, for the files that keep the results.
-    games: flags of `evaluate_household` that choose them.
+    games: flags of `tools.evaluate` that choose them.
   """
 
   def evaluate(pair):
     seed, name = pair
-    path = pathlib.Path(_OUTPUT.value) / f'seed{seed}/{name}_{label}.json'
+    path = _RUNS.output / f'seed{seed}/{name}_{label}.json'
     if not path.exists():
       stage = WARM_START if name == WARM_START else 'train'
       command = ['experiments.tools.evaluate', *games]
       command += [f'--run={folders[seed][name]}', f'--stage={stage}']
       command += [f'--seed={seed}', f'--rollouts={_ROLLOUTS.value}']
       side_by_side.execute(
-        pathlib.Path(_OUTPUT.value),
+        _RUNS.output,
         f'seed{seed}/{name}_{label}',
         [*command, f'--output={path}'],
       )
     return json.loads(path.read_text(encoding='utf-8'))[0]
 
   pairs = [(seed, name) for seed in folders for name in folders[seed]]
-  with side_by_side.workers(_JOBS.value) as pool:
+  with _RUNS.workers() as pool:
     results = dict(zip(pairs, pool.map(evaluate, pairs), strict=True))
   return {s: {n: results[s, n] for n in folders[s]} for s in folders}
 
@@ -139,7 +99,7 @@ def outcome(folder: pathlib.Path) -> dict:
   """The last evaluation of a run, with the time its iterations took."""
   run = run_data.read(folder)
   if not run.evaluations:
-    raise RuntimeError(f'{folder} holds no evaluation: the run is not complete')
+    raise ValueError(f'{folder} holds no evaluation: the run is not complete')
   seconds = [record['seconds_total'] for record in run.training]
   credit = [record['seconds_credit'] for record in run.training]
   # The first iteration compiles.
@@ -169,48 +129,43 @@ def table(results: dict[int, dict[str, dict]]) -> str:
 
   seeds = sorted(results)
   games = {results[s][m]['games'] for s in seeds for m in methods}
-  lines = [
+  made = comparison.Table(
     f'Success in per cent on {"; ".join(sorted(games))}: mean ± standard '
     f'deviation over seeds {", ".join(map(str, seeds))}.',
-    '',
-    '| | ' + ' | '.join(m.replace('_', ' ') for m in methods) + ' |',
-    '| --- |' + ' ---: |' * len(methods),
-  ]
+    [m.replace('_', ' ') for m in methods],
+  )
+
+  def line(title, cell):
+    made.line(title, [cell([results[s][m] for s in seeds]) for m in methods])
+
+  def spread_of(value):
+    return lambda runs: comparison.spread([value(run) for run in runs])
+
   for kind in games_lib.TASK_TYPES:
-    cells = [
-      comparison.spread(
-        [share(results[s][m]['by_task_type'].get(kind)) for s in seeds]
-      )
-      for m in methods
-    ]
-    lines.append(f'| {kind} | ' + ' | '.join(cells) + ' |')
-  cells = [
-    comparison.spread([share(results[s][m]) for s in seeds]) for m in methods
-  ]
-  lines.append('| **all** | ' + ' | '.join(cells) + ' |')
+    line(
+      kind, spread_of(lambda r, kind=kind: share(r['by_task_type'].get(kind)))
+    )
+  line('**all**', spread_of(share))
   for seed in seeds:
-    cells = [
-      f'{results[seed][m]["successes"]}/{results[seed][m]["episodes"]}'
+    made.line(
+      f'won, seed {seed}',
+      ['{successes}/{episodes}'.format(**results[seed][m]) for m in methods],
+    )
+  line('steps of an episode', spread_of(lambda r: r['mean_length']))
+  made.line(
+    'minutes of training',
+    [
+      '-'
+      if m == WARM_START
+      else comparison.spread([results[s][m]['seconds'] / 60 for s in seeds])
       for m in methods
-    ]
-    lines.append(f'| won, seed {seed} | ' + ' | '.join(cells) + ' |')
-  cells = [
-    comparison.spread([results[s][m]['mean_length'] for s in seeds])
-    for m in methods
-  ]
-  lines.append('| steps of an episode | ' + ' | '.join(cells) + ' |')
-  cells = [
-    comparison.spread([results[s][m]['seconds'] / 60 for s in seeds])
-    if m != WARM_START
-    else '-'
-    for m in methods
-  ]
-  lines.append('| minutes of training | ' + ' | '.join(cells) + ' |')
-  cells = [
-    percent([results[s][m]['credit_share'] for s in seeds]) for m in methods
-  ]
-  lines.append("| credit's share of them | " + ' | '.join(cells) + ' |')
-  return '\n'.join(lines) + '\n'
+    ],
+  )
+  line(
+    "credit's share of them",
+    lambda runs: percent([run['credit_share'] for run in runs]),
+  )
+  return made.text()
 
 
 def further_games() -> dict[str, list[str]]:
@@ -246,7 +201,7 @@ def compare(output: pathlib.Path) -> str:
 
 
 def main(argv):
-  return comparison.command(argv, pathlib.Path(_OUTPUT.value), compare)
+  return comparison.command(argv, _RUNS.output, compare)
 
 
 if __name__ == '__main__':

@@ -12,7 +12,6 @@ has every evaluation of every run. SPA's exploration is not a part of the budget
 that all share: the table says how many episodes it took.
 """
 
-import csv
 import pathlib
 from collections.abc import Callable
 
@@ -20,7 +19,7 @@ import numpy as np
 from absl import app, flags
 
 from experiments.benchmarks.comparisons import comparison
-from experiments.benchmarks.speed import side_by_side
+from jaxcredit import files
 from jaxcredit.reports import run_data
 
 # Name -> what makes the variant.
@@ -44,13 +43,11 @@ VARIANTS = {
 ON_DEMAND = ('spa_as_released', 'spa_light_grounding')
 _SHOWN = [name for name in VARIANTS if name not in ON_DEMAND]
 
-_OUTPUT = flags.DEFINE_string('output', 'runs/steps', 'Folder of the runs.')
-_SETTINGS = flags.DEFINE_string(
-  'settings',
+_RUNS = comparison.Runs(
+  'experiments.spa',
+  'runs/steps',
   'experiments/flagfiles/spa/comparison.cfg',
-  'Flagfile that all runs share.',
 )
-_SEEDS = flags.DEFINE_multi_integer('seed', [0, 1, 2], 'Seeds.')
 _VARIANTS = flags.DEFINE_multi_enum(
   'variant', _SHOWN, list(VARIANTS), 'What is compared.'
 )
@@ -59,59 +56,21 @@ _SHARE_START = flags.DEFINE_bool(
   False,
   "All seeds go from the first one's warm start and estimator.",
 )
-_JOBS = flags.DEFINE_integer(
-  'jobs', 2, 'Runs side by side; the cores are shared out among them.', 1
-)
-
 START = 'start'
 PREFIXES = 'spa_prefixes'
 
 
-def run(name: str, *arguments: str) -> pathlib.Path:
-  """Starts or resumes a run and waits for it; returns its folder.
-
-  Raises:
-    RuntimeError: it failed; names the log.
-  """
-  output = pathlib.Path(_OUTPUT.value)
-  flags_of_run = [f'--flagfile={_SETTINGS.value}', f'--run={output / name}']
-  side_by_side.execute(
-    output, name, ['experiments.spa', *flags_of_run, *arguments]
-  )
-  return output / name
-
-
 def run_all() -> dict[tuple[int, str], pathlib.Path]:
   """All starts, then all variants; returns (seed, name) -> folder."""
-  seeds = _SEEDS.value
-  with side_by_side.workers(_JOBS.value) as pool:
 
-    def start(seed):
-      return run(
-        f'seed{seed}/{START}',
-        f'--seed={seed}',
-        '--method=spa',
-        '--iterations=0',
-      )
+  def flags_of(name, source):
+    # An estimator of another kind learns from the same rollouts.
+    taken = 'rollouts' if name == PREFIXES else 'estimator'
+    return (f'--{taken}_from={source}', *VARIANTS[name])
 
-    begun = seeds[:1] if _SHARE_START.value else seeds
-    starts = dict(zip(begun, pool.map(start, begun), strict=True))
-    pairs = [(seed, name) for seed in seeds for name in _VARIANTS.value]
-
-    def train(pair):
-      seed, name = pair
-      source = starts[begun[0] if _SHARE_START.value else seed]
-      return run(
-        f'seed{seed}/{name}',
-        f'--seed={seed}',
-        f'--start_from={source}',
-        # An estimator of another kind learns from the same rollouts.
-        f'--{"rollouts" if name == PREFIXES else "estimator"}_from={source}',
-        *VARIANTS[name],
-      )
-
-    trained = dict(zip(pairs, pool.map(train, pairs), strict=True))
-  return {**{(s, START): f for s, f in starts.items()}, **trained}
+  return _RUNS.run_all(
+    START, ('--method=spa',), _VARIANTS.value, flags_of, _SHARE_START.value
+  )
 
 
 # What the table says of an evaluation: title, entry -> number, digits.
@@ -137,22 +96,16 @@ def table(runs: dict[tuple[int, str], run_data.RunData]) -> str:
   Args:
     runs: (seed, name) -> run.
   """
-  seeds, names = _SEEDS.value, _VARIANTS.value
+  seeds, names = _RUNS.seeds, _VARIANTS.value
   games = sorted({run.evaluations[-1]['games'] for run in runs.values()})
-  lines = [
+  made = comparison.Table(
     f'On {"; ".join(games)}: mean ± standard deviation over seeds '
     f'{", ".join(map(str, seeds))}.',
-    '',
-    '| | ' + ' | '.join(name.replace('_', ' ') for name in names) + ' |',
-    '| --- |' + ' ---: |' * len(names),
-  ]
+    [name.replace('_', ' ') for name in names],
+  )
 
   def line(title, cell):
-    lines.append(
-      f'| {title} | '
-      + ' | '.join(cell([runs[s, name] for s in seeds]) for name in names)
-      + ' |'
-    )
+    made.line(title, [cell([runs[s, n] for s in seeds]) for n in names])
 
   def at(number, value, digits):
     return lambda chosen: comparison.spread(
@@ -173,13 +126,12 @@ def table(runs: dict[tuple[int, str], run_data.RunData]) -> str:
     ),
   )
   for seed in seeds:
-    lines.append(
-      f'| won, seed {seed} | '
-      + ' | '.join(
+    made.line(
+      f'won, seed {seed}',
+      [
         '{successes}/{episodes}'.format(**runs[seed, name].evaluations[-1])
         for name in names
-      )
-      + ' |'
+      ],
     )
   line(
     'seconds of an iteration',
@@ -188,8 +140,7 @@ def table(runs: dict[tuple[int, str], run_data.RunData]) -> str:
       2,
     ),
   )
-  lines += ['', *_estimators(runs)]
-  return '\n'.join(lines) + '\n'
+  return made.text() + '\n' + ''.join(f'{x}\n' for x in _estimators(runs))
 
 
 def _estimators(runs) -> list[str]:
@@ -217,16 +168,13 @@ def _estimators(runs) -> list[str]:
 
 def write_results(path: pathlib.Path, runs) -> None:
   """Every evaluation of every run as CSV."""
-  with open(path, 'w', newline='', encoding='utf-8') as file:
-    writer = csv.writer(file)
-    writer.writerow(
-      ['seed', 'variant', 'iteration', *(title for title, _, _ in FIGURES)]
-    )
-    for (seed, name), run in sorted(runs.items()):
-      writer.writerows(
-        (seed, name, e['iteration'], *(value(e) for _, value, _ in FIGURES))
-        for e in run.evaluations
-      )
+  header = ['seed', 'variant', 'iteration', *(title for title, _, _ in FIGURES)]
+  rows = [
+    (seed, name, e['iteration'], *(value(e) for _, value, _ in FIGURES))
+    for (seed, name), run in sorted(runs.items())
+    for e in run.evaluations
+  ]
+  files.write_csv(path, header, rows)
 
 
 def compare(output: pathlib.Path) -> str:
@@ -237,7 +185,7 @@ def compare(output: pathlib.Path) -> str:
 
 
 def main(argv):
-  return comparison.command(argv, pathlib.Path(_OUTPUT.value), compare)
+  return comparison.command(argv, _RUNS.output, compare)
 
 
 if __name__ == '__main__':

@@ -10,23 +10,20 @@ seeds), and writes it to OUTPUT/comparison.md; OUTPUT/curves.csv has the
 evaluations of every run against samples and seconds of training.
 """
 
-import csv
 import pathlib
 
 import numpy as np
 from absl import app, flags
 
 from experiments.benchmarks.comparisons import comparison
-from experiments.benchmarks.speed import side_by_side
+from jaxcredit import files
 from jaxcredit.reports import run_data
 
-_OUTPUT = flags.DEFINE_string('output', 'runs/tokens', 'Folder of the runs.')
-_SETTINGS = flags.DEFINE_string(
-  'settings',
+_RUNS = comparison.Runs(
+  'experiments.tempo',
+  'runs/tokens',
   'experiments/flagfiles/tempo/comparison.cfg',
-  'Flagfile that all runs share.',
 )
-_SEEDS = flags.DEFINE_multi_integer('seed', [0, 1, 2], 'Seeds.')
 # Flags by the name of the method: credit, and how answers are drawn.
 METHODS = {
   'grpo': ('--method=grpo',),
@@ -41,48 +38,14 @@ _METHODS = flags.DEFINE_multi_enum(
   list(METHODS),
   'Methods; tempo_tree grows answers as a tree.',
 )
-_JOBS = flags.DEFINE_integer(
-  'jobs', 2, 'Runs side by side; the cores are shared out among them.', 1
-)
-
 WARM_START = 'warm_start'
-
-
-def run(name: str, *arguments: str) -> pathlib.Path:
-  """Starts or resumes a run and waits for it; returns its folder.
-
-  Raises:
-    RuntimeError: it failed; names the log.
-  """
-  output = pathlib.Path(_OUTPUT.value)
-  flags_of_run = [f'--flagfile={_SETTINGS.value}', f'--run={output / name}']
-  side_by_side.execute(
-    output, name, ['experiments.tempo', *flags_of_run, *arguments]
-  )
-  return output / name
 
 
 def run_all() -> dict[tuple[int, str], pathlib.Path]:
   """All warm starts, then all methods; returns (seed, name) -> folder."""
-  with side_by_side.workers(_JOBS.value) as pool:
-
-    def start(seed):
-      return run(f'seed{seed}/{WARM_START}', f'--seed={seed}', '--iterations=0')
-
-    starts = dict(zip(_SEEDS.value, pool.map(start, _SEEDS.value), strict=True))
-    pairs = [(s, m) for s in _SEEDS.value for m in _METHODS.value]
-
-    def train(pair):
-      seed, method = pair
-      return run(
-        f'seed{seed}/{method}',
-        f'--seed={seed}',
-        *METHODS[method],
-        f'--start_from={starts[seed]}',
-      )
-
-    trained = dict(zip(pairs, pool.map(train, pairs), strict=True))
-  return {**{(s, WARM_START): f for s, f in starts.items()}, **trained}
+  return _RUNS.run_all(
+    WARM_START, (), _METHODS.value, lambda name, source: METHODS[name]
+  )
 
 
 def curve(run: run_data.RunData) -> list[tuple[int, int, float, float]]:
@@ -106,20 +69,17 @@ def table(runs: dict[tuple[int, str], run_data.RunData]) -> str:
   Args:
     runs: (seed, name) -> run.
   """
-  seeds, methods = _SEEDS.value, _METHODS.value
+  seeds, methods = _RUNS.seeds, _METHODS.value
   curves = {pair: curve(run) for pair, run in runs.items()}
   games = sorted({run.evaluations[-1]['games'] for run in runs.values()})
-  lines = [
+  made = comparison.Table(
     f'Per cent of {"; ".join(games)} answered rightly: mean ± standard '
     f'deviation over seeds {", ".join(map(str, seeds))}.',
-    '',
-    '| | ' + ' | '.join(methods) + ' |',
-    '| --- |' + ' ---: |' * len(methods),
-  ]
+    methods,
+  )
 
   def line(name, cell):
-    cells = [cell([(s, m) for s in seeds]) for m in methods]
-    lines.append(f'| {name} | ' + ' | '.join(cells) + ' |')
+    made.line(name, [cell([(s, m) for s in seeds]) for m in methods])
 
   def share(pairs, number):
     return [100 * curves[pair][number][3] for pair in pairs]
@@ -198,7 +158,7 @@ def table(runs: dict[tuple[int, str], run_data.RunData]) -> str:
   )
   line("credit's share of the time, %", part('seconds_credit'))
   line("the critic's values' share, %", part('seconds_values'))
-  return '\n'.join(lines) + '\n'
+  return made.text()
 
 
 def tokens_of_a_sample(runs):
@@ -216,14 +176,15 @@ def tokens_of_a_sample(runs):
 
 
 def write_curves(path: pathlib.Path, runs) -> None:
-  with open(path, 'w', newline='', encoding='utf-8') as file:
-    writer = csv.writer(file)
-    writer.writerow(
-      ['seed', 'method', 'iteration', 'samples', 'seconds', 'success_rate']
-    )
-    for (seed, method), run in sorted(runs.items()):
-      if method != WARM_START:
-        writer.writerows((seed, method, *point) for point in curve(run))
+  """Every evaluation of every run as CSV."""
+  header = ['seed', 'method', 'iteration', 'samples', 'seconds', 'success_rate']
+  rows = [
+    (seed, method, *point)
+    for (seed, method), run in sorted(runs.items())
+    if method != WARM_START
+    for point in curve(run)
+  ]
+  files.write_csv(path, header, rows)
 
 
 def compare(output: pathlib.Path) -> str:
@@ -234,7 +195,7 @@ def compare(output: pathlib.Path) -> str:
 
 
 def main(argv):
-  return comparison.command(argv, pathlib.Path(_OUTPUT.value), compare)
+  return comparison.command(argv, _RUNS.output, compare)
 
 
 if __name__ == '__main__':

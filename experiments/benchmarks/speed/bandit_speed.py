@@ -17,6 +17,7 @@ from absl import app, flags
 
 from experiments.bandits import algorithms as bandit_algorithms
 from experiments.benchmarks.references import numpy_bandits
+from experiments.run import command
 from jaxcredit.algorithms.bandits import bounds, play
 
 _ROUNDS = flags.DEFINE_integer('rounds', 100_000, 'Rounds of a run.', 1)
@@ -118,9 +119,8 @@ def line(label: str, rounds: int, times, base=None) -> float:
   return cpu
 
 
-def main(argv):
-  if len(argv) > 1:
-    raise app.UsageError(f'unknown arguments: {" ".join(argv[1:])}')
+def time_all() -> None:
+  """Prints the times of all that the flags name."""
   rounds, repeats = _ROUNDS.value, _REPEATS.value
   for name in _ALGORITHMS.value:
     print(bandit_algorithms.ALGORITHMS[name].label)
@@ -138,6 +138,10 @@ def main(argv):
         f'{cpu:.1f} processor-s',
         flush=True,
       )
+
+
+def main(argv):
+  return command.run(argv, time_all)
 
 
 if __name__ == '__main__':

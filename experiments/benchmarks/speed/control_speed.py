@@ -7,22 +7,21 @@ Compiles the program of experiments.lare for each method with the flags given,
 and times calls of it after the first. Prints a table.
 """
 
-import sys
 import time
 
 import jax
-from absl import app, flags, logging
+from absl import app, flags
 
 from experiments import lare
-from experiments.control import tasks as lare_tasks
+from experiments.control import tasks
+from experiments.run import command
 
 _CALLS = flags.DEFINE_integer('calls', 3, 'Calls that are timed.', 1)
 _CHUNK = flags.DEFINE_integer('chunk', 5, 'Iterations of a call.', 1)
 
 
-def measure(method: str) -> tuple[float, float, float]:
+def measure(program) -> tuple[float, float, float]:
   """Seconds to compile; environment steps a second: best and median call."""
-  program = lare.program(method)
 
   def chunk(state):
     return jax.lax.scan(
@@ -51,24 +50,21 @@ def measure(method: str) -> tuple[float, float, float]:
   return compiled, steps / taken[0], steps / taken[len(taken) // 2]
 
 
-def main(argv):
-  if len(argv) > 1:
-    raise app.UsageError(f'unknown arguments: {" ".join(argv[1:])}')
-  logging.set_verbosity(logging.ERROR)
+def time_all() -> None:
+  """Prints a row for each method that the flags name."""
   print('| method | compile, s | steps a second, best | median |')
   print('| --- | ---: | ---: | ---: |')
-  try:
-    for method in flags.FLAGS.method:
-      compiled, best, median = measure(method)
-      print(
-        f'| {lare_tasks.METHODS[method]} | {compiled:.1f} | {best:,.0f} '
-        f'| {median:,.0f} |',
-        flush=True,
-      )
-  except (ImportError, ValueError) as error:
-    print(f'error: {error}', file=sys.stderr)
-    return 1
-  return 0
+  for method, program in lare.build().learners.items():
+    compiled, best, median = measure(program)
+    print(
+      f'| {tasks.METHODS[method]} | {compiled:.1f} | {best:,.0f} '
+      f'| {median:,.0f} |',
+      flush=True,
+    )
+
+
+def main(argv):
+  return command.run(argv, time_all)
 
 
 if __name__ == '__main__':

@@ -33,6 +33,7 @@ import numpy as np
 from absl import app, flags
 
 from experiments.benchmarks.references import numpy_return_decomposition
+from experiments.run import command
 from jaxcredit.agents import reward_decomposition
 from jaxcredit.networks.heads import reward_decoder
 
@@ -159,11 +160,10 @@ def torch_times(inputs: int, threads: int) -> list[list[float]]:
   return json.loads(result.stdout.splitlines()[-1])
 
 
-def main(argv):
-  if len(argv) > 1:
-    raise app.UsageError(f'unknown arguments: {" ".join(argv[1:])}')
+def time_all() -> None:
+  """Prints the times of all that the flags name."""
   if _SAMPLED.value > _STEPS.value:
-    raise app.UsageError('--sampled must not exceed --steps')
+    raise ValueError('--sampled must not exceed --steps')
   cores = len(os.sched_getaffinity(0))
   print(
     f'{_EPISODES.value} episodes x {_STEPS.value} steps, {_SAMPLED.value} of '
@@ -197,6 +197,10 @@ def main(argv):
         f'{processor[1]:8.2f} {rate:12.0f}  ({ratios})',
         flush=True,
       )
+
+
+def main(argv):
+  return command.run(argv, time_all)
 
 
 if __name__ == '__main__':

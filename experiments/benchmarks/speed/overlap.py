@@ -22,13 +22,16 @@ from typing import Any
 import numpy as np
 from absl import app, flags, logging
 
-from experiments import gigpo
 from experiments.benchmarks.comparisons import comparison
 from experiments.benchmarks.speed import delayed_environment
 from experiments.run import folder as run_folder
 from experiments.run import interruption, script
 from experiments.text import flags as training_flags
+from experiments.text import script as text_script
 from jaxcredit.reports import run_data
+
+flags.adopt_module_key_flags(text_script)
+text_script.begin_with(method='gigpo', domain='household')
 
 _OUTPUT = flags.DEFINE_string('output', 'runs/overlap', 'Folder of the runs.')
 _SEEDS = flags.DEFINE_multi_integer('seeds', [0, 1, 2], 'Seeds.')
@@ -61,36 +64,43 @@ def train(
     seed: of the run.
     start: folder of a warm start; None to make one.
     delay: seconds that a step of an environment takes longer.
-    **changes: of `text_training.Settings`.
+    **changes: flags of `OverlapOptions`, and the number of iterations.
 
   Raises:
-    RuntimeError: it was interrupted.
+    interruption.InterruptedRunError: the user wants to stop.
     ValueError: the folder holds a run with other flags.
   """
-  from experiments.text import stages as text_training
-
-  settings, domain, method = gigpo.build()
+  parts = text_script.build()
   folder = pathlib.Path(_OUTPUT.value) / name
   given = {'seed': seed, 'start_from': start and str(start), **changes}
-  config = {**script.config(__name__), **given, 'environment_delay': delay}
+  config = {
+    **script.own_flags(text_script.__name__),
+    **given,
+    'run': str(folder),
+    'script': 'overlap',
+    'environment_delay': delay,
+  }
   may_change = script.MAY_CHANGE | training_flags.MAY_CHANGE
+  settings = parts.settings
+  iterations = changes.pop('iterations', settings.run.iterations)
   settings = dataclasses.replace(
     settings,
-    run=folder,
     seed=seed,
     start_from=given['start_from'],
     loop=dataclasses.replace(settings.loop, seed=seed),
-    **changes,
+    run=dataclasses.replace(settings.run, iterations=iterations),
+    overlap=dataclasses.replace(settings.overlap, **changes),
   )
+  domain = parts.domain
   if delay:
     domain = delayed_environment.DelayedDomain(domain, delay)
+  parts = dataclasses.replace(parts, settings=settings, domain=domain)
   with (
     interruption.Interruption() as stop,
     run_folder.opened(folder, config, may_change),
   ):
-    training = text_training.TextTraining(settings, domain, method, stop)
-    if not training.run():
-      raise RuntimeError(f'{name} was interrupted: the same command goes on')
+    if not text_script.execute(parts, stop, folder):
+      raise interruption.InterruptedRunError(name)
   return folder
 
 
@@ -188,7 +198,7 @@ def table(
 def compare(output: pathlib.Path) -> str:
   """Runs all and returns the tables."""
   del output  # `train` knows it.
-  given = training_flags.own()['start_from']
+  given = flags.FLAGS.start_from
   results: dict[str, list] = {mode: [] for mode in MODES}
   delayed: dict[str, list] = {mode: [] for mode in DELAYED_MODES}
   for seed in _SEEDS.value:

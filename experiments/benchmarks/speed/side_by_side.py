@@ -34,7 +34,7 @@ def execute(output: pathlib.Path, name: str, command: list[str]) -> None:
     command: module and flags.
 
   Raises:
-    RuntimeError: it failed; names the log.
+    ChildProcessError: it failed; names the log.
   """
   (output / name).parent.mkdir(parents=True, exist_ok=True)
   log_path = output / f'{name.replace("/", "_")}.log'
@@ -47,5 +47,7 @@ def execute(output: pathlib.Path, name: str, command: list[str]) -> None:
       check=False,
     ).returncode
   if status:
-    raise RuntimeError(f'{name} ended with status {status}: see {log_path}')
+    raise ChildProcessError(
+      f'{name} ended with status {status}: see {log_path}'
+    )
   print(f'{name}: done', flush=True)

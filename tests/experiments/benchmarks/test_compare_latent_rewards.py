@@ -127,7 +127,7 @@ def test_runs(compare, tmp_path, monkeypatch, capsys):
   assert figure.startswith(b'\x89PNG')
 
   def fails(output, name, command):
-    raise RuntimeError(f'{name} ended with status 1')
+    raise ChildProcessError(f'{name} ended with status 1')
 
   monkeypatch.setattr(side_by_side, 'execute', fails)
   with flagsaver.flagsaver(output=str(tmp_path / 'new')):

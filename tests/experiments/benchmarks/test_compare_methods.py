@@ -95,7 +95,7 @@ def test_too_few_iterations_have_no_share(compare, tmp_path, iterations):
 
 def test_a_run_without_an_evaluation(compare, tmp_path):
   folder = run_files.write_run(tmp_path / 'run')
-  with pytest.raises(RuntimeError, match='run holds no evaluation'):
+  with pytest.raises(ValueError, match='run holds no evaluation'):
     compare.outcome(folder)
 
 

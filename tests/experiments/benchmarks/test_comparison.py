@@ -19,7 +19,7 @@ def test_the_command(tmp_path, capsys):
   assert 'unknown arguments: seed=1' in capsys.readouterr().err
 
   def fails(path):
-    raise RuntimeError('a run ended with status 1')
+    raise ChildProcessError('a run ended with status 1')
 
   assert comparison.command(['x'], folder, fails) == 1
   assert 'error: a run ended with status 1' in capsys.readouterr().err

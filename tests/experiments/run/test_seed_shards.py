@@ -12,7 +12,8 @@ from experiments.bandits import algorithms as bandit_algorithms
 from experiments.bandits import runs as bandit_runs
 from experiments.bandits import scaling as bandit_scaling
 from experiments.control import runs as lare_runs
-from experiments.run import seed_shards
+from experiments.control import settings as lare_settings
+from experiments.run import interruption, seed_shards
 from jaxcredit.algorithms.bandits import bounds
 from jaxcredit.distributed import processes
 from tests import distribution, process_group
@@ -124,11 +125,13 @@ class Walk:
     return Played
 
 
-SCHEDULE = lare_runs.Schedule(6, 2, 3, 1)
+SCHEDULE = lare_settings.Settings(
+  seed=(4, 7, 1, 9), iterations=6, record_every=2, checkpoint_every=1
+)
 
 
 def walk(folder, stop=lambda: False):
-  return lare_runs.train('walk', Walk(), [4, 7, 1, 9], SCHEDULE, folder, stop)
+  return lare_runs.train('walk', Walk(), SCHEDULE, folder, stop)
 
 
 def test_a_run_goes_on_on_other_devices(monkeypatch, tmp_path):
@@ -147,7 +150,7 @@ def test_a_run_goes_on_on_other_devices(monkeypatch, tmp_path):
 
     try:
       other = walk(tmp_path / 'other', stop)
-    except lare_runs.InterruptedRunError:
+    except interruption.InterruptedRunError:
       continue
   other = walk(tmp_path / 'other')
   for name, curve in one.curves.items():

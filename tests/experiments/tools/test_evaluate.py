@@ -54,12 +54,34 @@ def test_both_policies_of_a_run_play_all_rollouts(finished, tmp_path):
   assert not all(jax.tree.leaves(same)), 'training changed nothing'
 
 
+def test_the_format_and_the_domain_are_those_of_the_run(finished, tmp_path):
+  # A run of another format is asked in that one, and its steps differ.
+  other = tmp_path / 'other'
+  result = script.run(*TINY, '--format=message', f'--run={other}')
+  assert result.returncode == 0, result.stdout + result.stderr
+  outputs = []
+  for run in (finished, other):
+    output = tmp_path / f'{run.name}.json'
+    result = script.run(
+      f'--run={run}', '--temperature=0', f'--output={output}', module=MODULE
+    )
+    assert result.returncode == 0, result.stderr
+    (entry,) = json.loads(output.read_text())
+    outputs.append(entry)
+    # What the run found after training, but for the random keys.
+    recorded = json.loads((run / 'evaluations.json').read_text())[-1]
+    assert entry['episodes'] == recorded['episodes'] == 4
+    assert entry['by_task_type'].keys() == recorded['by_task_type'].keys()
+
+
 @pytest.mark.parametrize(
   ('arguments', 'words'),
   [
     (('--run=nowhere',), 'nowhere holds no run'),
     (('--run={run}', '--evaluate_on=missing.jsonl'), 'missing.jsonl'),
     (('--run={run}', 'more'), 'unknown arguments: more'),
+    (('--run={run}', '--domain=shop'), 'evaluated on the domain of its run'),
+    (('--run={run}', '--questions=x'), '--questions: no option of the domain'),
     ((), 'flag --run'),
   ],
 )
