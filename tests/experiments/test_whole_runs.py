@@ -17,7 +17,7 @@ from tests.experiments import imported_script, odd_answers, small_run
 # What every text policy has here: hardly anything.
 POLICY = (
   '--layers=1', '--width=16', '--heads=2', '--kv_heads=1', '--head_dim=8',
-  '--hidden=24', '--notensorboard', '--iterations=2',
+  '--hidden=24', '--notensorboard', '--iterations=1',
   '--learning_rate=0.01', '--entropy_coefficient=0.01', '--checkpoint_every=1',
   '--save_episodes_every=1', '--warm_start_steps=3',
 )  # fmt: skip
@@ -75,12 +75,12 @@ def training(folder):
 def test_gigpo(tmp_path):
   run('gigpo', tmp_path / 'run', *GIGPO)
   records = training(tmp_path / 'run')
-  assert [record['iteration'] for record in records] == [1, 2]
+  assert [record['iteration'] for record in records] == [1]
   for record in records:
     assert record['gradient_norm'] > 0
     assert record['failed_episodes'] == record['skipped_updates'] == 0
   episodes = small_run.json_lines(tmp_path / 'run' / 'episodes.jsonl')
-  assert len(episodes) == 2 * 2 * 2
+  assert len(episodes) == 2 * 2
   page = (tmp_path / 'run' / 'report.html').read_text('utf-8')
   assert 'GiGPO' in page and '<svg' in page
 
@@ -98,7 +98,7 @@ def test_tempo(tmp_path):
     f'--evaluate_on={tmp_path / "test.jsonl"}',
   )  # fmt: skip
   records = training(tmp_path / 'run')
-  assert [record['iteration'] for record in records] == [1, 2]
+  assert [record['iteration'] for record in records] == [1]
   for record in records:
     assert 0 <= record['branch_share'] <= 1
     assert 0 < record['drawn_tokens'] <= 2 * 3 * 6
