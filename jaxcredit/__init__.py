@@ -9,6 +9,7 @@ Each method is a module of pure, compiled functions over batched trajectories:
 from jaxcredit import types
 from jaxcredit.algorithms import (
   bandits,
+  credit_quality,
   dapo,
   dynlin_ucb,
   dynlin_ucb_epochs,
@@ -28,6 +29,7 @@ from jaxcredit.algorithms import (
   rloo,
   running_statistics,
   spa,
+  step_tokens,
   tempo,
   treerpo,
   vineppo,
@@ -37,6 +39,7 @@ __version__ = '0.1.0'
 
 __all__ = [
   'bandits',
+  'credit_quality',
   'dapo',
   'dynlin_ucb',
   'dynlin_ucb_epochs',
@@ -44,8 +47,8 @@ __all__ = [
   'gigpo',
   'grpo',
   'hepo',
-  'kl_penalty',
   'ircr',
+  'kl_penalty',
   'lare',
   'losses',
   'packing',
@@ -54,8 +57,9 @@ __all__ = [
   'reinforce_plus_plus',
   'returns',
   'rloo',
-  'spa',
   'running_statistics',
+  'spa',
+  'step_tokens',
   'tempo',
   'treerpo',
   'types',

@@ -71,6 +71,9 @@ class Rows:
     weights: float [N, L], of each token's loss, where another policy than the
       one before the update drew it; see `losses.importance_weights`. None for
       1.
+    support: int32 [N, L, K], the tokens among which top-k, top-p or min-p let
+      each token be sampled, -1 where there are fewer; all -1: among all. None:
+      no token's sampling was restricted.
   """
 
   tokens: jax.Array
@@ -80,3 +83,4 @@ class Rows:
   log_probs: jax.Array
   entropies: jax.Array | None = None
   weights: jax.Array | None = None
+  support: jax.Array | None = None

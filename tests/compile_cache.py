@@ -12,6 +12,7 @@ import pathlib
 import re
 import time
 import zlib
+from collections.abc import Iterator
 
 # Compiles faster; tests run next to nothing. See the marker `optimised`.
 QUICK = 'JAX_DISABLE_MOST_OPTIMIZATIONS'
@@ -54,6 +55,27 @@ def variables() -> dict[str, str]:
     # Any size, and none that JAX finds better for the file system.
     'JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES': '-1',
   }
+
+
+@contextlib.contextmanager
+def real_code() -> Iterator[None]:
+  """Within it programs are compiled as for a user, here and in new processes.
+
+  What was compiled before is forgotten, and so is what was compiled within.
+  """
+  import jax
+
+  name = QUICK.lower()
+  quick, variable = jax.config.read(name), os.environ.pop(QUICK, None)
+  jax.config.update(name, False)
+  jax.clear_caches()
+  try:
+    yield
+  finally:
+    jax.config.update(name, quick)
+    jax.clear_caches()
+    if variable is not None:
+      os.environ[QUICK] = variable
 
 
 def _writable(folder: pathlib.Path) -> bool:

@@ -37,10 +37,8 @@ hypothesis.settings.load_profile('jaxcredit')
 
 # Linux lets a process have 65,530 mappings; each compiled program has a few,
 # and where no more can be had, compiling ends in a crash.
-_MAPPINGS = pathlib.Path('/proc/self/maps')
 _MANY = 30_000
-# Bytes that a worker may hold at the end of a module before it forgets the
-# programs that it has compiled.
+# Bytes that a worker may hold at the end of a module without doing anything.
 _MUCH = 1_500_000_000
 # Tests of these tiers may cost what they cost.
 _LATER_TIERS = ('system', 'slow', 'network')
@@ -149,33 +147,21 @@ def pytest_terminal_summary(terminalreporter, config):
 
 @pytest.fixture(autouse=True)
 def real_code(request):
-  """Gives tests marked `optimised` programs as a user gets them.
-
-  Programs that were compiled before, without the optimiser, are forgotten, and
-  so are these afterwards; child processes get the optimiser too.
-  """
+  """Gives tests marked `optimised` programs as a user gets them."""
   if not request.node.get_closest_marker('optimised'):
     yield
     return
-  before = jax.config.read('jax_disable_most_optimizations')
-  request.getfixturevalue('monkeypatch').delenv(
-    compile_cache.QUICK, raising=False
-  )
-  jax.config.update('jax_disable_most_optimizations', False)
-  jax.clear_caches()
-  yield
-  jax.config.update('jax_disable_most_optimizations', before)
-  jax.clear_caches()
+  with compile_cache.real_code():
+    yield
 
 
 @pytest.fixture(autouse=True, scope='module')
-def few_compiled_programs():
-  """Forgets compiled programs, between modules, where there are many."""
+def little_memory():
+  """Gives memory back between modules, and forgets programs if it is much."""
   yield
-  many = cost.memory() > _MUCH
-  if not many and _MAPPINGS.exists():
-    with _MAPPINGS.open('rb') as lines:
-      many = sum(1 for _ in lines) > _MANY
-  if many:
+  if cost.memory() > _MUCH:
+    cost.give_back()
+  if cost.memory() > _MUCH or cost.mappings() > _MANY:
     jax.clear_caches()
     gc.collect()
+    cost.give_back()

@@ -47,7 +47,7 @@ def randomised(played: tables.Played) -> tuple[jax.Array, jax.Array]:
       taken = lare.take_steps(rewards[..., None], sample.indices, sample.mask)
       return lare.subsampled_loss(
         taken[..., 0], played.earlier.scores, sample.lengths, sample.mask,
-        unbiased=False,
+        form="mean", unbiased=False,
       )  # fmt: skip
 
     return jax.vmap(one)(samples).mean()

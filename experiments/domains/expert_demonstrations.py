@@ -13,9 +13,8 @@ import numpy as np
 
 from jaxcredit.environments import protocol
 from jaxcredit.networks.tokenizers import tokenizer as tokenizer_lib
+from jaxcredit.rollouts import chat_history, formats
 from jaxcredit.rollouts import episodes as episodes_lib
-from jaxcredit.rollouts import formats
-from jaxcredit.rollouts import turns as turns_lib
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,28 +134,28 @@ def token_rows(
   rows = []
   for task, trace in traces:
     row = episodes_lib.TokenRow()
-    turns = turns_lib.begin(tokenizer)
+    chat = chat_history.begin(tokenizer)
     history: list[formats.Exchange] = []
     for number, step in enumerate(trace):
       seen, action = step.seen, step.action
       if text_format.rebuilds_prompt:
         row = episodes_lib.TokenRow()
-        turns = turns_lib.begin(tokenizer)
-      prompt = turns.read(
+        chat = chat_history.begin(tokenizer)
+      prompt = chat.add_observation(
         text_format.prompt(history, seen.observation, seen.admissible, task)
       )
       answer = [
         *tokenizer.encode(text_format.answer(action)),
-        tokenizer.eos_id,
+        tokenizer.turn_end_id,
       ]
       if len(row.tokens) + len(prompt) + len(answer) > row_tokens:
         break
-      turns.draw(answer)
+      chat.add_completion(answer)
       row.read(prompt)
       if step.slip:
         row.skip(answer)
       else:
-        row.draw(answer, [0.0] * len(answer), number)
+        row.sample(answer, [0.0] * len(answer), number)
       history.append(formats.Exchange(seen.observation, action))
       if text_format.rebuilds_prompt and not step.slip:
         rows.append(row)

@@ -46,8 +46,15 @@ OPTIONS = option_flags.define_union(
 
 
 def domain(max_steps: int, seed: int) -> domain_lib.Domain:
-  """The domain that the flags describe."""
+  """The domain that the flags describe.
+
+  Raises:
+    ValueError: an option of another domain is given.
+  """
   name = DOMAIN.value
+  if unused := OPTIONS.unused(name):
+    given = ', '.join(f'--{flag}' for flag in unused)
+    raise ValueError(f'{given}: not an option of --domain={name}')
   return DOMAINS[name].make(OPTIONS.read(name), max_steps, seed)
 
 

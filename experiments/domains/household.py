@@ -7,20 +7,20 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from experiments.domains import expert_demonstrations
+from experiments.domains import expert_demonstrations, seeds
 from jaxcredit import options as options_lib
 from jaxcredit.environments import household
 from jaxcredit.environments.household import engine, expert
 
 # Seeds of generated games: those of evaluation are never trained on.
-TRAINING_SEED = 1_000_000
-DEMONSTRATION_SEED = 2_000_000
-EVALUATION_SEED = 3_000_000
+TRAINING_SEED = seeds.TRAINING
+DEMONSTRATION_SEED = seeds.DEMONSTRATION
+EVALUATION_SEED = seeds.EVALUATION
 
 
 def load_or_generate(
   path: str | None, count: int, seed: int
-) -> tuple[list[household.Game], str]:
+) -> tuple[Sequence[household.Game], str]:
   """Returns games and, in words, where they come from.
 
   Args:
@@ -33,6 +33,8 @@ def load_or_generate(
     if count:
       games = games[:count]
     return games, f'{len(games)} games of {pathlib.Path(path).name}'
+  flag = 'generated_games' if seed == TRAINING_SEED else 'evaluation_count'
+  seeds.check_count(count, flag)
   games = household.generate_games(seed, count)
   return games, f'{count} generated games (seed {seed})'
 
@@ -153,8 +155,8 @@ class HouseholdDomain:
     self._max_steps = max_steps
     self._seed = seed
     self.demonstration_count = options.warm_start_games
-    self.train_tasks: list[household.Game]
-    self.test_tasks: list[household.Game]
+    self.train_tasks: Sequence[household.Game]
+    self.test_tasks: Sequence[household.Game]
 
   def load(self) -> None:
     options = self._options
@@ -195,6 +197,7 @@ class HouseholdDomain:
     if options.warm_start_real_games:
       games = self.train_tasks[: options.warm_start_games]
     else:
+      seeds.check_count(options.warm_start_games, 'warm_start_games')
       games = household.generate_games(
         DEMONSTRATION_SEED, options.warm_start_games
       )

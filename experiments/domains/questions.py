@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,9 +13,8 @@ from experiments.domains import worked_solutions
 from jaxcredit import options as options_lib
 from jaxcredit.environments import questions
 from jaxcredit.networks.tokenizers import tokenizer as tokenizer_lib
+from jaxcredit.rollouts import chat_history, formats
 from jaxcredit.rollouts import episodes as episodes_lib
-from jaxcredit.rollouts import formats
-from jaxcredit.rollouts import turns as turns_lib
 
 # Kinds that are read from files.
 FILES: dict[str, Callable[[str], list[questions.Question]]] = {
@@ -67,6 +66,12 @@ class QuestionOptions:
   )
   tries: int = options_lib.option(
     1, 'Answers that may be given to a question.', 1
+  )
+  failed_check: str = options_lib.option(
+    'lost',
+    'What becomes of an answer whose check failed (it raised, or ran out of '
+    'time): the episode is lost and takes no part, or the answer is wrong.',
+    choices=('lost', 'wrong'),
   )
   warm_start_questions: int = options_lib.option(
     2000, 'Worked solutions that are shown.', 1, 1_000_000
@@ -136,17 +141,17 @@ class WorkedSolutions:
   ) -> list[episodes_lib.TokenRow]:
     rows = []
     for question, solution in self.solved:
-      prompt = turns_lib.begin(tokenizer).read(
+      prompt = chat_history.begin(tokenizer).add_observation(
         text_format.prompt((), question.prompt, question.choices, '')
       )
       answer = [
         *tokenizer.encode(text_format.answer(solution)),
-        tokenizer.eos_id,
+        tokenizer.turn_end_id,
       ]
       if len(prompt) + len(answer) <= row_tokens:
         row = episodes_lib.TokenRow()
         row.read(prompt)
-        row.draw(answer, [0.0] * len(answer), 0)
+        row.sample(answer, [0.0] * len(answer), 0)
         rows.append(row)
     return rows
 
@@ -168,8 +173,8 @@ class QuestionDomain:
     self._options = options
     self._seed = seed
     self.demonstration_count = options.warm_start_questions
-    self.train_tasks: list[questions.Question]
-    self.test_tasks: list[questions.Question]
+    self.train_tasks: Sequence[questions.Question]
+    self.test_tasks: Sequence[questions.Question]
     self.train_from = self.test_from = ''
     self._kinds: dict[str, str] = {}
 
@@ -240,20 +245,22 @@ class QuestionDomain:
           )
         except questions.CheckerUnavailable as error:
           raise ValueError(f'{error} (here: make procedural)') from None
-        self._kinds.update({question.name: task for question in part})
         parts.append(part)
     return questions.procedural.mix(*parts)
 
   def environment(self) -> functools.partial:
     return functools.partial(
-      questions.QuestionEnvironment, tries=self._options.tries
+      questions.QuestionEnvironment,
+      tries=self._options.tries,
+      failed_check=self._options.failed_check,
     )
 
   def task_sentence(self, task: questions.Question) -> str:
     return task.name
 
   def task_type(self, task: questions.Question) -> str:
-    return self._kinds[task.name]
+    # Generated questions, which are made when they are asked for, know it.
+    return getattr(task.checker, 'task', None) or self._kinds[task.name]
 
   def demonstrate(self, on_task: Callable[[], None]) -> WorkedSolutions:
     count = self._options.warm_start_questions

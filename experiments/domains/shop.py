@@ -6,16 +6,21 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from experiments.domains import expert_demonstrations
+from experiments.domains import expert_demonstrations, seeds
 from jaxcredit import options as options_lib
 from jaxcredit.environments import shop
 from jaxcredit.environments.shop import expert
 
 # Seeds of goals: those of evaluation are never trained on, and are made from
 # other products.
-TRAINING_SEED = 1_000_000
-DEMONSTRATION_SEED = 2_000_000
-EVALUATION_SEED = 3_000_000
+TRAINING_SEED = seeds.TRAINING
+DEMONSTRATION_SEED = seeds.DEMONSTRATION
+EVALUATION_SEED = seeds.EVALUATION
+_FLAGS = {
+  TRAINING_SEED: 'training_goals',
+  DEMONSTRATION_SEED: 'warm_start_goals',
+  EVALUATION_SEED: 'evaluation_count',
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,8 +122,8 @@ class ShopDomain:
     self._max_steps = max_steps
     self._seed = seed
     self.demonstration_count = options.warm_start_goals
-    self.train_tasks: list[shop.Goal]
-    self.test_tasks: list[shop.Goal]
+    self.train_tasks: Sequence[shop.Goal]
+    self.test_tasks: Sequence[shop.Goal]
 
   def load(self) -> None:
     options = self._options
@@ -131,8 +136,9 @@ class ShopDomain:
     # A search that is not installed shows here, not in every worker.
     shop.generated(options.products).search(self.train_tasks[0].query)
 
-  def _goals(self, seed, count, part) -> tuple[list[shop.Goal], str]:
+  def _goals(self, seed, count, part) -> tuple[Sequence[shop.Goal], str]:
     """Goals, and in words where they come from."""
+    seeds.check_count(count, _FLAGS[seed])
     size = self._options.products
     goals = shop.generate_goals(seed, count, shop.generated(size), part)
     return goals, f'{count} goals in {size} products ({part} part, seed {seed})'

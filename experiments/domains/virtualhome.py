@@ -10,14 +10,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from experiments.domains import expert_demonstrations
+from experiments.domains import expert_demonstrations, seeds
 from jaxcredit import options as options_lib
 from jaxcredit.environments import virtualhome
 
 # Seeds of generated problems. The stages draw different ones.
-TRAINING_SEED = 1_000_000
-DEMONSTRATION_SEED = 2_000_000
-EVALUATION_SEED = 3_000_000
+TRAINING_SEED = seeds.TRAINING
+DEMONSTRATION_SEED = seeds.DEMONSTRATION
+EVALUATION_SEED = seeds.EVALUATION
 
 
 @dataclasses.dataclass(frozen=True)
@@ -163,6 +163,9 @@ class VirtualHomeDomain:
     self.test_from = f'{len(self.test_tasks)} recorded problems'
 
   def _generate(self, seed: int, count: int, split: str):
+    training = seed == TRAINING_SEED
+    flag = 'generated_problems' if training else 'evaluation_count'
+    seeds.check_count(count, flag)
     return virtualhome.generate_problems(
       seed,
       count,
@@ -191,6 +194,7 @@ class VirtualHomeDomain:
 
   def demonstrate(self, on_task) -> expert_demonstrations.ExpertEpisodes:
     options = self._options
+    seeds.check_count(options.warm_start_problems, 'warm_start_problems')
     tasks = sorted({base.task for base in self._bases})
     traces = []
     for i in range(options.warm_start_problems):

@@ -25,6 +25,12 @@ def _kind(field: dataclasses.Field, hints: Mapping[str, Any]) -> Any:
   return hint
 
 
+def kind_of(options: type, name: str) -> type:
+  """The type of an option of a dataclass."""
+  (field,) = (f for f in dataclasses.fields(options) if f.name == name)
+  return _kind(field, typing.get_type_hints(options))
+
+
 def define_one(
   name: str,
   field: dataclasses.Field,

@@ -126,8 +126,13 @@ def check_finite(values: dict[str, Any]) -> None:
 
 
 def use_compilation_cache() -> None:
-  """Keeps compiled programs where --compilation_cache says."""
-  if not _COMPILATION_CACHE.value:
+  """Keeps compiled programs where --compilation_cache says.
+
+  JAX's own variable counts where the flag is not given.
+  """
+  given = _COMPILATION_CACHE.present
+  named = os.environ.get('JAX_COMPILATION_CACHE_DIR')
+  if not _COMPILATION_CACHE.value or (named and not given):
     return
   import jax
 

@@ -50,7 +50,7 @@ def group_of_answers(
         token_ids=ids,
         mask=[step >= 0 for step in row.step_of_token[begin:]],
         reward=float(score),
-        ended=bool(ids) and ids[-1] == tokenizer.eos_id,
+        ended=bool(ids) and ids[-1] in tokenizer.stop_ids,
       )
     )
   group = prefix_tree_records.Group(first.initial_observation, answers, title)

@@ -89,7 +89,7 @@ def episode_records(
         {
           'observation': step.observation,
           'action': step.action,
-          'answer': step.answer,
+          'answer': step.next_observation,
           'reward': step.reward,
           'scaled_reward': float(t.rewards[p, g, s]),
           'penalty': float(t.penalties[p, g, s]),

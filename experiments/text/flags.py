@@ -152,7 +152,7 @@ def read() -> settings.Settings:
     seed=_SEED.value,
     max_steps=_MAX_STEPS.value,
     tree=_tree(),
-    learn_taken_over=_TREE_TOKENS.value == 'all',
+    learn_shared_prefix=_TREE_TOKENS.value == 'all',
   )
   return settings.Settings(
     seed=_SEED.value,
@@ -170,7 +170,7 @@ def read() -> settings.Settings:
       normaliser=float(_ROW_TOKENS.value),
     ),
     critic=_CRITIC.read(),
-    limits=collector.Limits(
+    limits=collector.RolloutLimits(
       steps=_MAX_STEPS.value,
       new_tokens=_MAX_NEW_TOKENS.value,
       row_tokens=_ROW_TOKENS.value,

@@ -80,6 +80,7 @@ def load(folder: pathlib.Path, stage: str = 'train') -> SavedPolicy:
       **{name: flags[name] for name in SIZES},
       **options.computing(False),
     )
+  config = config.for_tokenizer(tokenizer.vocab_size)
   return SavedPolicy(params, config, tokenizer)
 
 

@@ -176,7 +176,7 @@ class Settings:
   loop: loop.LoopOptions
   loss: policy_gradient.LossOptions
   critic: critic.CriticOptions
-  limits: collector.Limits
+  limits: collector.RolloutLimits
   learner: LearnerOptions
   overlap: OverlapOptions
   run: RunOptions
@@ -186,11 +186,6 @@ class Settings:
       raise ValueError(
         '--start_from takes the policy of another run: give it without '
         '--pretrained'
-      )
-    if self.run.iterations and self.loop.group_size < 2:
-      raise ValueError(
-        'a rollout needs companions to be compared with: --group_size must be '
-        'at least 2'
       )
 
   @property

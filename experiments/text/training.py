@@ -153,13 +153,9 @@ class TextTraining:
   ) -> None:
     """Takes tokenizer and configuration, and makes the collector."""
     settings = self.settings
-    if tokenizer.vocab_size > config.vocab_size:
-      raise ValueError(
-        f'the tokenizer has {tokenizer.vocab_size} tokens, the policy '
-        f'{config.vocab_size}: they do not belong together'
-      )
     self.tokenizer = tokenizer
-    self.config = config
+    # What the policy has beyond the tokenizer is neither sampled nor learned.
+    self.config = config.for_tokenizer(tokenizer.vocab_size)
     mesh = settings.policy.mesh
     if processes.count() > 1:
       mesh = sharding.make_local_mesh(mesh)

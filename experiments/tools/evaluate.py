@@ -115,7 +115,7 @@ def play(
       text_format(config),
       pool,
       task_sentence=domain.task_sentence,
-      limits=collector_lib.Limits(
+      limits=collector_lib.RolloutLimits(
         steps=config['max_steps'],
         new_tokens=config['max_new_tokens'],
         row_tokens=config['row_tokens'],

@@ -28,6 +28,7 @@ from jaxcredit.agents import (
   reward_sources,
 )
 from jaxcredit.algorithms import losses, ppo, running_statistics
+from jaxcredit.algorithms.internal.masked_mean import masked_mean
 from jaxcredit.environments import functional
 from jaxcredit.networks import mlp
 from jaxcredit.rollouts import functional_episodes
@@ -123,16 +124,12 @@ class _Batch:
   mask: jax.Array
 
 
-def _mean(values, mask):
-  return jnp.where(mask, values, 0).sum() / jnp.maximum(mask.sum(), 1)
-
-
 def correlation(x: jax.Array, y: jax.Array, mask: jax.Array) -> jax.Array:
   """Pearson's, over entries that count; 0 where either does not vary."""
-  x, y = x - _mean(x, mask), y - _mean(y, mask)
-  size = jnp.sqrt(_mean(x * x, mask) * _mean(y * y, mask))
+  x, y = x - masked_mean(x, mask), y - masked_mean(y, mask)
+  size = jnp.sqrt(masked_mean(x * x, mask) * masked_mean(y * y, mask))
   return jnp.where(
-    size > 0, _mean(x * y, mask) / jnp.where(size > 0, size, 1), 0
+    size > 0, masked_mean(x * y, mask) / jnp.where(size > 0, size, 1), 0
   )
 
 
@@ -355,18 +352,19 @@ class Ippo:
     ratio = jnp.exp(jnp.clip(difference, -20, 20))
     bound = jnp.clip(ratio, 1 - clip, 1 + clip)
     gain = jnp.minimum(ratio * batch.advantages, bound * batch.advantages)
-    entropy = _mean(losses.entropy(log_probs), batch.mask)
+    entropy = masked_mean(losses.entropy(log_probs), batch.mask)
     values = mlp.apply(params['critic'], batch.observations, jnp.tanh)[..., 0]
     error = optax.huber_loss(values, batch.targets, delta=options.huber)
-    critic = _mean(error, batch.mask)
+    critic = masked_mean(error, batch.mask)
     loss = (
-      -_mean(gain, batch.mask)
+      -masked_mean(gain, batch.mask)
       - options.entropy_coefficient * entropy
       + options.value_coefficient * critic
     )
+    clipped = (ratio != bound).astype(jnp.float32)
     return loss, {
       'entropy': entropy,
-      'approximate_kl': _mean(-difference, batch.mask),
-      'clip_share': _mean((ratio != bound).astype(jnp.float32), batch.mask),
+      'approximate_kl': masked_mean(-difference, batch.mask),
+      'clip_share': masked_mean(clipped, batch.mask),
       'critic_loss': critic,
     }

@@ -263,6 +263,6 @@ class Decoded:
       predicted,
       steps.mask,
       scaling=self.scaling,
-      episode_return=steps.returns[:, 0, 0],
+      returns=steps.returns[:, 0, 0],
       agents=True,
     )

@@ -3,19 +3,36 @@
 All scores compare estimated with true advantages of the same steps, and none
 depends on the scale of the estimates, which a learning rate takes up. Arrays
 are those of one batch, [..., S] with any leading axes; use vmap for several.
+
+The rank correlation is Spearman's (1904), the gradient that of REINFORCE
+(Williams 1992) for a table of logits. A score is NaN where an estimate or an
+advantage that counts is not finite.
 """
 
 import jax
 import jax.numpy as jnp
 
+from jaxcredit.algorithms.internal import arguments, public
+
 # Estimates that differ by less, relative to the largest, are ties.
 _TIES = 1e-5
 
 
-def _flat(mask, *arrays):
-  """Arrays as [M], 0 where masked."""
-  mask = mask.reshape(-1)
-  return [mask, *(jnp.where(mask, x.reshape(-1), 0) for x in arrays)]
+def _checked(estimated, true, mask, names=('estimated', 'true')):
+  """Checked arrays: wide, 0 where masked, and NaN for what is not finite."""
+  first, second = names
+  arguments.axes(first, estimated, 1, '[..., S]')
+  estimated = arguments.floating(first, estimated)
+  true = arguments.floating(second, true)
+  arguments.same_shape(second, true, estimated.shape, first)
+  mask = arguments.boolean_mask('mask', mask, estimated.shape, first)
+  dtype = arguments.wide(estimated).dtype
+
+  def safe(x):
+    x = jnp.where(mask, x, 0).astype(dtype)
+    return jnp.where(jnp.isfinite(x).all(), x, jnp.nan)
+
+  return safe(estimated), safe(true), mask
 
 
 def _rounded(values):
@@ -26,77 +43,156 @@ def _rounded(values):
 
 def _ratio(numerator, denominator):
   """A quotient, 0 where there is nothing to divide by."""
-  there = denominator > 0
-  return jnp.where(there, numerator / jnp.where(there, denominator, 1), 0)
+  empty = denominator <= 0  # NaN is not: it is to be seen
+  return jnp.where(empty, 0, numerator / jnp.where(empty, 1, denominator))
 
 
-def ranks(values: jax.Array, mask: jax.Array) -> jax.Array:
-  """Ranks from 1, ties having the mean of theirs.
-
-  Args:
-    values: float [M].
-    mask: bool [M].
-
-  Returns:
-    float [M], 0 where masked.
-  """
+def _ranks(values, mask):
+  """Ranks from 1 of values [M], ties having the mean of theirs."""
   ordered = jnp.sort(jnp.where(mask, values, jnp.inf))
   below = jnp.searchsorted(ordered, values, side='left')
   upto = jnp.searchsorted(ordered, values, side='right')
-  return jnp.where(mask, (below + upto + 1) / 2, 0)
+  rank = jnp.where(mask, (below + upto + 1) / 2, 0).astype(values.dtype)
+  return jnp.where(jnp.isnan(values).any(), jnp.nan, rank)
 
 
-def correlation(x: jax.Array, y: jax.Array, mask: jax.Array) -> jax.Array:
-  """Pearson's, of unmasked entries [M]; 0 where one does not vary."""
+def _correlation(x, y, mask):
+  """Pearson's, of unmasked entries of x and y, all axes together."""
   count = jnp.maximum(mask.sum(), 1)
   x, y = (jnp.where(mask, z - z.sum(where=mask) / count, 0) for z in (x, y))
   return _ratio((x * y).sum(), jnp.sqrt((x * x).sum() * (y * y).sum()))
 
 
-def rank_correlation(
-  estimated: jax.Array, true: jax.Array, mask: jax.Array
+@public.function()
+def ranks(values: jax.Array, mask: jax.Array | None = None) -> jax.Array:
+  """Ranks from 1, ties having the mean of theirs.
+
+  Args:
+    values: float [M].
+    mask: bool [M]; None for all.
+
+  Returns:
+    float [M], dtype of `values`; 0 where masked.
+
+  Raises:
+    ValueError: wrong shapes.
+
+  Example:
+    >>> from jaxcredit import credit_quality
+    >>> print(credit_quality.ranks(jnp.array([0.5, 2.0, 0.5])))
+    [1.5 3.  1.5]
+  """
+  values = arguments.floating('values', values)
+  if values.ndim != 1:
+    raise ValueError(f'values must be [M], but have shape {values.shape}')
+  mask = arguments.boolean_mask('mask', mask, values.shape, 'values')
+  safe = jnp.where(mask, arguments.wide(values), 0)
+  return _ranks(safe, mask).astype(values.dtype)
+
+
+@public.function()
+def correlation(
+  x: jax.Array, y: jax.Array, mask: jax.Array | None = None
 ) -> jax.Array:
-  """Spearman's, of all steps together.
+  """Pearson's correlation.
+
+  Args:
+    x: float [..., S].
+    y: float [..., S].
+    mask: bool [..., S]; None for all.
+
+  Returns:
+    float [], dtype of `x`; 0 where one does not vary.
+
+  Raises:
+    ValueError: wrong shapes.
+
+  Example:
+    >>> from jaxcredit import credit_quality
+    >>> x, y = jnp.array([1.0, 2, 3]), jnp.array([2.0, 4, 6])
+    >>> print(credit_quality.correlation(x, y).round(2))
+    1.0
+  """
+  dtype = arguments.floating('x', x).dtype
+  x, y, mask = _checked(x, y, mask, ('x', 'y'))
+  return _correlation(x, y, mask).astype(dtype)
+
+
+@public.function()
+def rank_correlation(
+  estimated: jax.Array, true: jax.Array, mask: jax.Array | None = None
+) -> jax.Array:
+  """Spearman's rank correlation, of all steps together.
 
   Args:
     estimated: float [..., S].
     true: float [..., S].
-    mask: bool [..., S], steps that were taken.
+    mask: bool [..., S], steps that were taken; None for all.
 
   Returns:
-    float [], 0 for estimates that are all equal.
+    float [], dtype of `estimated`; 0 for estimates that are all equal.
+
+  Raises:
+    ValueError: wrong shapes.
+
+  Example:
+    >>> from jaxcredit import credit_quality
+    >>> estimated, true = jnp.array([0.1, 0.2, 9]), jnp.array([1.0, 2, 3])
+    >>> print(credit_quality.rank_correlation(estimated, true).round(2))
+    1.0
   """
-  mask, *both = _flat(mask, estimated, true)
-  return correlation(*(ranks(_rounded(x), mask) for x in both), mask)
+  dtype = arguments.floating('estimated', estimated).dtype
+  estimated, true, mask = _checked(estimated, true, mask)
+  mask = mask.reshape(-1)
+  both = (_ranks(_rounded(x.reshape(-1)), mask) for x in (estimated, true))
+  return _correlation(*both, mask).astype(dtype)
 
 
+@public.function()
 def within_episodes(
-  estimated: jax.Array, true: jax.Array, mask: jax.Array
+  estimated: jax.Array, true: jax.Array, mask: jax.Array | None = None
 ) -> jax.Array:
   """Correlation of what steps have more or less than their episode's mean.
 
   It is 0 for credit that is equal along each episode, however good.
 
-  Args: as of `rank_correlation`. Returns float [].
+  Args:
+    estimated: float [..., S].
+    true: float [..., S].
+    mask: bool [..., S], steps that were taken; None for all.
+
+  Returns:
+    float [], dtype of `estimated`; 0 where one does not vary in any episode.
+
+  Raises:
+    ValueError: wrong shapes.
+
+  Example:
+    >>> from jaxcredit import credit_quality
+    >>> estimated = jnp.array([[1.0, 1, 1], [0, 0, 0]])
+    >>> true = jnp.array([[0.0, 1, 2], [0, 0, 0]])
+    >>> print(credit_quality.within_episodes(estimated, true))
+    0.0
   """
+  dtype = arguments.floating('estimated', estimated).dtype
+  estimated, true, mask = _checked(estimated, true, mask)
   count = jnp.maximum(mask.sum(axis=-1, keepdims=True), 1)
 
   def centred(x):
-    x = jnp.where(mask, x, 0)
     return jnp.where(mask, x - x.sum(axis=-1, keepdims=True) / count, 0)
 
-  unit = jnp.abs(jnp.where(mask, estimated, 0)).max(initial=0)
+  unit = jnp.abs(estimated).max(initial=0)
   estimated = centred(estimated)
   # What a difference of equal numbers leaves is no credit.
   estimated = jnp.where(jnp.abs(estimated) <= _TIES * unit, 0, estimated)
-  mask, *both = _flat(mask, estimated, centred(true))
-  return correlation(*both, mask)
+  return _correlation(estimated, centred(true), mask).astype(dtype)
 
 
+@public.function()
 def sign_agreement(
   estimated: jax.Array,
   true: jax.Array,
-  mask: jax.Array,
+  mask: jax.Array | None = None,
   *,
   threshold: jax.Array | float = 1e-3,
 ) -> jax.Array:
@@ -108,46 +204,98 @@ def sign_agreement(
   Args:
     estimated: float [..., S].
     true: float [..., S].
-    mask: bool [..., S].
+    mask: bool [..., S], steps that were taken; None for all.
     threshold: a number or [..., S], such as the half width of an interval.
 
   Returns:
-    float [], NaN where no step counts.
+    float [], dtype of `estimated`; NaN where no step counts.
+
+  Raises:
+    ValueError: wrong shapes.
+
+  Example:
+    >>> from jaxcredit import credit_quality
+    >>> estimated, true = jnp.array([1.0, -1, 0, 5]), jnp.array([2.0, 1, 1, 0])
+    >>> print(credit_quality.sign_agreement(estimated, true))
+    0.5
   """
-  counts = mask & (jnp.abs(true) > threshold)
-  counts, estimated, true = _flat(counts, estimated, true)
+  dtype = arguments.floating('estimated', estimated).dtype
+  estimated, true, mask = _checked(estimated, true, mask)
+  threshold = jnp.asarray(threshold, true.dtype)
+  if threshold.ndim:
+    arguments.same_shape('threshold', threshold, true.shape, 'true')
+  counts = mask & ~(jnp.abs(true) <= threshold)
   agree = (1 + jnp.sign(_rounded(estimated)) * jnp.sign(true)) / 2
-  return agree.sum(where=counts) / counts.sum()
+  return (agree.sum(where=counts) / counts.sum()).astype(dtype)
 
 
+@public.function()
 def best_scale(
-  estimated: jax.Array, true: jax.Array, mask: jax.Array
+  estimated: jax.Array, true: jax.Array, mask: jax.Array | None = None
 ) -> jax.Array:
-  """float [], the factor c >= 0 of least sum of (c estimated - true)^2."""
-  _, estimated, true = _flat(mask, estimated, true)
+  """The factor c >= 0 of least sum of (c estimated - true)^2.
+
+  Args:
+    estimated: float [..., S].
+    true: float [..., S].
+    mask: bool [..., S], steps that were taken; None for all.
+
+  Returns:
+    float [], dtype of `estimated`.
+
+  Raises:
+    ValueError: wrong shapes.
+
+  Example:
+    >>> from jaxcredit import credit_quality
+    >>> estimated, true = jnp.array([1.0, -1]), jnp.array([3.0, -1])
+    >>> print(credit_quality.best_scale(estimated, true))
+    2.0
+  """
+  dtype = arguments.floating('estimated', estimated).dtype
+  estimated, true, _ = _checked(estimated, true, mask)
+  return _best_scale(estimated, true).astype(dtype)
+
+
+def _best_scale(estimated, true):
   return jnp.maximum(_ratio((estimated * true).sum(), (estimated**2).sum()), 0)
 
 
+@public.function()
 def scaled_error(
-  estimated: jax.Array, true: jax.Array, mask: jax.Array
+  estimated: jax.Array, true: jax.Array, mask: jax.Array | None = None
 ) -> jax.Array:
   """Mean squared error after the best scale, relative to mean true^2.
 
-  Args: as of `rank_correlation`.
+  Args:
+    estimated: float [..., S].
+    true: float [..., S].
+    mask: bool [..., S], steps that were taken; None for all.
 
   Returns:
-    float [], 0 for what is right up to its scale, 1 for what is no better than
-    no credit at all; NaN where all advantages are 0.
+    float [], dtype of `estimated`; 0 for what is right up to its scale, 1 for
+    what is no better than no credit at all; NaN where all advantages are 0.
+
+  Raises:
+    ValueError: wrong shapes.
+
+  Example:
+    >>> from jaxcredit import credit_quality
+    >>> estimated, true = jnp.array([1.0, -1]), jnp.array([2.0, -2])
+    >>> print(credit_quality.scaled_error(estimated, true))
+    0.0
   """
-  scale = best_scale(estimated, true, mask)
-  _, estimated, true = _flat(mask, estimated, true)
-  return ((scale * estimated - true) ** 2).sum() / (true**2).sum()
+  dtype = arguments.floating('estimated', estimated).dtype
+  estimated, true, _ = _checked(estimated, true, mask)
+  error = ((_best_scale(estimated, true) * estimated - true) ** 2).sum()
+  return (error / (true**2).sum()).astype(dtype)
 
 
+@public.function()
 def gradient_cosine(
   estimated: jax.Array,
   true: jax.Array,
-  mask: jax.Array,
+  mask: jax.Array | None,
   states: jax.Array,
   pairs: jax.Array,
   probabilities: jax.Array,
@@ -168,30 +316,57 @@ def gradient_cosine(
   Args:
     estimated: float [..., S].
     true: float [..., S].
-    mask: bool [..., S].
-    states: int [..., S], equal where the state is, below the number of steps.
-    pairs: int [..., S], equal where state and action are, likewise.
+    mask: bool [..., S], steps that were taken; None for all.
+    states: int32 [..., S], equal where the state is, below the number of steps.
+    pairs: int32 [..., S], equal where state and action are, likewise.
     probabilities: float [..., S], pi(a_t | s_t).
     collisions: float [..., S], sum_a pi(a | s_t)^2.
 
   Returns:
-    float [], 0 where a gradient is.
+    float [], dtype of `estimated`; 0 where a gradient is.
+
+  Raises:
+    ValueError: wrong shapes or dtypes.
+
+  Example:
+    >>> from jaxcredit import credit_quality
+    >>> estimated, true = jnp.array([1.0, -1]), jnp.array([2.0, -2])
+    >>> states, pairs = jnp.array([0, 0]), jnp.array([0, 1])
+    >>> half = jnp.array([0.5, 0.5])
+    >>> cosine = credit_quality.gradient_cosine(
+    ...   estimated, true, None, states, pairs, half, half
+    ... )
+    >>> print(cosine.round(2))
+    1.0
   """
-  mask, probabilities, collisions = _flat(mask, probabilities, collisions)
-  size = mask.shape[0]
-  states, pairs = (
-    jnp.where(mask, x.reshape(-1), size) for x in (states, pairs)
+  dtype = arguments.floating('estimated', estimated).dtype
+  estimated, true, mask = _checked(estimated, true, mask)
+  size = mask.size
+
+  def flat(name, x):
+    arguments.same_shape(name, x, mask.shape, 'estimated')
+    return jnp.asarray(x).reshape(-1)
+
+  names = ('probabilities', 'collisions')
+  probabilities, collisions = (
+    jnp.where(mask.reshape(-1), flat(name, x), 0).astype(true.dtype)
+    for name, x in zip(names, (probabilities, collisions), strict=True)
   )
+  states, pairs = (
+    arguments.integers(name, flat(name, x))
+    for name, x in (('states', states), ('pairs', pairs))
+  )
+  estimated, true, mask = (x.reshape(-1) for x in (estimated, true, mask))
+  states, pairs = (jnp.where(mask, x, size) for x in (states, pairs))
 
   def by(segment, values):
     values = jnp.where(mask, values, 0)
     return jax.ops.segment_sum(values, segment, num_segments=size + 1)
 
-  members = jnp.maximum(by(states, jnp.ones(size)), 1)
+  members = jnp.maximum(by(states, jnp.ones(size, true.dtype)), 1)
   square = by(states, collisions) / members
 
   def sums(values):
-    values = values.reshape(-1)
     return (
       by(pairs, values),
       by(states, values),
@@ -207,26 +382,48 @@ def gradient_cosine(
 
   one, other = sums(estimated), sums(true)
   square_norms = product(one, one) * product(other, other)
-  return _ratio(product(one, other), jnp.sqrt(jnp.maximum(square_norms, 0)))
+  cosine = _ratio(product(one, other), jnp.sqrt(jnp.maximum(square_norms, 0)))
+  return cosine.astype(dtype)
 
 
+@public.function()
 def resampling_variance(
-  estimated: jax.Array, true: jax.Array, mask: jax.Array
+  estimated: jax.Array, true: jax.Array, mask: jax.Array | None = None
 ) -> jax.Array:
   """Variance of the credit of the same steps in the company of others.
 
   Each batch's estimates are first brought to the best scale of all batches.
 
   Args:
-    estimated: float [R, ...], R estimates of the same steps.
-    true: float [...].
-    mask: bool [...].
+    estimated: float [R, ..., S], R > 1 estimates of the same steps.
+    true: float [..., S].
+    mask: bool [..., S], steps that were taken; None for all.
 
   Returns:
-    float [], mean variance over R relative to mean true^2.
+    float [], dtype of `estimated`; mean variance over R relative to mean
+    true^2.
+
+  Raises:
+    ValueError: wrong shapes, or a single estimate.
+
+  Example:
+    >>> from jaxcredit import credit_quality
+    >>> estimated = jnp.array([[1.0, -1], [1, -1]])
+    >>> true = jnp.array([2.0, -2])
+    >>> print(credit_quality.resampling_variance(estimated, true))
+    0.0
   """
-  whole = jnp.broadcast_to(true, estimated.shape)
-  there = jnp.broadcast_to(mask, estimated.shape)
-  scale = best_scale(estimated, whole, there)
+  arguments.axes('estimated', estimated, 2, '[R, ..., S]')
+  estimated = arguments.floating('estimated', estimated)
+  dtype = estimated.dtype
+  if estimated.shape[0] < 2:
+    raise ValueError('a single estimate has no variance: give two or more')
+  arguments.same_shape('true', true, estimated.shape[1:], 'estimated without R')
+  mask = arguments.boolean_mask('mask', mask, estimated.shape[1:], 'true')
+  whole, there = (
+    jnp.broadcast_to(x, estimated.shape) for x in (jnp.asarray(true), mask)
+  )
+  estimated, whole, _ = _checked(estimated, whole, there)
+  scale = _best_scale(estimated, whole)
   variance = jnp.where(mask, (scale * estimated).var(axis=0, ddof=1), 0)
-  return variance.sum() / jnp.where(mask, true**2, 0).sum()
+  return (variance.sum() / (whole[0] ** 2).sum()).astype(dtype)

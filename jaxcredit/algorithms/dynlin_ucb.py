@@ -260,7 +260,11 @@ def update(
     reward: float [], y_t.
 
   Returns:
-    State.
+    State. Beyond the configuration's horizon, where rounds are traced, its
+    statistics are NaN.
+
+  Raises:
+    ValueError: the horizon was played already.
 
   Example:
     >>> from jaxcredit import bandits, dynlin_ucb
@@ -273,7 +277,7 @@ def update(
     >>> print(state.rounds, state.statistics.counts)
     1 [1 0]
   """
-  end = config.ends[state.rounds]
+  end, reward = epochs.end_and_reward(config.ends, state.rounds, reward)
   return State(
     ridge_lib.add(state.statistics, action, reward, end),
     action,

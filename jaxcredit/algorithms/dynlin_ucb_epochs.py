@@ -27,6 +27,7 @@ from jaxcredit.algorithms.bandits import (
   linear_system,
   play,
 )
+from jaxcredit.algorithms.bandits import bounds as bounds_lib
 from jaxcredit.algorithms.bandits import ridge as ridge_lib
 
 
@@ -75,7 +76,7 @@ def configure(
   *,
   count: int | None = None,
   longest: int | None = None,
-  bounds,
+  bounds: bounds_lib.Bounds | None = None,
   start: str = 'paper',
   **options,
 ) -> Config:
@@ -88,7 +89,7 @@ def configure(
     count: epochs to fill up to, so that settings can be stacked; None for as
       many as there are.
     longest: rounds of the longest epoch, likewise.
-    bounds: what the agent is told.
+    bounds: what the agent is told; None for the tightest.
     start: 'paper' or 'released'.
     **options: of `dynlin_ucb.configure`.
 
@@ -103,11 +104,12 @@ def configure(
     >>> from jaxcredit import bandits, dynlin_ucb_epochs
     >>> system = bandits.linear_system.create([[0.5]], [[1, 0]], [1], [0, 1])
     >>> arms = bandits.action_sets.finite([[1, 0], [0, 1]])
-    >>> bounds = bandits.bounds.of_system(system, arms)
-    >>> config = dynlin_ucb_epochs.configure(system, arms, 100, bounds=bounds)
+    >>> config = dynlin_ucb_epochs.configure(system, arms, 100)
     >>> print(config.lengths[:8], config.lengths.sum())
     [1 2 2 3 3 3 3 4] 100
   """
+  if bounds is None:
+    bounds = bounds_lib.of_system(system, actions)
   agent = dynlin_ucb.configure(
     system, actions, horizon, bounds=bounds, start=start, **options
   )
@@ -236,8 +238,7 @@ def run(
     >>> from jaxcredit import bandits, dynlin_ucb_epochs
     >>> system = bandits.linear_system.create([[0.5]], [[1, 0]], [1], [0, 1])
     >>> arms = bandits.action_sets.finite([[1, 0], [0, 1]])
-    >>> bounds = bandits.bounds.of_system(system, arms)
-    >>> config = dynlin_ucb_epochs.configure(system, arms, 100, bounds=bounds)
+    >>> config = dynlin_ucb_epochs.configure(system, arms, 100)
     >>> history = dynlin_ucb_epochs.run(jax.random.key(0), system, config)
     >>> print(history.rounds, history.plays.sum())
     [100] 100

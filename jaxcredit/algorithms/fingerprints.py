@@ -7,6 +7,7 @@ released GiGPO code) forget an image's shape and dtype.
 
 import difflib
 import hashlib
+import math
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -81,9 +82,11 @@ def image_fingerprints(images: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def near_duplicate_groups(
-  texts: Sequence[str], *, threshold: float = 0.95
+  texts: Sequence, *, threshold: float = 0.95
 ) -> np.ndarray:
   """Groups texts that are nearly equal, in the order given.
+
+  Of texts [..., G, S] those of one task, the last two axes, are compared.
 
   The rule of GiGPO's released code: each text joins the first group whose
   first member is at least `threshold` similar, else founds a group. So it
@@ -94,24 +97,58 @@ def near_duplicate_groups(
   of 0.995).
 
   Args:
-    texts: n of them.
+    texts: n of them; or nested lists or an array of them, [..., G, S], in which
+      None or '' may fill up what is masked.
     threshold: in (0, 1].
 
   Returns:
-    int32 [n]: index of the first member of each text's group. Fit to be used
-    as anchors.
+    int32 [n] or [..., G, S]: index of the first member of each text's group
+    among the n, or the G * S of its task. Fit to be used as anchors.
 
   Raises:
-    ValueError: threshold out of range.
+    ValueError: threshold out of range, what is not text, or lists of different
+      lengths.
 
   Example:
     >>> from jaxcredit import fingerprints
     >>> texts = ['You are in room 1.', 'A lamp.', 'You are in room 2.']
     >>> print(fingerprints.near_duplicate_groups(texts, threshold=0.9))
     [0 1 0]
+    >>> task = [['A hall.', 'Room 1.'], ['A hall.', 'Room 2.']]
+    >>> print(fingerprints.near_duplicate_groups([task], threshold=0.8))
+    [[[0 1]
+      [0 1]]]
   """
   if not 0 < threshold <= 1:
     raise ValueError(f'threshold must lie in (0, 1], not {threshold}')
+  array = _texts(texts)
+  if array.ndim < 2:
+    return _near_duplicates(list(array), threshold)
+  *leading, g, size = array.shape
+  tasks = array.reshape(math.prod(leading), g * size)
+  groups = [_near_duplicates(list(task), threshold) for task in tasks]
+  return np.array(groups, np.int32).reshape(array.shape)
+
+
+def _texts(texts) -> np.ndarray:
+  """Texts as an array of objects, of any number of axes."""
+  if isinstance(texts, str):
+    raise ValueError('texts must be a sequence of texts, not one text')
+  try:
+    array = np.array(texts, object)
+  except ValueError:
+    array = None
+  if array is not None and array.size:
+    array = np.where(np.equal(array, None), '', array)
+  if array is None or not all(isinstance(text, str) for text in array.flat):
+    raise ValueError(
+      'texts must be texts, in lists of equal lengths: [n] or [..., G, S]'
+    )
+  return array
+
+
+def _near_duplicates(texts: Sequence[str], threshold: float) -> np.ndarray:
+  """The groups of n texts, int32 [n]."""
   groups: list[int] = []
   result = np.zeros(len(texts), np.int32)
   known: dict[str, int] = {}

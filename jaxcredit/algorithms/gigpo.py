@@ -29,19 +29,17 @@ What the released code (verl-agent) does differently, and how to get it:
 """
 
 import dataclasses
-import functools
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from jaxcredit.algorithms import grpo
 from jaxcredit.algorithms import returns as returns_lib
 from jaxcredit.algorithms.internal import (
   arguments,
-  explicit_axes,
+  equal_states,
   group_statistics,
   integer_words,
+  public,
 )
 
 EPISODE_STATISTICS = ('trajectories', 'steps')
@@ -65,79 +63,7 @@ class Advantages:
   anchor_group: jax.Array
 
 
-def _mix(words, seed):
-  """A 32-bit hash of the last axis, other with each seed."""
-  h = jnp.full(words.shape[:-1], 0x9E3779B9, jnp.uint32) * (2 * seed + 1)
-  for k in range(words.shape[-1]):
-    h = (h ^ words[..., k]) * jnp.uint32(0x85EBCA6B)
-    h = (h ^ (h >> 13)) * jnp.uint32(0xC2B2AE35)
-    h = h ^ (h >> 16)
-  return h
-
-
-def _first_equal(words: jax.Array, mask: jax.Array) -> jax.Array:
-  """Index of the first entry that equals each entry, -1 where masked.
-
-  Entries claim slots of a table, the first entry of a slot wins, and all
-  entries equal to a winner are settled. The rest try again with another hash.
-  Each round settles at least one state of each group, so that it ends; two or
-  three rounds are usual. The work is linear in the number of entries, and the
-  answer exact whatever collides.
-
-  Args:
-    words: uint32 [P, M, K].
-    mask: bool [P, M].
-
-  Returns:
-    int32 [P, M].
-  """
-  size = words.shape[1]
-  slots = 1 << max(4, (8 * size - 1).bit_length())
-  index = jnp.broadcast_to(jnp.arange(size, dtype=jnp.int32), mask.shape)
-
-  def claim(carry):
-    found, open_, seed = carry
-    slot = (_mix(words, seed) & jnp.uint32(slots - 1)).astype(jnp.int32)
-    slot = jnp.where(open_, slot, slots)
-
-    def winners(slot, index):
-      table = jnp.full((slots,), size, jnp.int32)
-      return table.at[slot].min(index, mode='drop')
-
-    table = jax.vmap(winners)(slot, index)
-    winner = jnp.take_along_axis(table, jnp.minimum(slot, slots - 1), axis=1)
-    winner = jnp.minimum(winner, size - 1)
-    equal = open_
-    for k in range(words.shape[-1]):
-      word = words[..., k]
-      equal &= jnp.take_along_axis(word, winner, axis=1) == word
-    return jnp.where(equal, winner, found), open_ & ~equal, seed + 1
-
-  found, _, _ = jax.lax.while_loop(
-    lambda carry: carry[1].any(),
-    claim,
-    (jnp.where(mask, index, -1), mask, jnp.uint32(0)),
-  )
-  return jnp.where(mask, found, -1)
-
-
-def _group_ids(words, mask) -> jax.Array:
-  """`_first_equal` over the steps of each group, any leading axes."""
-  *_, g, s = mask.shape
-  if not mask.size:
-    return jnp.zeros(mask.shape, jnp.int32)
-  ids = _first_equal(
-    words.reshape(-1, g * s, words.shape[-1]), mask.reshape(-1, g * s)
-  )
-  return ids.reshape(mask.shape)
-
-
-@explicit_axes.under_any_mesh
-@jax.jit
-def _anchor_groups(anchors, mask):
-  return _group_ids(integer_words.split(anchors, mask.ndim), mask)
-
-
+@public.function(words=('anchors',))
 def anchor_groups(
   anchors: jax.Array, mask: jax.Array | None = None
 ) -> jax.Array:
@@ -163,126 +89,63 @@ def anchor_groups(
     [[0 1 0]
      [1 1 5]]
   """
-  shape = np.shape(anchors) if mask is None else np.shape(mask)
-  if len(shape) < 2:
-    raise ValueError(f'anchors must be [..., G, S], but have shape {shape}')
-  anchors = integer_words.before_jit('anchors', anchors, shape)
-  return _anchor_groups(
-    anchors, arguments.boolean_mask('mask', mask, shape, 'anchors')
-  )
+  shape = anchors.shape if mask is None else jnp.shape(mask)
+  arguments.axes('anchors', anchors, 2, '[..., G, S]')
+  words = integer_words.split('anchors', anchors, shape)
+  mask = arguments.boolean_mask('mask', mask, shape, 'anchors')
+  return equal_states.in_groups(words, mask)
 
 
-def _step_part(scores, mask, ids, scale, ddof, eps):
-  """Scores relative to the mean of their anchor group (Eq. 7)."""
+def _step_part(returns, mask, ids, scale, ddof, eps):
+  """Step returns relative to the mean of their anchor group (Eq. 7)."""
   *_, g, s = mask.shape
   if not mask.size:
-    return jnp.zeros_like(scores)
+    return jnp.zeros_like(returns)
   flat = (-1, g * s)
-  return group_statistics.relative_to_segment(
-    scores.reshape(flat),
-    mask.reshape(flat),
-    ids.reshape(flat),
-    scale=scale,
-    ddof=ddof,
-    eps=eps,
-  ).reshape(mask.shape)
+  groups = group_statistics.of_segments(
+    returns.reshape(flat), mask.reshape(flat), ids.reshape(flat), ddof
+  )
+  return groups.standardised(scale, eps).reshape(mask.shape)
 
 
 def _episode_part(
-  scores, mask, penalties, statistics, scale, ddof, eps, singleton
+  returns, mask, penalties, statistics, scale, ddof, eps, singleton
 ):
   """Episode returns relative to the group's (Eq. 3), for each step.
 
   Args:
-    scores: float [..., G], returns.
+    returns: float [..., G].
     mask: bool [..., G, S].
     penalties: float [..., G, S].
   """
-  flat = (*mask.shape[:-2], -1)
+  charged = returns[..., None] - penalties
   if statistics == 'steps':
-    values = scores[..., None] - penalties
-    result = group_statistics.relative_to_group(
-      values.reshape(flat),
-      mask.reshape(flat),
-      scale=scale,
-      ddof=ddof,
-      eps=eps,
-    ).reshape(mask.shape)
-    lone = mask.sum(axis=(-2, -1), keepdims=True) == 1
+    flat = (*mask.shape[:-2], mask.shape[-2] * mask.shape[-1])
+    group = group_statistics.of_rows(
+      charged.reshape(flat), mask.reshape(flat), ddof
+    )
+    result = group.standardised(scale, eps).reshape(mask.shape)
+    lone = group.count[..., None] == 1
   else:
-    taken = mask.any(axis=-1)
-    count = group_statistics.sum_last(taken.astype(jnp.int32))
-    reference = group_statistics.first_valid(scores, taken)
-    difference = group_statistics.from_reference(scores, taken, reference)
-    mean, deviation = group_statistics.mean_and_deviation(
-      difference, taken, count, ddof, group_statistics.sum_last
-    )
-    relative = group_statistics.standardise(
-      difference, taken, count, mean, deviation, reference, scale, eps
-    )
-    charge = penalties
+    group = group_statistics.of_rows(returns, mask.any(axis=-1), ddof)
+    relative = group.standardised(scale, eps)
+    unit = group.unit(scale, eps)
     if scale == 'std':
       # Where nothing differs there is no unit to measure a penalty in.
-      equal = group_statistics.alike(deviation, count, reference)
-      unit = jnp.where(equal, jnp.inf, deviation + eps)[..., None]
-      charge = penalties / unit
-    lone = count[..., None] == 1
+      unit = jnp.where(group.equal, jnp.inf, unit)
+    charge = penalties / unit[..., None]
+    lone = group.count[..., None] == 1
     result = jnp.where(mask & ~lone, relative[..., None] - charge, 0)
   if singleton == 'score':
-    result = jnp.where(lone & mask, scores[..., None] - penalties, result)
+    result = jnp.where(lone & mask, charged, result)
   return result
 
 
-@explicit_axes.under_any_mesh
-@functools.partial(
-  jax.jit,
-  static_argnames=(
-    'scale',
-    'episode_statistics',
-    'ddof',
-    'eps',
-    'singleton',
-  ),
+@public.function(
+  static=('scale', 'episode_statistics', 'ddof', 'eps', 'singleton'),
+  words=('anchors',),
+  ranges={'step_weight': {}, 'episode_weight': {}},
 )
-def _advantages(
-  rewards,
-  mask,
-  anchors,
-  penalties,
-  discount,
-  step_weight,
-  episode_weight,
-  *,
-  scale,
-  episode_statistics,
-  ddof,
-  eps,
-  singleton,
-):
-  ids = _group_ids(integer_words.split(anchors, mask.ndim), mask)
-  dtype = rewards.dtype
-  rewards = jnp.where(mask, arguments.wide(rewards), 0)
-  penalties = jnp.where(mask, arguments.wide(penalties), 0)
-  step_returns = returns_lib.discounted_returns(
-    rewards, mask, discount=discount
-  )
-  episode = _episode_part(
-    rewards.sum(axis=-1),
-    mask,
-    penalties,
-    episode_statistics,
-    scale,
-    ddof,
-    eps,
-    singleton,
-  )
-  step = _step_part(step_returns - penalties, mask, ids, scale, ddof, eps)
-  total = episode_weight * episode + step_weight * step
-  return Advantages(
-    total.astype(dtype), episode.astype(dtype), step.astype(dtype), ids
-  )
-
-
 def advantages(
   rewards: jax.Array,
   mask: jax.Array | None,
@@ -339,34 +202,39 @@ def advantages(
     [[ 1.15  0.71  0.  ]
      [-0.58 -0.58 -0.71]]
   """
-  arguments.one_of('scale', scale, grpo.SCALES)
+  arguments.one_of('scale', scale, group_statistics.SCALES)
   arguments.one_of('episode_statistics', episode_statistics, EPISODE_STATISTICS)
-  arguments.one_of('singleton', singleton, grpo.SINGLETONS)
+  arguments.one_of('singleton', singleton, group_statistics.SINGLETONS)
   arguments.one_of('ddof', ddof, (0, 1))
   arguments.number('eps', eps, 0)
-  arguments.number('discount', discount, 0, 1)
-  arguments.number('step_weight', step_weight)
-  arguments.number('episode_weight', episode_weight)
   arguments.axes('rewards', rewards, 2, '[..., G, S]')
   rewards = arguments.floating('rewards', rewards)
+  dtype = rewards.dtype
   mask = arguments.boolean_mask('mask', mask, rewards.shape, 'rewards')
-  anchors = integer_words.before_jit('anchors', anchors, rewards.shape)
+  words = integer_words.split('anchors', anchors, rewards.shape)
   if penalties is None:
     penalties = jnp.zeros_like(rewards)
-  else:
-    arguments.same_shape('penalties', penalties, rewards.shape, 'rewards')
-    penalties = jnp.asarray(penalties).astype(rewards.dtype)
-  return _advantages(
-    rewards,
+  penalties = arguments.floating('penalties', penalties)
+  arguments.same_shape('penalties', penalties, rewards.shape, 'rewards')
+  rewards = jnp.where(mask, arguments.wide(rewards), 0)
+  penalties = jnp.where(mask, penalties, 0).astype(rewards.dtype)
+
+  groups = equal_states.in_groups(words, mask)
+  step_returns = returns_lib.discounted_returns(
+    rewards, mask, discount=discount
+  )
+  episode = _episode_part(
+    rewards.sum(axis=-1),
     mask,
-    anchors,
     penalties,
-    discount,
-    step_weight,
-    episode_weight,
-    scale=scale,
-    episode_statistics=episode_statistics,
-    ddof=ddof,
-    eps=eps,
-    singleton=singleton,
+    episode_statistics,
+    scale,
+    ddof,
+    eps,
+    singleton,
+  )
+  step = _step_part(step_returns - penalties, mask, groups, scale, ddof, eps)
+  total = episode_weight * episode + step_weight * step
+  return Advantages(
+    total.astype(dtype), episode.astype(dtype), step.astype(dtype), groups
   )

@@ -11,27 +11,24 @@ gives a rollout without companions its raw score; here that is an option,
 0 here; there, rounding can give advantages up to 0.65.
 """
 
-import functools
-
 import jax
 import jax.numpy as jnp
 
 from jaxcredit.algorithms.internal import (
   arguments,
-  explicit_axes,
   group_statistics,
+  public,
 )
 
 SCALES = group_statistics.SCALES
 SINGLETONS = group_statistics.SINGLETONS
 
 
-@explicit_axes.under_any_mesh
-@functools.partial(
-  jax.jit, static_argnames=('scale', 'ddof', 'eps', 'singleton')
+@public.function(
+  static=('scale', 'ddof', 'eps', 'singleton'), renamed={'scores': 'returns'}
 )
 def advantages(
-  scores: jax.Array,
+  returns: jax.Array,
   mask: jax.Array | None = None,
   *,
   scale: str = 'std',
@@ -42,7 +39,7 @@ def advantages(
   """Advantages of rollouts relative to their group.
 
   Args:
-    scores: float [..., G], a score (return) for each rollout.
+    returns: float [..., G], the return (score) of each rollout.
     mask: bool [..., G], rollouts that count; None for all.
     scale: 'std' or 'none' (Dr. GRPO).
     ddof: delta degrees of freedom of the deviation, 0 or 1.
@@ -51,7 +48,7 @@ def advantages(
       in the released code.
 
   Returns:
-    float [..., G], dtype of `scores`; 0 where masked.
+    float [..., G], dtype of `returns`; 0 where masked.
 
   Raises:
     ValueError: wrong shapes or options.
@@ -65,13 +62,11 @@ def advantages(
   arguments.one_of('singleton', singleton, SINGLETONS)
   arguments.one_of('ddof', ddof, (0, 1))
   arguments.number('eps', eps, 0)
-  arguments.axes('scores', scores, 1, '[..., G]')
-  scores = arguments.floating('scores', scores)
-  mask = arguments.boolean_mask('mask', mask, scores.shape, 'scores')
-  result = group_statistics.relative_to_group(
-    arguments.wide(scores), mask, scale=scale, ddof=ddof, eps=eps
-  )
+  arguments.axes('returns', returns, 1, '[..., G]')
+  returns = arguments.floating('returns', returns)
+  mask = arguments.boolean_mask('mask', mask, returns.shape, 'returns')
+  group = group_statistics.of_rows(arguments.wide(returns), mask, ddof)
+  result = group.standardised(scale, eps)
   if singleton == 'score':
-    alone = mask & (mask.sum(axis=-1, keepdims=True) == 1)
-    result = jnp.where(alone, scores, result)
-  return result.astype(scores.dtype)
+    result = jnp.where(mask & (group.count == 1), returns, result)
+  return result.astype(returns.dtype)

@@ -9,13 +9,11 @@ released code has rho = 0.2 too, but ranks masked entries with the others, and
 breaks ties by position.
 """
 
-import functools
-
 import jax
 import jax.numpy as jnp
 
 from jaxcredit.algorithms import grpo
-from jaxcredit.algorithms.internal import arguments, explicit_axes
+from jaxcredit.algorithms.internal import arguments, public
 
 
 def _rank_keys(values):
@@ -48,10 +46,11 @@ def _at_least_rank(values, mask, rank):
   return mask & (keys >= threshold)
 
 
-@explicit_axes.under_any_mesh
-@functools.partial(jax.jit, static_argnames=('rho', 'scale', 'ddof', 'eps'))
+@public.function(
+  static=('rho', 'scale', 'ddof', 'eps'), renamed={'scores': 'returns'}
+)
 def advantages(
-  scores: jax.Array,
+  returns: jax.Array,
   entropies: jax.Array,
   mask: jax.Array | None = None,
   *,
@@ -63,7 +62,7 @@ def advantages(
   """GRPO's advantages on the tokens of highest entropy in the batch.
 
   Args:
-    scores: float [..., G], a score (return) for each rollout.
+    returns: float [..., G], the return (score) of each rollout.
     entropies: float [..., G, L], of the distributions that tokens were drawn
       from.
     mask: bool [..., G, L], tokens that the policy drew; None for all. A rollout
@@ -76,7 +75,7 @@ def advantages(
     eps: added to the deviation.
 
   Returns:
-    float [..., G, L], dtype of `scores`; 0 where masked, NaN where a token's
+    float [..., G, L], dtype of `returns`; 0 where masked, NaN where a token's
     entropy is.
 
   Raises:
@@ -84,23 +83,23 @@ def advantages(
 
   Example:
     >>> from jaxcredit import hepo
-    >>> scores = jnp.array([1.0, 0])
+    >>> returns = jnp.array([1.0, 0])
     >>> entropies = jnp.array([[0.1, 2.0, 0.3], [1.5, 0.2, 0.1]])
-    >>> print(hepo.advantages(scores, entropies, rho=0.4).round(2))
+    >>> print(hepo.advantages(returns, entropies, rho=0.4).round(2))
     [[ 0.    0.71  0.  ]
      [-0.71  0.    0.  ]]
   """
   arguments.number('rho', rho, 0, 1)
-  arguments.axes('scores', scores, 1, '[..., G]')
-  scores = arguments.floating('scores', scores)
+  arguments.axes('returns', returns, 1, '[..., G]')
+  returns = arguments.floating('returns', returns)
   arguments.axes('entropies', entropies, 2, '[..., G, L]')
   entropies = arguments.floating('entropies', entropies)
   arguments.same_shape(
-    'scores', scores, entropies.shape[:-1], 'entropies without L'
+    'returns', returns, entropies.shape[:-1], 'entropies without L'
   )
   mask = arguments.boolean_mask('mask', mask, entropies.shape, 'entropies')
   relative = grpo.advantages(
-    scores, mask.any(axis=-1), scale=scale, ddof=ddof, eps=eps
+    returns, mask.any(axis=-1), scale=scale, ddof=ddof, eps=eps
   )
   entropies = jnp.where(mask, arguments.wide(entropies), 0)
   unknown = jnp.isnan(entropies)
@@ -108,4 +107,4 @@ def advantages(
   rank = jnp.maximum(jnp.floor(rho * count), 1).astype(jnp.int32)
   kept = _at_least_rank(jnp.where(unknown, jnp.inf, entropies), mask, rank)
   result = jnp.where(kept, relative[..., None], 0)
-  return jnp.where(unknown, jnp.nan, result).astype(scores.dtype)
+  return jnp.where(unknown, jnp.nan, result).astype(returns.dtype)

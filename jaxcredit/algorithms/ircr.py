@@ -11,40 +11,42 @@ critic that learns from them:
 The code released with LaRe has x = R / L, which is `per_step`.
 """
 
-import functools
-
 import jax
 import jax.numpy as jnp
 
-from jaxcredit.algorithms.internal import arguments, explicit_axes
+from jaxcredit.algorithms.internal import arguments, public
 
 
-def _arguments(episode_return, mask):
+def _arguments(returns, mask):
   """Checked arrays, and the length of each episode."""
+  returns = arguments.floating('returns', returns)
+  if mask is None:
+    # Without a mask the number of steps is not known.
+    mask = jnp.ones((*returns.shape, 1), bool)
   arguments.axes('mask', mask, 1, '[..., S]')
-  episode_return = arguments.floating('episode_return', episode_return)
-  shape = episode_return.shape + jnp.shape(mask)[-1:]
-  mask = arguments.boolean_mask('mask', mask, shape, 'episode_return with S')
+  shape = returns.shape + jnp.shape(mask)[-1:]
+  mask = arguments.boolean_mask('mask', mask, shape, 'returns with S')
   length = mask.sum(axis=-1)
-  wide = jnp.where(length > 0, arguments.wide(episode_return), 0)
-  return episode_return.dtype, wide, mask, length
+  wide = jnp.where(length > 0, arguments.wide(returns), 0)
+  return returns.dtype, wide, mask, length
 
 
 def _per_step(returns, length):
   return returns / jnp.maximum(length, 1).astype(returns.dtype)
 
 
-@explicit_axes.under_any_mesh
-@jax.jit
-def uniform_rewards(episode_return: jax.Array, mask: jax.Array) -> jax.Array:
+@public.function(renamed={'episode_return': 'returns'})
+def uniform_rewards(
+  returns: jax.Array, mask: jax.Array | None = None
+) -> jax.Array:
   """R / L for each step: the rewards of least variance that add up to R.
 
   Args:
-    episode_return: float [...].
-    mask: bool [..., S], steps that were taken.
+    returns: float [...].
+    mask: bool [..., S], steps that were taken; None for episodes of one step.
 
   Returns:
-    float [..., S], dtype of `episode_return`; 0 where masked.
+    float [..., S], dtype of `returns`; 0 where masked.
 
   Raises:
     ValueError: shapes do not fit.
@@ -56,26 +58,25 @@ def uniform_rewards(episode_return: jax.Array, mask: jax.Array) -> jax.Array:
     [[1. 1. 1.]
      [2. 0. 0.]]
   """
-  dtype, returns, mask, length = _arguments(episode_return, mask)
-  share = _per_step(returns, length)[..., None]
+  dtype, total, mask, length = _arguments(returns, mask)
+  share = _per_step(total, length)[..., None]
   return jnp.where(mask, share, 0).astype(dtype)
 
 
-@explicit_axes.under_any_mesh
-@functools.partial(jax.jit, static_argnames=('per_step',))
+@public.function(static=('per_step',), renamed={'episode_return': 'returns'})
 def return_bounds(
-  episode_return: jax.Array, mask: jax.Array, *, per_step: bool = True
+  returns: jax.Array, mask: jax.Array | None = None, *, per_step: bool = True
 ) -> tuple[jax.Array, jax.Array]:
   """Least and greatest x over the M episodes of a buffer.
 
   Args:
-    episode_return: float [..., M].
+    returns: float [..., M].
     mask: bool [..., M, S], steps that were taken; episodes without one do not
-      count.
+      count; None for episodes of one step.
     per_step: whether x is R / L or R.
 
   Returns:
-    low, high: float [...], dtype of `episode_return`; 0 without episodes, NaN
+    low, high: float [...], dtype of `returns`; 0 without episodes, NaN
     where a return is NaN.
 
   Raises:
@@ -88,8 +89,8 @@ def return_bounds(
     >>> print(low, high)
     1.0 2.0
   """
-  arguments.axes('episode_return', episode_return, 1, '[..., M]')
-  dtype, x, _, length = _arguments(episode_return, mask)
+  arguments.axes('returns', returns, 1, '[..., M]')
+  dtype, x, _, length = _arguments(returns, mask)
   low, high = _bounds(_per_step(x, length) if per_step else x, length > 0)
   return low.astype(dtype), high.astype(dtype)
 
@@ -101,11 +102,10 @@ def _bounds(x, counts):
   return jnp.where(some, low, 0), jnp.where(some, high, 0)
 
 
-@explicit_axes.under_any_mesh
-@functools.partial(jax.jit, static_argnames=('per_step',))
+@public.function(static=('per_step',), renamed={'episode_return': 'returns'})
 def guidance_rewards(
-  episode_return: jax.Array,
-  mask: jax.Array,
+  returns: jax.Array,
+  mask: jax.Array | None = None,
   *,
   per_step: bool = True,
   low: jax.Array | float | None = None,
@@ -114,16 +114,17 @@ def guidance_rewards(
   """IRCR's rewards, in [0, 1] where the bounds are those of the buffer.
 
   Args:
-    episode_return: float [..., M], of the M episodes of a buffer, or of a batch
+    returns: float [..., M], of the M episodes of a buffer, or of a batch
       from it if its bounds are given.
-    mask: bool [..., M, S], steps that were taken.
+    mask: bool [..., M, S], steps that were taken; None for episodes of one
+      step, S = 1.
     per_step: whether x is R / L or R.
     low: float, a number or [...]; the least x of the buffer, as `return_bounds`
       gives it. None: of these episodes.
     high: likewise, the greatest.
 
   Returns:
-    float [..., M, S], dtype of `episode_return`; 0 where masked, and everywhere
+    float [..., M, S], dtype of `returns`; 0 where masked, and everywhere
     where the bounds are equal.
 
   Raises:
@@ -138,8 +139,8 @@ def guidance_rewards(
   """
   if (low is None) != (high is None):
     raise ValueError('low and high must be given together')
-  arguments.axes('episode_return', episode_return, 1, '[..., M]')
-  dtype, x, mask, length = _arguments(episode_return, mask)
+  arguments.axes('returns', returns, 1, '[..., M]')
+  dtype, x, mask, length = _arguments(returns, mask)
   x = _per_step(x, length) if per_step else x
   if low is None:
     low, high = _bounds(x, length > 0)

@@ -20,6 +20,12 @@ the mean of all L. Then E[(R/L - m)^2] = (R/L - rho)^2 + Var[m], with
 
 so that taking off the right-hand side, without E, leaves RD's loss on average.
 
+Where phi lives, and what stands around these losses: `latent_rewards` writes a
+program phi with a language model, verifies it and encodes steps with it
+(`interpreter.encode`); `networks/heads/reward_decoder.py` is the network f;
+`agents/reward_decomposition.py` trains it with the losses below; and
+`agents/reward_sources.py` gives an agent its rewards (`Decoded`).
+
 What the released code (thu-rllab/LaRe) does differently:
 * Where K > L it draws with replacement and keeps the first formula, which is
   then negative: it adds variance. Here the second is used, or, by default,
@@ -30,13 +36,12 @@ What the released code (thu-rllab/LaRe) does differently:
   the team; see `team_rewards`.
 """
 
-import functools
-
 import jax
 import jax.numpy as jnp
 
 from jaxcredit.algorithms import step_sampling
-from jaxcredit.algorithms.internal import arguments, explicit_axes
+from jaxcredit.algorithms.internal import arguments, public
+from jaxcredit.algorithms.internal.masked_mean import masked_mean
 
 SHORT = step_sampling.SHORT
 StepSample = step_sampling.StepSample
@@ -47,21 +52,15 @@ FORMS = ('sum', 'mean')
 SCALINGS = ('none', 'length', 'exact', 'deviation')
 
 
-def _returns(episode_return, shape):
+def _returns(returns, shape):
   """Returns of episodes, checked against the leading axes of step rewards."""
-  episode_return = arguments.floating('episode_return', episode_return)
-  if episode_return.shape != shape:
+  returns = arguments.floating('returns', returns)
+  if returns.shape != shape:
     raise ValueError(
-      f'episode_return has shape {episode_return.shape}, but the episodes of '
-      f'the step rewards have shape {shape}: they must be equal'
+      f'returns have shape {returns.shape}, but the episodes of the step '
+      f'rewards have shape {shape}: they must be equal'
     )
-  return episode_return
-
-
-def _mean(values, counts):
-  """Mean over the episodes that count, 0 if there are none."""
-  number = jnp.maximum(counts.sum(), 1).astype(values.dtype)
-  return jnp.where(counts, values, 0).sum() / number
+  return returns
 
 
 def _positive(count, dtype):
@@ -69,11 +68,10 @@ def _positive(count, dtype):
   return jnp.maximum(count, 1).astype(dtype)
 
 
-@explicit_axes.under_any_mesh
-@functools.partial(jax.jit, static_argnames=('form',))
+@public.function(static=('form',), renamed={'episode_return': 'returns'})
 def decomposition_loss(
   step_rewards: jax.Array,
-  episode_return: jax.Array,
+  returns: jax.Array,
   mask: jax.Array | None = None,
   *,
   form: str = 'sum',
@@ -89,7 +87,7 @@ def decomposition_loss(
 
   Args:
     step_rewards: float [..., S], as predicted.
-    episode_return: float [...].
+    returns: float [...], of the episodes.
     mask: bool [..., S], steps that were taken; None for all. An episode without
       one does not count.
     form: 'sum' or 'mean'.
@@ -112,24 +110,25 @@ def decomposition_loss(
   mask = arguments.boolean_mask(
     'mask', mask, step_rewards.shape, 'step_rewards'
   )
-  target = _returns(episode_return, mask.shape[:-1])
+  target = _returns(returns, mask.shape[:-1])
   length = mask.sum(axis=-1)
   total = jnp.where(mask, arguments.wide(step_rewards), 0).sum(axis=-1)
   error = jnp.where(length > 0, target, 0).astype(total.dtype) - total
   if form == 'mean':
     error = error / _positive(length, error.dtype)
-  return _mean(error * error, length > 0).astype(dtype)
+  return masked_mean(error * error, length > 0).astype(dtype)
 
 
-@explicit_axes.under_any_mesh
-@functools.partial(jax.jit, static_argnames=('form', 'unbiased'))
+@public.function(
+  static=('form', 'unbiased'), renamed={'episode_return': 'returns'}
+)
 def subsampled_loss(
   step_rewards: jax.Array,
-  episode_return: jax.Array,
+  returns: jax.Array,
   lengths: jax.Array,
   mask: jax.Array | None = None,
   *,
-  form: str = 'mean',
+  form: str = 'sum',
   unbiased: bool = True,
 ) -> jax.Array:
   """RRD: the loss of decomposition, estimated from sampled steps.
@@ -142,11 +141,12 @@ def subsampled_loss(
 
   Args:
     step_rewards: float [..., K], predicted for the sampled steps.
-    episode_return: float [...], of the whole episodes.
+    returns: float [...], of the whole episodes.
     lengths: int [...], steps of the whole episodes.
     mask: bool [..., K], what was drawn; None for all. An episode of which
       nothing was drawn does not count.
-    form: 'mean' (R/L - m)^2 or 'sum' (R - L m)^2, m being the sample's mean.
+    form: 'sum' (R - L m)^2, as in `decomposition_loss`, or 'mean' (R/L - m)^2,
+      m being the sample's mean.
     unbiased: whether the variance of m is taken off. It needs two draws of an
       episode that has two steps or more.
 
@@ -165,7 +165,7 @@ def subsampled_loss(
     ...   step_rewards, jnp.array([9.0]), sample.lengths, sample.mask
     ... )
     >>> print(loss)
-    1.0
+    9.0
   """
   arguments.one_of('form', form, FORMS)
   arguments.axes('step_rewards', step_rewards, 1, '[..., K]')
@@ -179,8 +179,9 @@ def subsampled_loss(
       f'step_rewards have shape {mask.shape}: the variance of a single draw is '
       'unknown; draw two steps or more, or give unbiased=False'
     )
-  target = _returns(episode_return, mask.shape[:-1])
-  arguments.same_shape('lengths', lengths, target.shape, 'episode_return')
+  target = _returns(returns, mask.shape[:-1])
+  arguments.same_shape('lengths', lengths, target.shape, 'returns')
+  lengths = jnp.asarray(lengths)
   rewards = jnp.where(mask, arguments.wide(step_rewards), 0)
   wide = rewards.dtype
   count = mask.sum(axis=-1)
@@ -196,11 +197,10 @@ def subsampled_loss(
     loss = loss - rest / drawn * variance
   if form == 'sum':
     loss = loss * length * length
-  return _mean(loss, counts).astype(dtype)
+  return masked_mean(loss, counts).astype(dtype)
 
 
-@explicit_axes.under_any_mesh
-@functools.partial(jax.jit, static_argnames=('ddof',))
+@public.function(static=('ddof',))
 def temporal_variance(
   step_rewards: jax.Array, mask: jax.Array | None = None, *, ddof: int = 0
 ) -> jax.Array:
@@ -234,11 +234,10 @@ def temporal_variance(
   residual = jnp.where(mask, rewards - mean[..., None], 0)
   square = (residual * residual).sum(axis=-1)
   variance = square / _positive(count - ddof, rewards.dtype)
-  return _mean(variance, count > 0).astype(step_rewards.dtype)
+  return masked_mean(variance, count > 0).astype(step_rewards.dtype)
 
 
-@explicit_axes.under_any_mesh
-@jax.jit
+@public.function()
 def team_rewards(
   agent_rewards: jax.Array, mask: jax.Array | None = None
 ) -> jax.Array:
@@ -272,8 +271,7 @@ def team_rewards(
   return total.astype(rewards.dtype)
 
 
-@explicit_axes.under_any_mesh
-@jax.jit
+@public.function()
 def shared_rewards(
   agent_rewards: jax.Array, mask: jax.Array | None = None
 ) -> jax.Array:
@@ -313,14 +311,17 @@ def _of_agents(agent_rewards, mask):
   )
 
 
-@explicit_axes.under_any_mesh
-@functools.partial(jax.jit, static_argnames=('scaling', 'agents'))
+@public.function(
+  static=('scaling', 'agents'),
+  ranges={'factor': {}},
+  renamed={'episode_return': 'returns'},
+)
 def redistributed_rewards(
   step_rewards: jax.Array,
   mask: jax.Array | None = None,
   *,
   scaling: str = 'none',
-  episode_return: jax.Array | None = None,
+  returns: jax.Array | None = None,
   deviation: jax.Array | float | None = None,
   factor: jax.Array | float = 1.0,
   agents: bool = False,
@@ -341,7 +342,7 @@ def redistributed_rewards(
     step_rewards: float [..., S], predicted; [..., N, S] with `agents`.
     mask: bool of the same shape, steps that were taken; None for all.
     scaling: one of the above.
-    episode_return: float [...], needed by 'exact'; of the team with `agents`.
+    returns: float [...], needed by 'exact'; of the team with `agents`.
     deviation: float, a number or [...], needed by 'deviation'; 0 counts as 1.
     factor: float, a number or [...].
     agents: whether axis -2 is agents. Then L counts the steps of all of them.
@@ -355,7 +356,7 @@ def redistributed_rewards(
   Example:
     >>> from jaxcredit import lare
     >>> rewards = lare.redistributed_rewards(
-    ...   jnp.array([1.0, 0, 1]), scaling='exact', episode_return=jnp.array(5.0)
+    ...   jnp.array([1.0, 0, 1]), scaling='exact', returns=jnp.array(5.0)
     ... )
     >>> print(rewards)
     [2. 1. 2.]
@@ -381,19 +382,21 @@ def redistributed_rewards(
       )
     return value.reshape(*value.shape, *(1,) * rank) if value.ndim else value
 
+  if returns is not None:
+    returns = of_episodes('returns', _returns(returns, episodes))
+  if deviation is not None:
+    deviation = of_episodes('deviation', deviation)
   length = mask.sum(axis=axes, keepdims=True)
   if scaling == 'length':
     rewards = rewards * length.astype(rewards.dtype)
   elif scaling == 'exact':
-    if episode_return is None:
-      raise ValueError("scaling 'exact' needs episode_return")
-    target = of_episodes('episode_return', _returns(episode_return, episodes))
-    missing = target - rewards.sum(axis=axes, keepdims=True)
+    if returns is None:
+      raise ValueError("scaling 'exact' needs returns")
+    missing = returns - rewards.sum(axis=axes, keepdims=True)
     rewards = rewards + missing / _positive(length, rewards.dtype)
   elif scaling == 'deviation':
     if deviation is None:
       raise ValueError("scaling 'deviation' needs deviation")
-    deviation = of_episodes('deviation', deviation)
     rewards = rewards / jnp.where(deviation == 0, 1, deviation)
   rewards = rewards * of_episodes('factor', factor)
   return jnp.where(mask, rewards, 0).astype(step_rewards.dtype)

@@ -23,17 +23,19 @@ Aggregations of token losses to a number, under their usual names:
                              (GiGPO's 1 / (N T) sum over actions)
 
 Rows without a valid token do not count as rows. Without any valid token the
-result is 0.
+result is 0. A loss is infinite where it is beyond the dtype: squared errors of
+values from 1.8e19 on in float32 are.
 """
 
 import dataclasses
-import functools
+import math
 
 import jax
 import jax.numpy as jnp
 
-from jaxcredit.algorithms import kl_estimators
-from jaxcredit.algorithms.internal import arguments, explicit_axes
+from jaxcredit.algorithms import kl_penalty
+from jaxcredit.algorithms.internal import arguments, explicit_axes, public
+from jaxcredit.algorithms.internal.masked_mean import masked_mean
 
 RATIOS = ('token', 'step', 'sequence')
 AGGREGATIONS = (
@@ -43,9 +45,10 @@ AGGREGATIONS = (
   'seq-mean-token-sum-norm',
   'step-mean',
 )
-KL_ESTIMATORS = kl_estimators.KL_ESTIMATORS
-# Of use beyond losses, and therefore at home elsewhere.
-kl = kl_estimators.kl
+KL_ESTIMATORS = kl_penalty.KL_ESTIMATORS
+KL_GRADIENTS = kl_penalty.KL_GRADIENTS
+# Its estimates are rewards as often as they are losses.
+kl = kl_penalty.kl
 
 
 @jax.tree_util.register_dataclass
@@ -68,37 +71,33 @@ class PolicyLoss:
   ratio: jax.Array
 
 
-def _mean(values, mask):
-  """Mean over unmasked entries, 0 if there are none."""
-  count = jnp.maximum(mask.sum(), 1).astype(values.dtype)
-  return jnp.where(mask, values, 0).sum() / count
-
-
 def _steps(step_of_token, mask, name):
   """Step of each token, from 0 in each row; L for tokens of no step."""
   if step_of_token is None:
     raise ValueError(f'{name} needs step_of_token')
   arguments.same_shape('step_of_token', step_of_token, mask.shape, 'mask')
-  step = jnp.asarray(step_of_token)
+  step = arguments.integers('step_of_token', step_of_token)
   drawn = mask & (step >= 0)
   # A row may hold a late step alone, whose number is beyond the row's length.
   far = jnp.iinfo(step.dtype).max
-  first = jnp.where(drawn, step, far).min(axis=-1, keepdims=True)
+  first = jnp.where(drawn, step, far).min(axis=-1, keepdims=True, initial=far)
   return jnp.where(drawn, step - first, mask.shape[-1])
 
 
 @explicit_axes.under_any_mesh
 def _sum_by_step(values, step):
   """[..., L] token values -> [..., L + 1] sums, by the step of each token."""
-  size = values.shape[-1]
-  flat, flat_step = values.reshape(-1, size), step.reshape(-1, size)
+  *leading, size = values.shape
+  rows = (math.prod(leading), size)
 
   def one(x, segment):
     return jax.ops.segment_sum(x, segment, num_segments=size + 1)
 
-  return jax.vmap(one)(flat, flat_step).reshape(*values.shape[:-1], size + 1)
+  sums = jax.vmap(one)(values.reshape(rows), step.reshape(rows))
+  return sums.reshape(*leading, size + 1)
 
 
+@public.function(static=('aggregation',), ranges={'normaliser': {'above': 0}})
 def aggregate(
   values: jax.Array,
   mask: jax.Array | None = None,
@@ -132,24 +131,26 @@ def aggregate(
     2.0
   """
   arguments.one_of('aggregation', aggregation, AGGREGATIONS)
+  if normaliser is not None:
+    arguments.number('normaliser', normaliser, above=0)
   arguments.axes('values', values, 1, '[..., L]')
   values = arguments.floating('values', values)
   dtype = values.dtype
   mask = arguments.boolean_mask('mask', mask, values.shape, 'values')
   values = jnp.where(mask, arguments.wide(values), 0)
   if aggregation == 'token-mean':
-    return _mean(values, mask).astype(dtype)
+    return masked_mean(values, mask).astype(dtype)
   if aggregation == 'step-mean':
     step = _steps(step_of_token, mask, "aggregation 'step-mean'")
     sums = _sum_by_step(values, step)[..., :-1]
     counts = _sum_by_step(mask.astype(values.dtype), step)[..., :-1]
-    return _mean(sums / jnp.maximum(counts, 1), counts > 0).astype(dtype)
+    return masked_mean(sums / jnp.maximum(counts, 1), counts > 0).astype(dtype)
   rows = values.sum(axis=-1)
   if aggregation == 'seq-mean-token-mean':
     rows = rows / jnp.maximum(mask.sum(axis=-1), 1).astype(values.dtype)
   elif aggregation == 'seq-mean-token-sum-norm':
     rows = rows / (values.shape[-1] if normaliser is None else normaliser)
-  return _mean(rows, mask.any(axis=-1)).astype(dtype)
+  return masked_mean(rows, mask.any(axis=-1)).astype(dtype)
 
 
 def _log_ratio(log_ratio, mask, ratio, step_of_token):
@@ -164,8 +165,7 @@ def _log_ratio(log_ratio, mask, ratio, step_of_token):
   return jnp.take_along_axis(_sum_by_step(log_ratio, step), step, axis=-1)
 
 
-@explicit_axes.under_any_mesh
-@functools.partial(jax.jit, static_argnames=('cap', 'ratio'))
+@public.function(static=('cap', 'ratio'))
 def importance_weights(
   proximal_log_probs: jax.Array,
   behaviour_log_probs: jax.Array,
@@ -204,8 +204,8 @@ def importance_weights(
     [2. 3.]
   """
   arguments.one_of('ratio', ratio, RATIOS)
-  if cap is not None and not cap > 0:
-    raise ValueError(f'cap must be above 0, or None, not {cap}')
+  if cap is not None:
+    arguments.number('cap', cap, above=0)
   arguments.axes('proximal_log_probs', proximal_log_probs, 1, '[..., L]')
   proximal = arguments.floating('proximal_log_probs', proximal_log_probs)
   dtype = proximal.dtype
@@ -229,17 +229,15 @@ def importance_weights(
   return jnp.where(mask, weight, 0).astype(dtype)
 
 
-@explicit_axes.under_any_mesh
-@functools.partial(
-  jax.jit,
-  static_argnames=(
+@public.function(
+  static=(
     'clip',
     'clip_high',
     'dual_clip',
     'ratio',
     'aggregation',
     'normaliser',
-  ),
+  )
 )
 def policy_loss(
   log_probs: jax.Array,
@@ -294,8 +292,8 @@ def policy_loss(
   arguments.number('clip', clip, 0, 1)
   clip_high = clip if clip_high is None else clip_high
   arguments.number('clip_high', clip_high, 0)
-  if dual_clip is not None and not dual_clip > 1:
-    raise ValueError(f'dual_clip must be above 1, not {dual_clip}')
+  if dual_clip is not None:
+    arguments.number('dual_clip', dual_clip, above=1)
   arguments.axes('log_probs', log_probs, 1, '[..., L]')
   log_probs = arguments.floating('log_probs', log_probs)
   dtype = log_probs.dtype
@@ -337,9 +335,9 @@ def policy_loss(
   )
   return PolicyLoss(
     loss=total.astype(dtype),
-    clip_share=_mean(clipped.astype(loss.dtype), mask).astype(dtype),
-    dual_clip_share=_mean(ceiling.astype(loss.dtype), mask).astype(dtype),
-    approximate_kl=_mean(-difference, mask).astype(dtype),
+    clip_share=masked_mean(clipped.astype(loss.dtype), mask).astype(dtype),
+    dual_clip_share=masked_mean(ceiling.astype(loss.dtype), mask).astype(dtype),
+    approximate_kl=masked_mean(-difference, mask).astype(dtype),
     ratio=jnp.where(mask, rho, 1).astype(dtype),
   )
 
@@ -360,7 +358,7 @@ class ValueLoss:
   error: jax.Array
 
 
-@functools.partial(jax.jit, static_argnames=('clip', 'aggregation'))
+@public.function(static=('clip', 'aggregation'))
 def value_loss(
   values: jax.Array,
   old_values: jax.Array,
@@ -418,12 +416,13 @@ def value_loss(
     )
     for x in (old_values, returns)
   )
-  free = (values - target) ** 2
-  loss, clipped = free, mask & False
+  free = values - target
+  loss, clipped = free**2, mask & False
   if clip is not None:
-    bound = (jnp.clip(values, old - clip, old + clip) - target) ** 2
-    loss = jnp.maximum(free, bound)
-    clipped = mask & (bound > free)
+    bound = jnp.clip(values, old - clip, old + clip) - target
+    loss = jnp.maximum(loss, bound**2)
+    # Squares may be infinite, both of them.
+    clipped = mask & (jnp.abs(bound) > jnp.abs(free))
   total = 0.5 * aggregate(
     loss,
     mask,
@@ -433,12 +432,12 @@ def value_loss(
   )
   return ValueLoss(
     loss=total.astype(dtype),
-    clip_share=_mean(clipped.astype(loss.dtype), mask).astype(dtype),
-    error=_mean(jnp.abs(values - target), mask).astype(dtype),
+    clip_share=masked_mean(clipped.astype(loss.dtype), mask).astype(dtype),
+    error=masked_mean(jnp.abs(values - target), mask).astype(dtype),
   )
 
 
-@jax.jit
+@public.function()
 def entropy(logits: jax.Array) -> jax.Array:
   """Entropy in nats of categorical distributions.
 

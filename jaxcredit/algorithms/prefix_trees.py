@@ -16,12 +16,11 @@ them is ever held, and rows may be long.
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from jaxcredit.algorithms.internal import (
   arguments,
-  explicit_axes,
   integer_words,
+  public,
 )
 
 # Up to this size XLA's CPU compiler makes a reduction in one loop with what it
@@ -191,7 +190,8 @@ def nodes(shared: jax.Array, values: jax.Array) -> tuple[jax.Array, jax.Array]:
     >>> print(ends[0], means[0])
     [3 2] [1.  0.5]
   """
-  total, members = 0, 0
+  total = jnp.zeros(shared.shape, values.dtype)
+  members = jnp.zeros(shared.shape, jnp.int32)
   for part in _parts(shared.shape[-1]):
     member = shared[..., :, None, part] >= shared[..., :, :, None]
     total += jnp.where(member, values[..., None, None, part], 0).sum(axis=-1)
@@ -220,12 +220,11 @@ def member_counts(ends: jax.Array, positions: jax.Array) -> jax.Array:
     [[2 2 2 1]
      [2 2 2 1]]
   """
-  return sum(
-    jnp.sum(
-      ends[..., part, None] >= positions[..., None, :], axis=-2, dtype=jnp.int32
-    )
-    for part in _parts(ends.shape[-1])
-  )
+  counts = jnp.zeros(positions.shape, jnp.int32)
+  for part in _parts(ends.shape[-1]):
+    above = ends[..., part, None] >= positions[..., None, :]
+    counts += jnp.sum(above, axis=-2, dtype=jnp.int32)
+  return counts
 
 
 def prefix_means(means: jax.Array, counts: jax.Array) -> jax.Array:
@@ -250,12 +249,7 @@ def prefix_means(means: jax.Array, counts: jax.Array) -> jax.Array:
   return jnp.take_along_axis(jnp.pad(means, (*edge, (1, 0))), counts, axis=-1)
 
 
-@explicit_axes.under_any_mesh
-@jax.jit
-def _common_prefixes(tokens, mask):
-  return shared_lengths(integer_words.split(tokens, mask.ndim), mask)
-
-
+@public.function(words=('tokens',))
 def common_prefixes(
   tokens: jax.Array, mask: jax.Array | None = None
 ) -> jax.Array:
@@ -279,10 +273,8 @@ def common_prefixes(
     [[3 2]
      [2 3]]
   """
-  shape = np.shape(tokens if mask is None else mask)
-  if len(shape) < 2:
-    raise ValueError(f'tokens must be [..., G, L], but have shape {shape}')
-  tokens = integer_words.before_jit('tokens', tokens, shape)
-  return _common_prefixes(
-    tokens, arguments.boolean_mask('mask', mask, shape, 'tokens')
-  )
+  shape = tokens.shape if mask is None else jnp.shape(mask)
+  arguments.axes('tokens', tokens, 2, '[..., G, L]')
+  words = integer_words.split('tokens', tokens, shape)
+  mask = arguments.boolean_mask('mask', mask, shape, 'tokens')
+  return shared_lengths(words, mask)

@@ -8,21 +8,18 @@ array, all leading axes together: that is the method. The variance is the
 unbiased one (ddof=1), as in the released code.
 """
 
-import functools
-
 import jax
 import jax.numpy as jnp
 
 from jaxcredit.algorithms import returns as returns_lib
 from jaxcredit.algorithms.internal import (
   arguments,
-  explicit_axes,
   group_statistics,
+  public,
 )
 
 
-@explicit_axes.under_any_mesh
-@functools.partial(jax.jit, static_argnames=('ddof', 'eps'))
+@public.function(static=('ddof', 'eps'))
 def advantages(
   rewards: jax.Array,
   mask: jax.Array | None = None,
@@ -65,8 +62,7 @@ def advantages(
   return group_statistics.whiten(totals, mask, ddof, eps).astype(rewards.dtype)
 
 
-@explicit_axes.under_any_mesh
-@functools.partial(jax.jit, static_argnames=('ddof', 'eps', 'singleton'))
+@public.function(static=('ddof', 'eps', 'singleton'))
 def baseline_advantages(
   rewards: jax.Array,
   mask: jax.Array | None = None,
@@ -106,12 +102,9 @@ def baseline_advantages(
   rewards = arguments.floating('rewards', rewards)
   mask = arguments.boolean_mask('mask', mask, rewards.shape, 'rewards')
   scores = jnp.where(mask, arguments.wide(rewards), 0).sum(axis=-1)
-  taken = mask.any(axis=-1)
-  centred = group_statistics.relative_to_group(
-    scores, taken, scale='none', ddof=0, eps=0.0
-  )
+  group = group_statistics.of_rows(scores, mask.any(axis=-1))
+  centred = group.centred
   if singleton == 'score':
-    alone = taken & (taken.sum(axis=-1, keepdims=True) == 1)
-    centred = jnp.where(alone, scores, centred)
+    centred = jnp.where(group.mask & (group.count == 1), scores, centred)
   spread = jnp.where(mask, centred[..., None], 0)
   return group_statistics.whiten(spread, mask, ddof, eps).astype(rewards.dtype)

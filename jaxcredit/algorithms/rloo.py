@@ -6,22 +6,19 @@ The code released with verl gives a rollout without companions its raw score;
 here that is an option, `singleton='score'`, and 0 is the default.
 """
 
-import functools
-
 import jax
 import jax.numpy as jnp
 
 from jaxcredit.algorithms.internal import (
   arguments,
-  explicit_axes,
   group_statistics,
+  public,
 )
 
 
-@explicit_axes.under_any_mesh
-@functools.partial(jax.jit, static_argnames='singleton')
+@public.function(static=('singleton',), renamed={'scores': 'returns'})
 def advantages(
-  scores: jax.Array,
+  returns: jax.Array,
   mask: jax.Array | None = None,
   *,
   singleton: str = 'zero',
@@ -29,13 +26,13 @@ def advantages(
   """Advantages of rollouts over the mean of their companions.
 
   Args:
-    scores: float [..., G].
+    returns: float [..., G], the return of each rollout.
     mask: bool [..., G], rollouts that count; None for all.
     singleton: what the only rollout of a group gets: 'zero', or its 'score' as
       in the released code.
 
   Returns:
-    float [..., G], dtype of `scores`; 0 where masked.
+    float [..., G], dtype of `returns`; 0 where masked.
 
   Raises:
     ValueError: wrong shapes or options.
@@ -46,14 +43,11 @@ def advantages(
     [ 1.5  0.  -1.5]
   """
   arguments.one_of('singleton', singleton, group_statistics.SINGLETONS)
-  arguments.axes('scores', scores, 1, '[..., G]')
-  scores = arguments.floating('scores', scores)
-  mask = arguments.boolean_mask('mask', mask, scores.shape, 'scores')
-  count = mask.sum(axis=-1, keepdims=True)
-  centred = group_statistics.relative_to_group(
-    arguments.wide(scores), mask, scale='none', ddof=0, eps=0.0
-  )
-  result = centred * (count / jnp.maximum(count - 1, 1))
+  arguments.axes('returns', returns, 1, '[..., G]')
+  returns = arguments.floating('returns', returns)
+  mask = arguments.boolean_mask('mask', mask, returns.shape, 'returns')
+  group = group_statistics.of_rows(arguments.wide(returns), mask)
+  result = group.centred * (group.count / jnp.maximum(group.count - 1, 1))
   if singleton == 'score':
-    result = jnp.where(mask & (count == 1), scores, result)
-  return result.astype(scores.dtype)
+    result = jnp.where(mask & (group.count == 1), returns, result)
+  return result.astype(returns.dtype)

@@ -11,12 +11,11 @@ A feature that never varied has deviation exactly 0, not one of rounding.
 """
 
 import dataclasses
-import functools
 
 import jax
 import jax.numpy as jnp
 
-from jaxcredit.algorithms.internal import arguments, explicit_axes
+from jaxcredit.algorithms.internal import arguments, explicit_axes, public
 
 
 @jax.tree_util.register_dataclass
@@ -40,22 +39,33 @@ def init(shape: tuple[int, ...], dtype=None) -> RunningStatistics:
 
   Args:
     shape: of an entry's features, (d,); () for a plain number.
-    dtype: floating; the default one if None.
+    dtype: floating, of the entries to come; the default one if None. Half
+      precision, in which counts end at 256 or 2,048, is held as float32.
 
   Returns:
-    RunningStatistics of that shape and dtype, all 0.
+    RunningStatistics of that shape, all 0, in that dtype or float32.
+
+  Raises:
+    ValueError: the dtype is not floating.
 
   Example:
     >>> from jaxcredit import running_statistics
     >>> print(running_statistics.init((2,)).mean)
     [0. 0.]
   """
+  dtype = jnp.dtype(jnp.result_type(float) if dtype is None else dtype)
+  if not jnp.issubdtype(dtype, jnp.floating):
+    raise ValueError(
+      f'dtype must be floating, not {dtype}: leave it out, statistics of '
+      'integers are floats'
+    )
+  dtype = jnp.promote_types(dtype, jnp.float32)
   return RunningStatistics(
     jnp.zeros((), dtype), jnp.zeros(shape, dtype), jnp.zeros(shape, dtype)
   )
 
 
-@jax.jit
+@public.function(any_mesh=False)
 def merge(
   first: RunningStatistics, second: RunningStatistics
 ) -> RunningStatistics:
@@ -101,7 +111,7 @@ def _mask_of(values, mask, features):
   return values, mask
 
 
-@jax.jit
+@public.function(any_mesh=False)
 def update(
   state: RunningStatistics, values: jax.Array, mask: jax.Array | None = None
 ) -> RunningStatistics:
@@ -142,9 +152,12 @@ def _batch_statistics_arrays(values, mask, *, features):
   mask = mask.reshape(*mask.shape, *(1,) * features)
   count = mask.sum().astype(values.dtype)
   some = jnp.maximum(count, 1)
+  if not mask.size:
+    nothing = jnp.zeros(values.shape[len(axes) :], values.dtype)
+    return count, nothing, nothing
   # Relative to one of them: equal values then have no deviation at all.
   index = jnp.argmax(mask.reshape(-1))
-  flat = values.reshape(-1, *values.shape[len(axes) :])
+  flat = values.reshape(mask.size, *values.shape[len(axes) :])
   reference = jnp.where(count > 0, flat[index], 0)
   reference = jnp.where(jnp.isfinite(reference), reference, 0)
   difference = jnp.where(mask, values - reference, 0)
@@ -159,7 +172,7 @@ def _batch_statistics(values, mask, features):
   )
 
 
-@functools.partial(jax.jit, static_argnames=('ddof',))
+@public.function(static=('ddof',), any_mesh=False)
 def deviation(state: RunningStatistics, *, ddof: int = 0) -> jax.Array:
   """Standard deviation of each feature.
 
@@ -187,7 +200,7 @@ def deviation(state: RunningStatistics, *, ddof: int = 0) -> jax.Array:
   return jnp.where(positive, jnp.sqrt(jnp.where(positive, variance, 1)), 0)
 
 
-@functools.partial(jax.jit, static_argnames=('ddof', 'eps', 'clip'))
+@public.function(static=('ddof', 'eps', 'clip'), any_mesh=False)
 def apply(
   state: RunningStatistics,
   values: jax.Array,
@@ -225,14 +238,15 @@ def apply(
      [ 1.  0.]]
   """
   arguments.number('eps', eps, 0)
-  if clip is not None and not clip > 0:
-    raise ValueError(f'clip must be above 0, not {clip}')
+  if clip is not None:
+    arguments.number('clip', clip, above=0)
   state = jax.lax.stop_gradient(state)
   values, mask = _mask_of(values, mask, state.mean.shape)
   spread = deviation(state, ddof=ddof)
   unit = jnp.where(spread > 0, spread + eps, 1)
-  # NaN is neither above 0 nor equal to it, and has to be seen.
-  unit = jnp.where(jnp.isnan(spread), jnp.nan, unit)
+  # NaN is neither above 0 nor equal to it, and squares of large values are
+  # infinite: both have to be seen.
+  unit = jnp.where(jnp.isfinite(spread), unit, jnp.nan)
   mask = mask.reshape(*mask.shape, *(1,) * state.mean.ndim)
   normal = jnp.where(mask, arguments.wide(values) - state.mean, 0) / unit
   if clip is not None:

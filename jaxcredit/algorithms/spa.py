@@ -39,38 +39,39 @@ for a small case.
 What the released code (WangHanLinHenry/SPA-RL-Agent, on StepTool and TRL
 0.10.1) does differently, and how to get it:
 * It drops the contributions: each step gets the outcome less the mean of its
-  group's other episodes, redistribute(mode='leave_one_out', singleton='score').
+  group's other episodes, redistribute(redistribution='leave_one_out',
+  singleton='score').
 * It multiplies the reward of step k by the steps that remain, n - 1 - k, so
-  that the last step gets nothing: place(weight='remaining').
+  that the last step gets nothing: place(placement='remaining').
 * A step is grounded if its observation does not hold a certain sentence, and
   the last one always is; here grounding is an argument.
 * Advantages are those of tokens, over all positions of the row:
-  token_advantages(across='all').
+  token_advantages(gae_positions='all').
 * An episode without a step adds R^2 to the loss; here it does not count.
 """
 
 import dataclasses
-import functools
 
 import jax
 import jax.numpy as jnp
 
-from jaxcredit.algorithms import agent_gae, rloo, step_tokens
+from jaxcredit.algorithms import ppo, rloo, step_tokens
 from jaxcredit.algorithms.internal import (
   arguments,
-  explicit_axes,
   group_statistics,
+  public,
 )
+from jaxcredit.algorithms.internal.masked_mean import masked_mean
 
-MODES = ('none', 'shift', 'leave_one_out')
-WEIGHTS = step_tokens.WEIGHTS
-ACROSS = agent_gae.ACROSS
+REDISTRIBUTIONS = ('none', 'shift', 'leave_one_out')
+PLACEMENTS = step_tokens.PLACEMENTS
+GAE_POSITIONS = ppo.GAE_POSITIONS
 
 # Of use beyond SPA, and therefore at home elsewhere.
 first_tokens = step_tokens.first_tokens
 place = step_tokens.place
-token_advantages = agent_gae.token_advantages
-step_advantages = agent_gae.step_advantages
+token_advantages = ppo.token_advantages
+step_advantages = ppo.step_advantages
 
 
 @jax.tree_util.register_dataclass
@@ -98,61 +99,17 @@ class ProgressLoss:
   accuracy: jax.Array
 
 
-def _mean(values, mask, axis=None):
-  """Mean over unmasked entries, 0 if there are none."""
-  count = jnp.maximum(mask.sum(axis=axis), 1).astype(values.dtype)
-  return jnp.where(mask, values, 0).sum(axis=axis) / count
-
-
-@explicit_axes.under_any_mesh
-@jax.jit
-def _progress_loss(
-  contributions,
-  outcome,
-  mask,
-  prefix_weight,
-  smoothness_weight,
-  monotone_weight,
-  tolerance,
-):
-  dtype = contributions.dtype
-  taken = mask.any(axis=-1)
-  c = jnp.where(mask, arguments.wide(contributions), 0)
-  outcome = jnp.where(taken, outcome, 0).astype(c.dtype)
-  error = c.sum(axis=-1) - outcome
-  regression = _mean(error**2, taken)
-  so_far = (jnp.cumsum(c, axis=-1) - outcome[..., None]) ** 2
-  prefix = _mean(_mean(so_far, mask, axis=-1), taken)
-  # Neighbours are steps that follow each other when masked ones are cut out.
-  position = jnp.where(mask, jnp.arange(mask.shape[-1]), -1)
-  latest = jax.lax.cummax(position, axis=position.ndim - 1)
-  before = jnp.roll(latest, 1, axis=-1).at[..., :1].set(-1)
-  pair = mask & (before >= 0)
-  previous = jnp.take_along_axis(c, jnp.maximum(before, 0), axis=-1)
-  smoothness = _mean(_mean((c - previous) ** 2, pair, axis=-1), taken)
-  monotone = _mean(_mean(jnp.minimum(c, 0) ** 2, mask, axis=-1), taken)
-  loss = (
-    regression
-    + prefix_weight * prefix
-    + smoothness_weight * smoothness
-    + monotone_weight * monotone
-  )
-  size = jnp.abs(error)
-  parts = (
-    loss,
-    regression,
-    prefix,
-    smoothness,
-    monotone,
-    _mean(size, taken),
-    _mean((size <= tolerance).astype(c.dtype), taken),
-  )
-  return ProgressLoss(*(part.astype(dtype) for part in parts))
-
-
+@public.function(
+  ranges={
+    'prefix_weight': {'low': 0},
+    'smoothness_weight': {'low': 0},
+    'monotone_weight': {'low': 0},
+  },
+  renamed={'outcome': 'returns'},
+)
 def progress_loss(
   contributions: jax.Array,
-  outcome: jax.Array,
+  returns: jax.Array,
   mask: jax.Array | None = None,
   *,
   prefix_weight: float = 0.0,
@@ -163,7 +120,7 @@ def progress_loss(
 
   Args:
     contributions: float [..., S], what the model says each step contributed.
-    outcome: float [...], final reward of each episode.
+    returns: float [...], the return (final reward) of each episode.
     mask: bool [..., S], steps that were taken; None for all. An episode without
       a step does not count.
     prefix_weight: of the error of the sums up to each step.
@@ -185,7 +142,7 @@ def progress_loss(
   """
   return progress_loss_parts(
     contributions,
-    outcome,
+    returns,
     mask,
     prefix_weight=prefix_weight,
     smoothness_weight=smoothness_weight,
@@ -193,9 +150,18 @@ def progress_loss(
   ).loss
 
 
+@public.function(
+  ranges={
+    'prefix_weight': {'low': 0},
+    'smoothness_weight': {'low': 0},
+    'monotone_weight': {'low': 0},
+    'tolerance': {'low': 0},
+  },
+  renamed={'outcome': 'returns'},
+)
 def progress_loss_parts(
   contributions: jax.Array,
-  outcome: jax.Array,
+  returns: jax.Array,
   mask: jax.Array | None = None,
   *,
   prefix_weight: float = 0.0,
@@ -208,7 +174,7 @@ def progress_loss_parts(
   Args:
     contributions: float [..., S], see `progress_loss`; likewise all but the
       last.
-    outcome: float [...], final rewards.
+    returns: float [...], of the episodes.
     mask: bool [..., S], steps that were taken; None for all.
     prefix_weight: of the error of the sums up to each step.
     smoothness_weight: of the differences of neighbouring steps.
@@ -228,61 +194,94 @@ def progress_loss_parts(
     >>> print(parts.regression, parts.error, parts.accuracy)
     0.125 0.25 0.5
   """
-  for name, value in (
-    ('prefix_weight', prefix_weight),
-    ('smoothness_weight', smoothness_weight),
-    ('monotone_weight', monotone_weight),
-    ('tolerance', tolerance),
-  ):
-    arguments.number(name, value, 0)
-  contributions, outcome, mask = _episodes(contributions, outcome, mask)
-  return _progress_loss(
-    contributions,
-    outcome,
-    mask,
-    prefix_weight,
-    smoothness_weight,
-    monotone_weight,
-    tolerance,
+  contributions, returns, mask = _episodes(contributions, returns, mask)
+  dtype = contributions.dtype
+  taken = mask.any(axis=-1)
+  c = jnp.where(mask, arguments.wide(contributions), 0)
+  returns = jnp.where(taken, returns, 0).astype(c.dtype)
+  error = c.sum(axis=-1) - returns
+  regression = masked_mean(error**2, taken)
+  so_far = (jnp.cumsum(c, axis=-1) - returns[..., None]) ** 2
+  prefix = _mean_of_episodes(so_far, mask)
+  smoothness = _mean_of_episodes(*_differences(c, mask), taken)
+  monotone = _mean_of_episodes(jnp.minimum(c, 0) ** 2, mask)
+  loss = (
+    regression
+    + prefix_weight * prefix
+    + smoothness_weight * smoothness
+    + monotone_weight * monotone
   )
+  size = jnp.abs(error)
+  parts = (
+    loss,
+    regression,
+    prefix,
+    smoothness,
+    monotone,
+    masked_mean(size, taken),
+    masked_mean((size <= tolerance).astype(c.dtype), taken),
+  )
+  return ProgressLoss(*(part.astype(dtype) for part in parts))
 
 
-def _episodes(contributions, outcome, mask):
-  """Checked contributions [..., S], outcome [...] and mask [..., S]."""
+def _mean_of_episodes(values, mask, taken=None):
+  """Mean over each episode's steps, then over episodes."""
+  taken = mask.any(axis=-1) if taken is None else taken
+  return masked_mean(masked_mean(values, mask, axis=-1), taken)
+
+
+def _differences(c, mask):
+  """Squared differences of neighbours, and where there are two.
+
+  Neighbours are steps that follow each other when masked ones are cut out.
+  """
+  if not mask.shape[-1]:
+    return c, mask
+  position = jnp.where(mask, jnp.arange(mask.shape[-1]), -1)
+  latest = jax.lax.cummax(position, axis=position.ndim - 1)
+  before = jnp.roll(latest, 1, axis=-1).at[..., :1].set(-1)
+  previous = jnp.take_along_axis(c, jnp.maximum(before, 0), axis=-1)
+  return (c - previous) ** 2, mask & (before >= 0)
+
+
+def _episodes(contributions, returns, mask):
+  """Checked contributions [..., S], returns [...] and mask [..., S]."""
   arguments.axes('contributions', contributions, 1, '[..., S]')
   contributions = arguments.floating('contributions', contributions)
-  outcome = arguments.floating('outcome', outcome)
+  returns = arguments.floating('returns', returns)
   arguments.same_shape(
-    'outcome', outcome, contributions.shape[:-1], 'contributions without S'
+    'returns', returns, contributions.shape[:-1], 'contributions without S'
   )
   mask = arguments.boolean_mask(
     'mask', mask, contributions.shape, 'contributions'
   )
-  return contributions, outcome, mask
+  return contributions, returns, mask
 
 
-@explicit_axes.under_any_mesh
-@functools.partial(jax.jit, static_argnames=('mode', 'singleton'))
+@public.function(
+  static=('redistribution', 'singleton'),
+  renamed={'outcome': 'returns', 'mode': 'redistribution'},
+)
 def redistribute(
   contributions: jax.Array,
-  outcome: jax.Array,
+  returns: jax.Array,
   mask: jax.Array | None = None,
   *,
-  mode: str = 'none',
+  redistribution: str = 'none',
   singleton: str = 'zero',
 ) -> jax.Array:
   """Contributions that PPO learns from.
 
   Args:
     contributions: float [..., S], [..., G, S] for 'leave_one_out'.
-    outcome: float [...], final reward of each episode.
+    returns: float [...], the return (final reward) of each episode.
     mask: bool [..., S], steps that were taken; None for all.
-    mode: 'none' leaves them as they are; 'shift' adds the same to each step of
-      an episode, so that they sum to its outcome; 'leave_one_out' (released
-      code) drops them and gives every step the outcome less the mean of the
-      group's other episodes.
+    redistribution: 'none' leaves them as they are; 'shift' adds the same to
+      each step of an episode, so that they sum to its return; 'leave_one_out'
+      (released code) drops them and gives every step the return less the mean
+      of the group's other episodes.
     singleton: what the only episode of a group gets with 'leave_one_out':
-      'zero', or its outcome ('score'), as in the released code.
+      'zero', or its return ('score'), as in the released code.
 
   Returns:
     float [..., S], dtype of `contributions`; 0 where masked.
@@ -293,30 +292,32 @@ def redistribute(
   Example:
     >>> from jaxcredit import spa
     >>> contributions = jnp.array([[0.5, 0, 0.5], [0.5, 0, 0]])
-    >>> outcome = jnp.array([1.0, 0.5])
-    >>> print(spa.redistribute(contributions, outcome, mode='leave_one_out'))
+    >>> returns = jnp.array([1.0, 0.5])
+    >>> credit = spa.redistribute(
+    ...   contributions, returns, redistribution='leave_one_out'
+    ... )
+    >>> print(credit)
     [[ 0.5  0.5  0.5]
      [-0.5 -0.5 -0.5]]
   """
-  arguments.one_of('mode', mode, MODES)
+  arguments.one_of('redistribution', redistribution, REDISTRIBUTIONS)
   arguments.one_of('singleton', singleton, group_statistics.SINGLETONS)
-  contributions, outcome, mask = _episodes(contributions, outcome, mask)
+  contributions, returns, mask = _episodes(contributions, returns, mask)
   c = jnp.where(mask, arguments.wide(contributions), 0)
-  if mode == 'shift':
+  if redistribution == 'shift':
     count = jnp.maximum(mask.sum(axis=-1), 1).astype(c.dtype)
-    missing = (outcome.astype(c.dtype) - c.sum(axis=-1)) / count
+    missing = (returns.astype(c.dtype) - c.sum(axis=-1)) / count
     c = c + missing[..., None]
-  elif mode == 'leave_one_out':
+  elif redistribution == 'leave_one_out':
     arguments.axes('contributions', contributions, 2, '[..., G, S]')
     relative = rloo.advantages(
-      outcome.astype(c.dtype), mask.any(axis=-1), singleton=singleton
+      returns.astype(c.dtype), mask.any(axis=-1), singleton=singleton
     )
     c = jnp.broadcast_to(relative[..., None], mask.shape)
   return jnp.where(mask, c, 0).astype(contributions.dtype)
 
 
-@explicit_axes.under_any_mesh
-@jax.jit
+@public.function(ranges={'progress_weight': {}, 'grounding_weight': {}})
 def rewards(
   contributions: jax.Array,
   grounding: jax.Array,
@@ -349,6 +350,7 @@ def rewards(
   """
   arguments.axes('contributions', contributions, 1, '[..., S]')
   contributions = arguments.floating('contributions', contributions)
+  grounding = arguments.floating('grounding', grounding)
   arguments.same_shape(
     'grounding', grounding, contributions.shape, 'contributions'
   )
@@ -356,13 +358,12 @@ def rewards(
     'mask', mask, contributions.shape, 'contributions'
   )
   c = jnp.where(mask, arguments.wide(contributions), 0)
-  g = jnp.where(mask, jnp.asarray(grounding), 0).astype(c.dtype)
+  g = jnp.where(mask, grounding, 0).astype(c.dtype)
   result = progress_weight * c + grounding_weight * g
   return jnp.where(mask, result, 0).astype(contributions.dtype)
 
 
-@explicit_axes.under_any_mesh
-@jax.jit
+@public.function()
 def grounding_accuracy(
   grounding: jax.Array, mask: jax.Array | None = None
 ) -> jax.Array:
@@ -387,4 +388,4 @@ def grounding_accuracy(
   grounding = arguments.floating('grounding', grounding)
   mask = arguments.boolean_mask('mask', mask, grounding.shape, 'grounding')
   wide = arguments.wide(grounding)
-  return _mean(wide, mask).astype(grounding.dtype)
+  return masked_mean(wide, mask).astype(grounding.dtype)

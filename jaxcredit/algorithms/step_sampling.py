@@ -10,7 +10,7 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from jaxcredit.algorithms.internal import arguments, explicit_axes
+from jaxcredit.algorithms.internal import arguments, explicit_axes, public
 
 # What an episode of fewer than K steps gives.
 SHORT = ('all', 'replacement')
@@ -86,11 +86,12 @@ def sample_steps(
      [0 0]] [2 1]
   """
   arguments.one_of('short', short, SHORT)
-  arguments.axes('mask', mask, 1, '[..., S]')
   if not isinstance(k, int) or k < 1:
     raise ValueError(f'k must be a whole number from 1 on, not {k!r}')
-  mask = jnp.asarray(mask)
-  mask = mask if mask.dtype == bool else mask != 0
+  mask = arguments.numbers('mask', mask)
+  arguments.mask_values('mask', mask)
+  arguments.axes('mask', mask, 1, '[..., S]')
+  mask = arguments.boolean_mask('mask', mask, jnp.shape(mask), 'mask')
   if not mask.shape[-1]:
     raise ValueError(f'mask has shape {mask.shape}: there is no step to draw')
   order_key, draw_key = jax.random.split(key)
@@ -101,8 +102,7 @@ def sample_steps(
   return _sample_steps(mask, order_bits, draw_bits, k=k, short=short)
 
 
-@explicit_axes.under_any_mesh
-@jax.jit
+@public.function()
 def take_steps(
   values: jax.Array, indices: jax.Array, mask: jax.Array | None = None
 ) -> jax.Array:
@@ -128,7 +128,9 @@ def take_steps(
     >>> print(lare.take_steps(values, indices))
     [[3. 1.]]
   """
-  values, indices = jnp.asarray(values), jnp.asarray(indices)
+  values = jnp.asarray(values)
+  indices = arguments.integers('indices', indices)
+  arguments.axes('indices', indices, 1, '[..., K]')
   mask = arguments.boolean_mask('mask', mask, indices.shape, 'indices')
   batch = indices.ndim - 1
   if values.ndim <= batch or values.shape[:batch] != indices.shape[:-1]:

@@ -6,15 +6,14 @@ mask, so that two with no token between them stay two. A row may hold all of an
 episode, some of its steps, or one.
 """
 
-import functools
 import math
 
 import jax
 import jax.numpy as jnp
 
-from jaxcredit.algorithms.internal import arguments, explicit_axes
+from jaxcredit.algorithms.internal import arguments, public
 
-WEIGHTS = ('unit', 'remaining')
+PLACEMENTS = ('unit', 'remaining')
 
 
 def checked(step_of_token, leading, of: str) -> jax.Array:
@@ -32,24 +31,35 @@ def checked(step_of_token, leading, of: str) -> jax.Array:
     ValueError: wrong shape or dtype.
 
   Example:
-    >>> from jaxcredit.algorithms import step_tokens
+    >>> from jaxcredit import step_tokens
     >>> step_tokens.checked([[0, 0, 1]], (1,), 'step_rewards').shape
     (1, 3)
   """
-  step_of_token = jnp.asarray(step_of_token)
+  step_of_token = arguments.numbers('step_of_token', step_of_token)
   arguments.axes('step_of_token', step_of_token, 1, '[..., L]')
+  step_of_token = arguments.integers('step_of_token', step_of_token)
   if step_of_token.shape[:-1] != tuple(leading):
     raise ValueError(
       f'step_of_token has shape {step_of_token.shape}, but {of} has leading '
       f'axes {tuple(leading)}: they must be equal'
     )
-  if not jnp.issubdtype(step_of_token.dtype, jnp.integer):
-    raise ValueError(
-      f'step_of_token must be integers, not {step_of_token.dtype}'
-    )
   return step_of_token
 
 
+def _steps(steps):
+  """S, which has to be a whole number."""
+  if isinstance(steps, bool) or not isinstance(steps, int) or steps < 0:
+    raise ValueError(f'steps must be a whole number from 0 on, not {steps!r}')
+  return steps
+
+
+def _of_rows(step_of_token, steps):
+  """Checked step of each token, of rows of any leading axes."""
+  _steps(steps)
+  return checked(step_of_token, jnp.shape(step_of_token)[:-1], 'step_of_token')
+
+
+@public.function(static=('steps',))
 def of_steps(step_of_token: jax.Array, steps: int) -> jax.Array:
   """Whether each token is of a step below `steps`.
 
@@ -60,18 +70,25 @@ def of_steps(step_of_token: jax.Array, steps: int) -> jax.Array:
   Returns:
     bool [..., L].
 
+  Raises:
+    ValueError: wrong shape, dtype or number of steps.
+
   Example:
-    >>> from jaxcredit.algorithms import step_tokens
+    >>> from jaxcredit import step_tokens
     >>> print(step_tokens.of_steps(jnp.array([0, 0, -1, 1, 2]), 2))
     [ True  True False  True False]
   """
+  return _inside(_of_rows(step_of_token, steps), steps)
+
+
+def _inside(step_of_token, steps):
   return (step_of_token >= 0) & (step_of_token < steps)
 
 
 def _by_step(reduce, values, step_of_token, steps):
   """[..., L] -> [..., S], `reduce` (a segment operation) over each step."""
   size = values.shape[-1]
-  inside = of_steps(step_of_token, steps)
+  inside = _inside(step_of_token, steps)
   segment = jnp.where(inside, step_of_token, steps)
 
   def one(x, segment):
@@ -87,6 +104,7 @@ def _positions(step_of_token):
   return jnp.broadcast_to(position, step_of_token.shape)
 
 
+@public.function(static=('steps',))
 def sums(values: jax.Array, step_of_token: jax.Array, steps: int) -> jax.Array:
   """Sums of token values over each step.
 
@@ -98,15 +116,22 @@ def sums(values: jax.Array, step_of_token: jax.Array, steps: int) -> jax.Array:
   Returns:
     float [..., S], dtype of `values`; 0 for a step without a token.
 
+  Raises:
+    ValueError: wrong shape, dtype or number of steps.
+
   Example:
-    >>> from jaxcredit.algorithms import step_tokens
+    >>> from jaxcredit import step_tokens
     >>> step_of_token = jnp.array([0, 0, -1, 1, 2])
     >>> print(step_tokens.sums(jnp.arange(5.0), step_of_token, 2))
     [1. 3.]
   """
+  step_of_token = _of_rows(step_of_token, steps)
+  values = arguments.floating('values', values)
+  arguments.same_shape('values', values, step_of_token.shape, 'step_of_token')
   return _by_step(jax.ops.segment_sum, values, step_of_token, steps)
 
 
+@public.function(static=('steps',))
 def first_positions(step_of_token: jax.Array, steps: int) -> jax.Array:
   """Where each step begins.
 
@@ -117,16 +142,21 @@ def first_positions(step_of_token: jax.Array, steps: int) -> jax.Array:
   Returns:
     int32 [..., S]; L for a step without a token.
 
+  Raises:
+    ValueError: wrong shape, dtype or number of steps.
+
   Example:
-    >>> from jaxcredit.algorithms import step_tokens
+    >>> from jaxcredit import step_tokens
     >>> print(step_tokens.first_positions(jnp.array([0, 0, -1, 1, 2]), 2))
     [0 3]
   """
+  step_of_token = _of_rows(step_of_token, steps)
   position = _positions(step_of_token)
   first = _by_step(jax.ops.segment_min, position, step_of_token, steps)
   return jnp.minimum(first, step_of_token.shape[-1])
 
 
+@public.function(static=('steps',))
 def last_positions(step_of_token: jax.Array, steps: int) -> jax.Array:
   """Where each step ends.
 
@@ -137,17 +167,24 @@ def last_positions(step_of_token: jax.Array, steps: int) -> jax.Array:
   Returns:
     int32 [..., S]; -1 for a step without a token.
 
+  Raises:
+    ValueError: wrong shape, dtype or number of steps.
+
   Example:
-    >>> from jaxcredit.algorithms import step_tokens
+    >>> from jaxcredit import step_tokens
     >>> print(step_tokens.last_positions(jnp.array([0, 0, -1, 1, 2]), 2))
     [1 3]
   """
+  step_of_token = _of_rows(step_of_token, steps)
   position = _positions(step_of_token)
   last = _by_step(jax.ops.segment_max, position, step_of_token, steps)
   return jnp.maximum(last, -1)
 
 
-def spread(values: jax.Array, step_of_token: jax.Array, empty=0) -> jax.Array:
+@public.function()
+def spread(
+  values: jax.Array, step_of_token: jax.Array, empty: float = 0
+) -> jax.Array:
   """Values of steps, on each of their tokens.
 
   Args:
@@ -158,22 +195,28 @@ def spread(values: jax.Array, step_of_token: jax.Array, empty=0) -> jax.Array:
   Returns:
     [..., L], dtype of `values`.
 
+  Raises:
+    ValueError: wrong shape, dtype or number of steps.
+
   Example:
-    >>> from jaxcredit.algorithms import step_tokens
+    >>> from jaxcredit import step_tokens
     >>> step_of_token = jnp.array([0, 0, -1, 1, 2])
     >>> print(step_tokens.spread(jnp.array([0.5, 1]), step_of_token))
     [0.5 0.5 0.  1.  0. ]
   """
+  values = jnp.asarray(values)
+  arguments.axes('values', values, 1, '[..., S]')
+  step_of_token = checked(step_of_token, values.shape[:-1], 'values')
   steps = values.shape[-1]
   if not steps:
     return jnp.full(step_of_token.shape, empty, values.dtype)
-  inside = of_steps(step_of_token, steps)
+  inside = _inside(step_of_token, steps)
   index = jnp.where(inside, step_of_token, 0)
-  return jnp.where(inside, jnp.take_along_axis(values, index, axis=-1), empty)
+  spread_values = jnp.take_along_axis(values, index, axis=-1)
+  return jnp.where(inside, spread_values, empty).astype(values.dtype)
 
 
-@explicit_axes.under_any_mesh
-@functools.partial(jax.jit, static_argnames='steps')
+@public.function(static=('steps',))
 def first_tokens(step_of_token: jax.Array, steps: int) -> jax.Array:
   """The tokens whose values are those of steps, to train a critic on.
 
@@ -188,25 +231,22 @@ def first_tokens(step_of_token: jax.Array, steps: int) -> jax.Array:
     ValueError: wrong shape or dtype.
 
   Example:
-    >>> from jaxcredit import spa
-    >>> print(spa.first_tokens(jnp.array([0, 0, -1, 1, 1]), 2))
+    >>> from jaxcredit import step_tokens
+    >>> print(step_tokens.first_tokens(jnp.array([0, 0, -1, 1, 1]), 2))
     [ True False False  True False]
   """
-  step_of_token = checked(
-    step_of_token, jnp.shape(step_of_token)[:-1], 'step_of_token'
-  )
+  step_of_token = _of_rows(step_of_token, steps)
   first = first_positions(step_of_token, steps)
   return spread(first, step_of_token, -1) == _positions(step_of_token)
 
 
-@explicit_axes.under_any_mesh
-@functools.partial(jax.jit, static_argnames='weight')
+@public.function(static=('placement',), renamed={'weight': 'placement'})
 def place(
   step_rewards: jax.Array,
   step_of_token: jax.Array,
   mask: jax.Array | None = None,
   *,
-  weight: str = 'unit',
+  placement: str = 'unit',
 ) -> jax.Array:
   """Puts the reward of each step on its last token.
 
@@ -215,10 +255,10 @@ def place(
     step_of_token: int32 [..., L], step of each token, -1 for none.
     mask: bool [..., S], steps of the episode, whether or not the row holds
       tokens of them; None for all.
-    weight: 'unit', or 'remaining' (released code of SPA): the reward of step k
-      is multiplied by n - 1 - k, so that the last step of an episode, and the
-      only one, get none. n counts the steps of the episode, in `mask`, and k
-      those before: a row that was truncated does not change them.
+    placement: 'unit', or 'remaining' (released code of SPA): the reward of
+      step k is multiplied by n - 1 - k, so that the last step of an episode,
+      and the only one, get none. n counts the steps of the episode, in `mask`,
+      and k those before: a row that was truncated does not change them.
 
   Returns:
     float [..., L], dtype of `step_rewards`; 0 on all other tokens. A step
@@ -228,12 +268,12 @@ def place(
     ValueError: wrong shapes or options.
 
   Example:
-    >>> from jaxcredit import spa
+    >>> from jaxcredit import step_tokens
     >>> step_of_token = jnp.array([0, 0, -1, 1, 1])
-    >>> print(spa.place(jnp.array([0.5, 1]), step_of_token))
+    >>> print(step_tokens.place(jnp.array([0.5, 1]), step_of_token))
     [0.  0.5 0.  0.  1. ]
   """
-  arguments.one_of('weight', weight, WEIGHTS)
+  arguments.one_of('placement', placement, PLACEMENTS)
   arguments.axes('step_rewards', step_rewards, 1, '[..., S]')
   step_rewards = arguments.floating('step_rewards', step_rewards)
   mask = arguments.boolean_mask(
@@ -243,7 +283,7 @@ def place(
     step_of_token, step_rewards.shape[:-1], 'step_rewards'
   )
   weighted = jnp.where(mask, arguments.wide(step_rewards), 0)
-  if weight == 'remaining':
+  if placement == 'remaining':
     later = mask.sum(axis=-1, keepdims=True) - jnp.cumsum(mask, axis=-1)
     weighted = weighted * jnp.maximum(later, 0).astype(weighted.dtype)
   last = last_positions(step_of_token, step_rewards.shape[-1])

@@ -36,18 +36,16 @@ What the released code (fatebreaker/tempo) does differently:
 """
 
 import dataclasses
-import functools
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from jaxcredit.algorithms import prefix_trees
 from jaxcredit.algorithms.internal import (
   arguments,
-  explicit_axes,
   group_statistics,
   integer_words,
+  public,
 )
 
 ENDED = ('leaves', 'stays')
@@ -106,76 +104,16 @@ def _walk(words, policy, environment, steps, ended, after_environment):
   return shared, positions, jnp.broadcast_to(first, valid.shape), inside
 
 
-@explicit_axes.under_any_mesh
-@functools.partial(
-  jax.jit,
-  static_argnames=('scale', 'ddof', 'eps', 'ended', 'after_environment'),
+@public.function(
+  static=('scale', 'ddof', 'eps', 'ended', 'after_environment'),
+  words=('tokens',),
+  ranges={'td_weight': {}},
+  renamed={'rewards': 'returns'},
 )
-def _advantages(
-  tokens,
-  mask,
-  rewards,
-  environment,
-  steps,
-  td_weight,
-  *,
-  scale,
-  ddof,
-  eps,
-  ended,
-  after_environment,
-):
-  words = integer_words.split(tokens, mask.ndim)
-  if environment is None:
-    environment = jnp.zeros_like(mask)
-  policy = mask & ~environment
-  if steps is not None:
-    policy &= steps >= 0
-    environment |= mask & (steps < 0)
-  taken = policy.any(axis=-1)
-  # A response without a token of the policy's is no part of the tree.
-  environment &= taken[..., None]
-  shared, positions, starts, inside = _walk(
-    words, policy, environment, steps, ended, after_environment
-  )
-
-  dtype = rewards.dtype
-  rewards = arguments.wide(rewards)
-  count = group_statistics.sum_last(taken.astype(jnp.int32))
-  reference = group_statistics.first_valid(rewards, taken)
-  difference = group_statistics.from_reference(rewards, taken, reference)
-  mean, deviation = group_statistics.mean_and_deviation(
-    difference, taken, count, ddof, group_statistics.sum_last
-  )
-  relative = group_statistics.standardise(
-    difference, taken, count, mean, deviation, reference, scale, eps
-  )
-  equal = group_statistics.alike(deviation, count, reference)[..., None]
-
-  ends, means = prefix_trees.nodes(shared, difference)
-  members = prefix_trees.member_counts(ends, positions)
-  values = prefix_trees.prefix_means(means, members)
-  if steps is None:
-    members_before, values_before = members[..., :-1], values[..., :-1]
-  else:
-    members_before = jnp.take_along_axis(members, starts, axis=-1)
-    values_before = jnp.take_along_axis(values, starts, axis=-1)
-  branch = policy & (members[..., 1:] < members_before)
-  td = jnp.where(branch & ~equal, values[..., 1:] - values_before, 0)
-  unit = 1
-  if scale == 'std':
-    unit = jnp.where(equal, 1, deviation[..., None] + eps)
-  total = jnp.where(policy, relative[..., None] + td_weight * td / unit, 0)
-  values = jnp.where(inside, values + reference[..., None], 0)
-  return Advantages(
-    total.astype(dtype), td.astype(dtype), branch, values.astype(dtype)
-  )
-
-
 def advantages(
   tokens: jax.Array,
   mask: jax.Array | None,
-  rewards: jax.Array,
+  returns: jax.Array,
   *,
   scale: str = 'std',
   ddof: int = 1,
@@ -199,7 +137,7 @@ def advantages(
       without one takes no part. Positions that are neither the policy's nor the
       environment's are gaps: what stands there is not looked at, and a gap is
       equal to one at the same position.
-    rewards: float [..., G], a reward for each response.
+    returns: float [..., G], the return (reward) of each response.
     scale: 'std' or 'none'.
     ddof: delta degrees of freedom of the deviation, 0 or 1.
     eps: added to the deviation.
@@ -216,7 +154,7 @@ def advantages(
       environment answered has the luck of it in its delta.
 
   Returns:
-    Advantages; 0 where masked, dtype of `rewards`.
+    Advantages; 0 where masked, dtype of `returns`.
 
   Raises:
     ValueError: wrong shapes, dtypes or options.
@@ -224,8 +162,8 @@ def advantages(
   Example:
     >>> from jaxcredit import tempo
     >>> tokens = jnp.array([[5, 6, 7], [5, 6, 8], [4, 9, 9], [4, 6, 7]])
-    >>> rewards = jnp.array([1.0, 0, 0, 0])
-    >>> credit = tempo.advantages(tokens, None, rewards, scale='none')
+    >>> returns = jnp.array([1.0, 0, 0, 0])
+    >>> credit = tempo.advantages(tokens, None, returns, scale='none')
     >>> print(credit.values[0], credit.td[0], credit.total[0])
     [0.25 0.5  0.5  1.  ] [0.25 0.   0.5 ] [1.   0.75 1.25]
   """
@@ -234,42 +172,57 @@ def advantages(
   arguments.one_of('after_environment', after_environment, AFTER_ENVIRONMENT)
   arguments.one_of('ddof', ddof, (0, 1))
   arguments.number('eps', eps, 0)
-  arguments.number('td_weight', td_weight)
-  arguments.axes('rewards', rewards, 1, '[..., G]')
-  rewards = arguments.floating('rewards', rewards)
-  rank = rewards.ndim + 1
-  shape = np.shape(tokens)[:rank]
+  arguments.axes('returns', returns, 1, '[..., G]')
+  returns = arguments.floating('returns', returns)
+  dtype = returns.dtype
+  rank = returns.ndim + 1
+  shape = tuple(tokens.shape[:rank])
   # Without a mask [..., G, L] could not be told from [G, L, K].
-  if np.ndim(tokens) not in (rank, rank + (mask is not None)) or (
-    rewards.shape != shape[:-1]
+  if tokens.ndim not in (rank, rank + (mask is not None)) or (
+    returns.shape != shape[:-1]
   ):
     raise ValueError(
-      f'tokens have shape {np.shape(tokens)} and rewards {rewards.shape}: '
-      'they must be [..., G, L], or [..., G, L, K] with a mask, and [..., G]'
+      f'tokens have shape {tokens.shape} and returns {returns.shape}: they '
+      'must be [..., G, L], or [..., G, L, K] with a mask, and [..., G]'
     )
-  tokens = integer_words.before_jit('tokens', tokens, shape)
+  words = integer_words.split('tokens', tokens, shape)
   mask = arguments.boolean_mask('mask', mask, shape, 'tokens')
-  if environment is not None:
-    environment = arguments.boolean_mask(
-      'environment', environment, shape, 'tokens'
-    )
+  environment = (
+    jnp.zeros_like(mask)
+    if environment is None
+    else arguments.boolean_mask('environment', environment, shape, 'tokens')
+  )
+  policy = mask & ~environment
   if step_of_token is not None:
     arguments.same_shape('step_of_token', step_of_token, shape, 'tokens')
-    step_of_token = jnp.asarray(step_of_token)
-    if not jnp.issubdtype(step_of_token.dtype, jnp.integer):
-      raise ValueError(
-        f'step_of_token must be integers, not {step_of_token.dtype}'
-      )
-  return _advantages(
-    tokens,
-    mask,
-    rewards,
-    environment,
-    step_of_token,
-    td_weight,
-    scale=scale,
-    ddof=ddof,
-    eps=eps,
-    ended=ended,
-    after_environment=after_environment,
+    step_of_token = arguments.integers('step_of_token', step_of_token)
+    policy &= step_of_token >= 0
+    environment |= mask & (step_of_token < 0)
+  taken = policy.any(axis=-1)
+  # A response without a token of the policy's is no part of the tree.
+  environment &= taken[..., None]
+  shared, positions, starts, inside = _walk(
+    words, policy, environment, step_of_token, ended, after_environment
+  )
+
+  group = group_statistics.of_rows(arguments.wide(returns), taken, ddof)
+  ends, means = prefix_trees.nodes(shared, group.difference)
+  members = prefix_trees.member_counts(ends, positions)
+  values = prefix_trees.prefix_means(means, members)
+  if step_of_token is None:
+    members_before, values_before = members[..., :-1], values[..., :-1]
+  else:
+    members_before = jnp.take_along_axis(members, starts, axis=-1)
+    values_before = jnp.take_along_axis(values, starts, axis=-1)
+  branch = policy & (members[..., 1:] < members_before)
+  differs = ~group.equal[..., None]
+  td = jnp.where(branch & differs, values[..., 1:] - values_before, 0)
+  unit = group.unit(scale, eps)[..., None]
+  total = group.standardised(scale, eps)[..., None] + td_weight * td / unit
+  values = jnp.where(inside, values + group.reference[..., None], 0)
+  return Advantages(
+    jnp.where(policy, total, 0).astype(dtype),
+    td.astype(dtype),
+    branch,
+    values.astype(dtype),
   )

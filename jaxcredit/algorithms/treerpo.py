@@ -11,15 +11,14 @@ rollouts merely happen to begin alike, see `tempo`, whose tree is implicit.
 """
 
 import dataclasses
-import functools
 
 import jax
 import jax.numpy as jnp
 
 from jaxcredit.algorithms.internal import (
   arguments,
-  explicit_axes,
   group_statistics,
+  public,
 )
 
 
@@ -72,8 +71,7 @@ def _sums_below(values, parents):
   return values, ancestor == size
 
 
-@explicit_axes.under_any_mesh
-@functools.partial(jax.jit, static_argnames=('scale', 'ddof', 'eps'))
+@public.function(static=('scale', 'ddof', 'eps'))
 def advantages(
   rewards: jax.Array,
   parents: jax.Array,
@@ -119,9 +117,7 @@ def advantages(
   rewards = arguments.floating('rewards', rewards)
   shape, dtype = rewards.shape, rewards.dtype
   arguments.same_shape('parents', parents, shape, 'rewards')
-  parents = jnp.asarray(parents)
-  if not jnp.issubdtype(parents.dtype, jnp.integer):
-    raise ValueError(f'parents must be integers, not {parents.dtype}')
+  parents = arguments.integers('parents', parents)
   mask = arguments.boolean_mask('mask', mask, shape, 'rewards')
   if not rewards.size:
     return Advantages(rewards, rewards)
@@ -138,12 +134,12 @@ def advantages(
   parents = jnp.where(linked, parents, jnp.where(mask & ~root, index, size))
 
   leaf = mask & (_sum_into(mask.astype(jnp.int32), parents) == 0)
-  reference = group_statistics.first_valid(rewards, leaf)
-  difference = group_statistics.from_reference(rewards, leaf, reference)
+  leaves = group_statistics.of_rows(rewards, leaf)
   (total, count), rooted = _sums_below(
-    [difference, leaf.astype(jnp.int32)], parents
+    [leaves.difference, leaf.astype(jnp.int32)], parents
   )
-  values = reference + total / jnp.maximum(count, 1).astype(total.dtype)
+  values = total / jnp.maximum(count, 1).astype(total.dtype)
+  values = leaves.reference + values
   values = jnp.where(rooted, values, jnp.nan)
 
   def first_child(parents, index):
@@ -151,14 +147,9 @@ def advantages(
 
   # Masked nodes would be first among the first steps.
   first = jax.vmap(first_child)(parents, jnp.where(mask, index, size))
-  result = group_statistics.relative_to_segment(
-    values,
-    mask,
-    jnp.take_along_axis(first, parents, axis=1),
-    scale=scale,
-    ddof=ddof,
-    eps=eps,
-  )
+  first = jnp.take_along_axis(first, parents, axis=1)
+  siblings = group_statistics.of_segments(values, mask, first, ddof)
+  result = siblings.standardised(scale, eps)
   values = jnp.where(mask, values, 0)
   return Advantages(
     result.reshape(shape).astype(dtype), values.reshape(shape).astype(dtype)

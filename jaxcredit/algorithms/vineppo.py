@@ -14,11 +14,10 @@ import jax
 import jax.numpy as jnp
 
 from jaxcredit.algorithms import returns as returns_lib
-from jaxcredit.algorithms.internal import arguments, explicit_axes
+from jaxcredit.algorithms.internal import arguments, public
 
 
-@explicit_axes.under_any_mesh
-@jax.jit
+@public.function()
 def state_values(
   returns: jax.Array, mask: jax.Array | None = None
 ) -> jax.Array:

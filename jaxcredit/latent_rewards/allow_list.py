@@ -11,7 +11,8 @@ NAME = advice.NAME
 MAX_INTEGER = 10**9
 MAX_FLOAT = 1e12
 
-_RESERVED = frozenset({'jnp', 'range', 'len', 'abs', NAME})
+# Names of the language itself: never values, and never bound anew.
+_RESERVED = frozenset({'jnp', 'range', 'len', 'abs', 'float', NAME})
 _BINARY = (
   ast.Add,
   ast.Sub,
@@ -119,7 +120,7 @@ class Checker:
       for statement in [*node.body, *node.orelse]:
         self._statement(statement)
     elif isinstance(node, ast.Expr) and _is_append(node.value):
-      self._name(node.value.func.value)
+      self._value(node.value.func.value)
       self._expression(node.value.args[0])
     elif isinstance(node, ast.Return):
       raise Refused(
@@ -139,9 +140,9 @@ class Checker:
         if not isinstance(part, ast.Name):
           raise Refused(
             'an assignment to something else than names', 'use names',
-            node.lineno,
+            part.lineno,
           )  # fmt: skip
-        self._name(part)
+        self._target(part)
       return
     if isinstance(node, ast.Subscript | ast.Attribute):
       raise Refused(
@@ -290,9 +291,17 @@ class Checker:
     )
 
   def _call(self, node: ast.Call) -> None:
+    given = set()
     for keyword in node.keywords:
       if keyword.arg is None:
         raise Refused('**', 'write the arguments out', node.lineno)
+      # Python's compiler refuses it, its parser does not.
+      if keyword.arg in given:
+        raise Refused(
+          f'the argument {keyword.arg} given twice', 'give it once',
+          keyword.lineno,
+        )  # fmt: skip
+      given.add(keyword.arg)
     arguments = [*node.args, *(k.value for k in node.keywords)]
     if _is_astype(node):
       self._expression(node.func.value)

@@ -8,13 +8,11 @@ redirect is followed with it, and it travels over TLS alone, or to this machine.
 import json
 import os
 import time
-import urllib.error
 import urllib.parse
-import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from jaxcredit.latent_rewards import language_model
+from jaxcredit.latent_rewards import http_post, language_model
 
 LanguageModelError = language_model.LanguageModelError
 Message = language_model.Message
@@ -23,11 +21,6 @@ KEY_VARIABLE = 'OPENAI_API_KEY'
 MAX_BYTES = 4 * 2**20
 _RETRIED = frozenset({408, 409, 429, 500, 502, 503, 504})
 _LOCAL = frozenset({'localhost', '127.0.0.1', '::1'})
-
-
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-  def redirect_request(self, *arguments):
-    return None
 
 
 class _Again(Exception):
@@ -46,7 +39,7 @@ class Endpoint:
     name: of the model there.
     key_variable: of the environment, which holds the key; where it is not set,
       none is sent.
-    timeout: seconds for one request, its answer included.
+    timeout: seconds for one request: connection, headers and body together.
     tries: of one request.
     max_tokens: of an answer; None: what the server likes.
     sleep: waits between tries.
@@ -75,17 +68,13 @@ class Endpoint:
       raise ValueError(f'timeout {timeout} and tries {tries}: both positive')
     self.name = name
     self._url = url.rstrip('/') + '/chat/completions'
-    is_local = parts.hostname in _LOCAL
-    self._is_safe = parts.scheme == 'https' or is_local
+    self._is_local = parts.hostname in _LOCAL
+    self._is_safe = parts.scheme == 'https' or self._is_local
     self._key_variable = key_variable
     self._timeout = timeout
     self._tries = tries
     self._max_tokens = max_tokens
     self._sleep = sleep
-    handlers: list[Any] = [_NoRedirect]
-    if is_local:
-      handlers.append(urllib.request.ProxyHandler({}))
-    self._opener = urllib.request.build_opener(*handlers)
 
   def complete(
     self, messages: Sequence[Message], n: int, temperature: float, seed: int
@@ -137,39 +126,36 @@ class Endpoint:
 
   def _post(self, body: bytes) -> bytes:
     headers, key = self._headers()
-    request = urllib.request.Request(self._url, body, headers, method='POST')
-    end = time.monotonic() + self._timeout
     try:
-      with self._opener.open(request, timeout=self._timeout) as response:
-        return self._read(response, end)
-    except urllib.error.HTTPError as error:
-      with error:
-        raise self._failure(error, key) from None
+      reply = http_post.post(
+        self._url,
+        body,
+        headers,
+        timeout=self._timeout,
+        max_bytes=MAX_BYTES,
+        use_proxy=not self._is_local,
+      )
+    except http_post.TooLong:
+      raise LanguageModelError(
+        f'{self._url} answers with more than {MAX_BYTES} bytes'
+      ) from None
+    except http_post.Malformed as error:
+      raise _Again(f'its answer is no HTTP ({_shown(str(error), key)})') from (
+        None
+      )
     except TimeoutError:
       raise _Again(f'no answer within {self._timeout:g} s') from None
     except (OSError, ValueError) as error:
-      reason = getattr(error, 'reason', error)
-      raise _Again(f'no connection ({reason})') from None
-
-  def _read(self, response, end: float) -> bytes:
-    pieces, size = [], 0
-    # Piece by piece: a timeout counts for each read, not for all.
-    while piece := response.read1(2**16):
-      pieces.append(piece)
-      size += len(piece)
-      if size > MAX_BYTES:
-        raise LanguageModelError(
-          f'{self._url} answers with more than {MAX_BYTES} bytes'
-        )
-      if time.monotonic() > end:
-        raise TimeoutError
-    return b''.join(pieces)
+      raise _Again(f'no connection ({_shown(str(error), key)})') from None
+    if not 200 <= reply.status < 300:
+      raise self._failure(reply, key)
+    return reply.body
 
   def _failure(
-    self, error: urllib.error.HTTPError, key: str
+    self, reply: http_post.Reply, key: str
   ) -> LanguageModelError | _Again:
     """What an HTTP status means to the user."""
-    status = error.code
+    status = reply.status
     if status in (401, 403):
       has = 'is not accepted' if key else 'is not set'
       return LanguageModelError(
@@ -180,15 +166,9 @@ class Endpoint:
       return LanguageModelError(
         f'{self._url} leads elsewhere ({status}): give the address it leads to'
       )
-    try:
-      said = error.read(2**12).decode('utf-8', 'replace')
-    except OSError:
-      said = ''
-    # A server may repeat what it was sent.
-    said = ' '.join((said.replace(key, '***') if key else said).split())[:300]
-    said = ''.join(c if c.isprintable() else '?' for c in said)
+    said = _shown(reply.body.decode('utf-8', 'replace'), key)
     if status in _RETRIED:
-      return _Again(f'{status} {said}', _seconds(error.headers))
+      return _Again(f'{status} {said}', _seconds(reply.headers))
     return LanguageModelError(
       f'{self._url} does not take the request ({status} {said}): see that the '
       f'address is right and the model {self.name!r} is there'
@@ -205,7 +185,13 @@ class Endpoint:
     return texts
 
 
-def _seconds(headers: Any) -> float | None:
+def _shown(said: str, key: str) -> str:
+  """What a server said, fit to be shown; it may repeat what it was sent."""
+  said = ' '.join((said.replace(key, '***') if key else said).split())[:300]
+  return ''.join(c if c.isprintable() else '?' for c in said)
+
+
+def _seconds(headers: Mapping[str, str]) -> float | None:
   """What Retry-After says, where it says seconds."""
   said = (headers.get('Retry-After') or '').strip()
   return float(said) if said.isascii() and said.isdigit() else None

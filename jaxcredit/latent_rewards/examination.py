@@ -99,8 +99,9 @@ def examine(
   """
   recorded = recorded.take(MAX_ROWS)
   arrays = [jnp.asarray(array) for array in recorded.arrays]
+  # Shapes and bounds, before anything is compiled.
+  interpreter.cost(program, *arrays)
   if whole_batch:
-    # Shapes and bounds, before anything is computed.
     jax.eval_shape(lambda *x: interpreter.run(program, *x), *arrays)
   alone = np.asarray(interpreter.encode(program, *arrays), np.float64)
   again = np.asarray(interpreter.encode(program, *arrays), np.float64)

@@ -1,14 +1,11 @@
-"""Computes a latent reward function by walking its syntax tree.
+"""Computes latent reward functions from their syntax trees, compiled by XLA.
 
-Under a trace of JAX the walk happens once: each operation of `jnp` becomes a
-part of the compiled program, so that what a language model wrote runs as fast
-as what is written by hand, and no text is executed. Shapes are known while the
-walk goes on, before anything is computed: work and memory are bounded there.
+`syntax_walk` turns the tree into operations of `jnp` while JAX traces, once for
+each shape. What a language model wrote then runs as fast as what is written by
+hand, and no text is executed.
 """
 
-import ast
 import functools
-import operator
 from typing import Any
 
 import jax
@@ -16,19 +13,15 @@ import jax.numpy as jnp
 
 from jaxcredit.latent_rewards import (
   language,
-  operations,
+  program_cost,
   refusal,
-  static_values,
+  syntax_walk,
 )
 
 Refused = refusal.Refused
 
-MAX_FACTORS = 32
-MAX_STEPS = 20_000
-MAX_OPERATIONS = 1_000
-# Of one array, and of all together, for each row.
-MAX_ELEMENTS = 16_384
-MAX_WORK = 1_000_000
+# Temporary arrays of the rows that are computed at once.
+CHUNK_BYTES = 64 * 2**20
 
 
 @functools.partial(jax.jit, static_argnames='program')
@@ -47,23 +40,7 @@ def run(program: language.Program, *arguments: jax.Array) -> jax.Array:
   Raises:
     refusal.Refused: while tracing: a shape does not fit, or a bound is passed.
   """
-  if len(arguments) != len(program.parameters):
-    raise ValueError(
-      f'{len(arguments)} arrays for the arguments {program.parameters}'
-    )
-  for array in arguments:
-    if array.ndim != 2 or not jnp.issubdtype(array.dtype, jnp.floating):
-      raise ValueError(f'float [B, D] is needed, not {array.dtype} '
-                       f'{array.shape}')  # fmt: skip
-  rows = arguments[0].shape[0]
-  walk = _Walk(dict(zip(program.parameters, arguments, strict=True)), rows)
-  factors = walk.function(program.tree)
-  line = program.tree.body[-1].lineno
-  columns = [
-    _column(factor, number, rows, line)
-    for number, factor in enumerate(factors, 1)
-  ]
-  return jnp.concatenate(columns, axis=1).astype(arguments[0].dtype)
+  return _factors(program, *arguments)
 
 
 @functools.partial(jax.jit, static_argnames='program')
@@ -71,7 +48,13 @@ def encode(program: language.Program, *arguments: jax.Array) -> jax.Array:
   """The latent reward of each transition (the paper's phi).
 
   Rows are computed one by one (under vmap, which batches them again), so that
-  none depends on another, whatever the text does.
+  none depends on another, whatever the text does. They are cut into chunks
+  whose temporary arrays fit into CHUNK_BYTES, however large the batch is.
+
+  The chunks, always two or more, are the turns of a loop with barriers around
+  it: the compiler keeps a loop apart from the program that calls this function.
+  A barrier alone does not keep it apart on CPUs, whose compiler drops barriers
+  before it merges operations.
 
   Args:
     program: from `language.check`.
@@ -84,7 +67,8 @@ def encode(program: language.Program, *arguments: jax.Array) -> jax.Array:
 
   Raises:
     ValueError: shapes or dtypes that do not fit each other.
-    refusal.Refused: while tracing: they do not fit the program.
+    refusal.Refused: while tracing: they do not fit the program, or it needs
+      more than `program_cost` allows.
   """
   if not arguments or any(array.ndim < 1 for array in arguments):
     raise ValueError(f'arrays [..., D] for {program.parameters} are needed')
@@ -94,8 +78,89 @@ def encode(program: language.Program, *arguments: jax.Array) -> jax.Array:
       f'leading axes differ: {[array.shape for array in arguments]}'
     )
   flat = [array.reshape(-1, array.shape[-1]) for array in arguments]
-  rows = jax.vmap(lambda *row: run(program, *(x[None] for x in row))[0])(*flat)
-  return rows.reshape(*lead, rows.shape[-1])
+  rows = flat[0].shape[0]
+  needs = cost(program, *flat)
+  needs.check_batch(rows)
+  chunks, size = chunk_shape(needs, rows)
+  parts = jax.lax.optimization_barrier(
+    tuple(_cut(array, chunks, size) for array in flat)
+  )
+
+  # A derivative would keep the temporary arrays of all chunks.
+  @jax.checkpoint
+  def one_chunk(part):
+    return jax.vmap(
+      lambda *row: run(program, *(array[None] for array in row))[0]
+    )(*part)
+
+  found = jax.lax.optimization_barrier(jax.lax.map(one_chunk, parts))
+  count = found.shape[-1]
+  return found.reshape(-1, count)[:rows].reshape(*lead, count)
+
+
+def cost(
+  program: language.Program, *arguments: jax.Array | jax.ShapeDtypeStruct
+) -> program_cost.Cost:
+  """What one row needs; nothing is computed or compiled.
+
+  Args:
+    program: from `language.check`.
+    *arguments: float [..., D], or their shapes, one for each of the program's
+      parameters.
+
+  Raises:
+    refusal.Refused: shapes do not fit, or it needs more than is allowed.
+  """
+  shapes = tuple((array.shape[-1], str(array.dtype)) for array in arguments)
+  return _cost(program, shapes, jax.config.jax_enable_x64)
+
+
+@functools.lru_cache(maxsize=256)
+def _cost(
+  program: language.Program, shapes: tuple[tuple[int, str], ...], wide: bool
+) -> program_cost.Cost:
+  del wide  # It changes dtypes, so that it belongs to the cache's key.
+  row = [jax.ShapeDtypeStruct((1, size), dtype) for size, dtype in shapes]
+  trace = jax.make_jaxpr(lambda *arrays: _factors(program, *arrays))(*row)
+  return program_cost.of(trace)
+
+
+def chunk_shape(needs: program_cost.Cost, rows: int) -> tuple[int, int]:
+  """Chunks, at least two, and rows of each, of which the last may be padded."""
+  half = max(-(-rows // 2), 1)
+  size = min(max(CHUNK_BYTES // max(needs.bytes, 1), 1), half)
+  return max(-(-rows // size), 2), size
+
+
+def _cut(array: jax.Array, chunks: int, size: int) -> jax.Array:
+  """[B, D] -> [chunks, size, D]; what is missing repeats the last row."""
+  missing = chunks * size - array.shape[0]
+  if missing:
+    last = array[-1:] if array.shape[0] else jnp.zeros_like(array, shape=(1,))
+    padding = jnp.broadcast_to(last, (missing, array.shape[1]))
+    array = jnp.concatenate([array, padding])
+  return array.reshape(chunks, size, array.shape[1])
+
+
+def _factors(program: language.Program, *arguments: jax.Array) -> jax.Array:
+  """`run` without its own compilation."""
+  if len(arguments) != len(program.parameters):
+    raise ValueError(
+      f'{len(arguments)} arrays for the arguments {program.parameters}'
+    )
+  for array in arguments:
+    if array.ndim != 2 or not jnp.issubdtype(array.dtype, jnp.floating):
+      raise ValueError(f'float [B, D] is needed, not {array.dtype} '
+                       f'{array.shape}')  # fmt: skip
+  rows = arguments[0].shape[0]
+  names = dict(zip(program.parameters, arguments, strict=True))
+  factors = syntax_walk.Walk(names, rows).function(program.tree)
+  line = program.tree.body[-1].lineno
+  columns = [
+    _column(factor, number, rows, line)
+    for number, factor in enumerate(factors, 1)
+  ]
+  return jnp.concatenate(columns, axis=1).astype(arguments[0].dtype)
 
 
 def _column(factor: Any, number: int, rows: int, line: int) -> jax.Array:
@@ -112,273 +177,3 @@ def _column(factor: Any, number: int, rows: int, line: int) -> jax.Array:
       line,
     )
   return factor.reshape(rows, 1)
-
-
-class _Walk:
-  """One pass over the tree.
-
-  Values are arrays, numbers that are known while tracing, None, and lists of
-  these.
-
-  Args:
-    names: of the arguments, with their arrays.
-    rows: of the batch.
-  """
-
-  def __init__(self, names: dict[str, jax.Array], rows: int):
-    self._names: dict[str, Any] = dict(names)
-    self._rows = rows
-    self._steps = 0
-    self._operations = 0
-    self._work = 0
-
-  def function(self, node: ast.FunctionDef) -> list:
-    for statement in node.body[:-1]:
-      self._statement(statement)
-    found = self._value(node.body[-1].value)
-    line = node.body[-1].lineno
-    if not isinstance(found, list) or not found:
-      raise Refused('no list of factors', 'end with return [factor, ...]', line)
-    if len(found) > MAX_FACTORS:
-      raise Refused(
-        f'{len(found)} factors', f'return at most {MAX_FACTORS}', line
-      )
-    return found
-
-  def _count(self, node: ast.AST) -> None:
-    self._steps += 1
-    if self._steps > MAX_STEPS:
-      raise Refused('too many steps', 'loop less', node.lineno)
-
-  def _statement(self, node: ast.stmt) -> None:
-    self._count(node)
-    if isinstance(node, ast.Assign):
-      self._assign(node.targets[0], self._value(node.value))
-    elif isinstance(node, ast.AugAssign):
-      old = self._value(node.target)
-      new = self._binary(node.op, old, self._value(node.value), node.lineno)
-      self._names[node.target.id] = new
-    elif isinstance(node, ast.For):
-      for item in self._items(node.iter):
-        self._assign(node.target, item)
-        for statement in node.body:
-          self._statement(statement)
-    elif isinstance(node, ast.If):
-      body = node.body if self._decide(node.test) else node.orelse
-      for statement in body:
-        self._statement(statement)
-    elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
-      self._append(node.value)
-    # What is left is a docstring.
-
-  def _assign(self, target: ast.expr, value: Any) -> None:
-    if isinstance(target, ast.Name):
-      self._names[target.id] = value
-      return
-    if not isinstance(value, list) or len(value) != len(target.elts):
-      raise Refused(
-        f'{len(target.elts)} names for something else', 'assign one by one',
-        target.lineno,
-      )  # fmt: skip
-    for name, part in zip(target.elts, value, strict=True):
-      self._names[name.id] = part
-
-  def _append(self, node: ast.Call) -> None:
-    old = self._value(node.func.value)
-    if not isinstance(old, list):
-      raise Refused('append to no list', 'start with [ ]', node.lineno)
-    # A new list: another name for the old one keeps what it had.
-    added = [*old, self._value(node.args[0])]
-    self._names[node.func.value.id] = static_values.sequence(added, node.lineno)
-
-  def _decide(self, node: ast.expr) -> bool:
-    value = self._value(node)
-    if not static_values.is_number(value):
-      raise Refused(
-        'a condition on the data', 'use jnp.where(condition, a, b)',
-        node.lineno,
-      )  # fmt: skip
-    return bool(value)
-
-  def _items(self, node: ast.expr) -> list:
-    if isinstance(node, ast.Call):
-      return static_values.span(
-        [self._value(a) for a in node.args], node.lineno
-      )
-    items = self._value(node)
-    if not isinstance(items, list):
-      raise Refused(
-        'a loop over no list', 'loop over range(5), or over a list',
-        node.lineno,
-      )  # fmt: skip
-    return items
-
-  def _value(self, node: ast.expr) -> Any:
-    self._count(node)
-    return getattr(self, f'_{type(node).__name__.lower()}')(node)
-
-  def _constant(self, node: ast.Constant) -> Any:
-    return node.value
-
-  def _name(self, node: ast.Name) -> Any:
-    if node.id not in self._names:
-      raise Refused(
-        f'{node.id!r} has no value', 'assign it first; jnp is the only module',
-        node.lineno,
-      )  # fmt: skip
-    return self._names[node.id]
-
-  def _tuple(self, node: ast.Tuple | ast.List) -> list:
-    parts = [self._value(part) for part in node.elts]
-    return static_values.sequence(parts, node.lineno)
-
-  _list = _tuple
-
-  def _listcomp(self, node: ast.ListComp) -> list:
-    loop = node.generators[0]
-    outside = dict(self._names)
-    parts = []
-    for item in self._items(loop.iter):
-      self._assign(loop.target, item)
-      parts.append(self._value(node.elt))
-    # Its variable is its own.
-    self._names = outside
-    return static_values.sequence(parts, node.lineno)
-
-  def _ifexp(self, node: ast.IfExp) -> Any:
-    return self._value(node.body if self._decide(node.test) else node.orelse)
-
-  def _boolop(self, node: ast.BoolOp) -> bool:
-    is_and = isinstance(node.op, ast.And)
-    for value in node.values:
-      if self._decide(value) != is_and:
-        return not is_and
-    return is_and
-
-  def _binop(self, node: ast.BinOp) -> Any:
-    left, right = self._value(node.left), self._value(node.right)
-    return self._binary(node.op, left, right, node.lineno)
-
-  def _compare(self, node: ast.Compare) -> Any:
-    left = self._value(node.left)
-    right = self._value(node.comparators[0])
-    return self._binary(node.ops[0], left, right, node.lineno)
-
-  def _binary(self, kind: ast.AST, left: Any, right: Any, line: int) -> Any:
-    function = operations.OPERATORS[type(kind)]
-    if static_values.is_number(left) and static_values.is_number(right):
-      return static_values.binary(function, left, right, line)
-    return self._apply(function, (left, right), line)
-
-  def _unaryop(self, node: ast.UnaryOp) -> Any:
-    if isinstance(node.op, ast.Not):
-      return not self._decide(node.operand)
-    value = self._value(node.operand)
-    function = operations.OPERATORS[type(node.op)]
-    if static_values.is_number(value):
-      if function is operator.invert:
-        raise Refused('~ of a number', 'write not', node.lineno)
-      return function(value)
-    return self._apply(function, (value,), node.lineno)
-
-  def _subscript(self, node: ast.Subscript) -> Any:
-    if isinstance(node.value, ast.Attribute):  # x.shape[1], no other
-      if node.value.attr == 'shape':
-        array = self._array(node.value.value)
-        axis = static_values.integer(self._value(node.slice), node.lineno)
-        return static_values.item(list(array.shape), axis, node.lineno)
-    value = self._value(node.value)
-    parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else [
-      node.slice
-    ]  # fmt: skip
-    index = [self._index(part) for part in parts]
-    if isinstance(value, list):
-      if len(index) != 1 or not static_values.is_number(index[0]):
-        raise Refused('an index of a list', 'use one whole number', node.lineno)
-      place = static_values.integer(index[0], node.lineno)
-      return static_values.item(value, place, node.lineno)
-    if not isinstance(value, jax.Array):
-      raise Refused('an index of no array', 'index arrays', node.lineno)
-    static_values.check_index(index, value.shape, node.lineno)
-    index = tuple(
-      jnp.asarray(part) if isinstance(part, list) else part for part in index
-    )
-    return self._apply(lambda x: x[index], (value,), node.lineno)
-
-  def _index(self, node: ast.expr) -> Any:
-    if isinstance(node, ast.Slice):
-      return slice(
-        *(
-          None if bound is None else self._value(bound)
-          for bound in (node.lower, node.upper, node.step)
-        )
-      )
-    return self._value(node)
-
-  def _attribute(self, node: ast.Attribute) -> float:
-    return operations.CONSTANTS[node.attr]
-
-  def _array(self, node: ast.expr) -> jax.Array:
-    value = self._value(node)
-    if not isinstance(value, jax.Array):
-      raise Refused('no array', 'use an array here', node.lineno)
-    return value
-
-  def _call(self, node: ast.Call) -> Any:
-    line = node.lineno
-    if isinstance(node.func, ast.Name):
-      value = self._value(node.args[0])
-      if node.func.id == 'len':
-        return static_values.length(value, line)
-      return self._apply(jnp.abs, (value,), line)
-    name = node.func.attr
-    first, given = node.func.value, []
-    if isinstance(first, ast.Attribute) and name == 'norm':
-      name = 'linalg.norm'
-    elif not (isinstance(first, ast.Name) and first.id == 'jnp'):
-      given = [self._array(first)]
-      if name == 'astype':
-        dtype = jnp.result_type(float)
-        return self._apply(lambda x: x.astype(dtype), tuple(given), line)
-    operation = operations.TABLE[name]
-    given += [self._value(argument) for argument in node.args]
-    if given and name == 'reshape' and len(given) > 2:
-      given = [given[0], given[1:]]  # x.reshape(-1, 1)
-    keywords = {k.arg: self._value(k.value) for k in node.keywords}
-    bound = static_values.bind(operation, name, given, keywords, line)
-    # Many functions of jnp take their arrays by position alone.
-    needed = operation.arguments[: operation.required]
-    values = [bound.pop(argument) for argument in needed]
-    return self._apply(
-      lambda: operation.function(*values, **bound), (), line, f'jnp.{name}'
-    )
-
-  def _apply(
-    self, function, arguments: tuple, line: int, name: str = 'an operation'
-  ) -> jax.Array:
-    """Calls what makes an array, and bounds it."""
-    self._operations += 1
-    if self._operations > MAX_OPERATIONS:
-      raise Refused(f'more than {MAX_OPERATIONS} operations', 'loop less', line)
-    if any(value is None or isinstance(value, list) for value in arguments):
-      raise Refused(
-        'arithmetic with a list', 'make it an array: jnp.array([...])', line
-      )
-    try:
-      result = function(*arguments)
-    # Shapes and types that do not fit.
-    except (ArithmeticError, IndexError, TypeError, ValueError) as error:
-      if isinstance(error, Refused):
-        raise
-      reason = ' '.join(str(error).split())[:200]
-      raise Refused(
-        f'{name} fails ({reason})', 'mind the shapes', line
-      ) from None
-    self._work += result.size
-    if result.size > MAX_ELEMENTS * max(self._rows, 1):
-      raise Refused(
-        f'an array of the shape {result.shape}', 'make smaller ones', line
-      )
-    if self._work > MAX_WORK * max(self._rows, 1):
-      raise Refused('too much work', 'compute less', line)
-    return result

@@ -14,9 +14,12 @@ import os
 _NEW_USER = 0x10000000
 _NEW_NETWORK = 0x40000000
 
+# The norm of a matrix has JAX import scipy.linalg, which executes text.
 _EXAMPLE = """def factors(observation):
   a = jnp.linalg.norm(observation[:, :2], axis=1, keepdims=True)
-  return [a, jnp.where(a > 0.5, jnp.exp(-a), jnp.sort(observation)[:, 1:2])]
+  b = observation[:, :, None] * observation[:, None, :]
+  b = jnp.linalg.norm(b, ord=2, axis=(1, 2))
+  return [a, b, jnp.where(a > 0.5, jnp.exp(-a), jnp.sort(observation)[:, 1:2])]
 """
 
 

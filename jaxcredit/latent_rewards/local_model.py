@@ -56,7 +56,7 @@ class LocalModel:
       [prompt] * n,
       jax.random.split(jax.random.key(seed), n),
       new_tokens=self._new_tokens,
-      how=sampling.Sampling(temperature),
+      sampling_params=sampling.SamplingParams(temperature),
       stop_tokens=self._tokenizer.stop_ids,
       tokenizer=self._tokenizer,
       slots=n,

@@ -35,6 +35,9 @@ class Unverified(ValueError):
 def make_process(*, memory: int = MEMORY) -> limited_process.LimitedProcess:
   """A process that tries functions; started when first needed.
 
+  It compiles with XLA's default options, as the trainer does: what ends the
+  compiler, or takes it too long, does so there.
+
   Args:
     memory: bytes of address space.
   """
@@ -47,9 +50,6 @@ def make_process(*, memory: int = MEMORY) -> limited_process.LimitedProcess:
       # Whatever accelerator the trainer has: a child must not take it.
       'JAX_PLATFORMS': 'cpu',
       'MALLOC_ARENA_MAX': '2',
-      # What is compiled here is called a few times.
-      'XLA_FLAGS': '--xla_backend_optimization_level=0 '
-      '--xla_llvm_disable_expensive_passes=true',
       'PYTHONPATH': os.pathsep.join(path for path in paths if path),
     },
     memory=memory,

@@ -156,7 +156,7 @@ class Method:
     for need in sorted(self.needs_with(options) - there):
       return NEEDS[need]
     if batch.rows is None and self.needs_rows(options):
-      return 'it gives credit to tokens, and there are none'
+      return 'it needs the tokens of each episode'
     return ''
 
 

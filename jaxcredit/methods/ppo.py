@@ -15,7 +15,7 @@ from jaxcredit.methods import arrays
 from jaxcredit.methods.method import Batch, Credit, Method
 from jaxcredit.methods.table import register
 
-GAE_POSITIONS = (*spa.ACROSS, 'steps')
+GAE_POSITIONS = (*spa.GAE_POSITIONS, 'steps')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Options:
     'unit',
     'Weight of the reward of a step on its last token: 1, or the steps that '
     "remain (SPA's released code).",
-    choices=step_tokens.WEIGHTS,
+    choices=step_tokens.PLACEMENTS,
   )
   kl_reward: float = options_lib.option(
     0.0,
@@ -121,7 +121,7 @@ def proximal_credit(
   step_rewards = step_rewards.reshape(mask.shape)
   steps, values = batch.rows.step_of_token, batch.values
   rewards = step_tokens.place(
-    step_rewards, steps, mask, weight=options.placement
+    step_rewards, steps, mask, placement=options.placement
   )
   carry, metrics = {}, {}
   if options.kl_reward:
@@ -144,7 +144,7 @@ def proximal_credit(
     result = jax.tree.map(lambda x: step_tokens.spread(x, steps), result)
   else:
     result = spa.token_advantages(
-      rewards, values, steps >= 0, across=options.gae_positions, **gae
+      rewards, values, steps >= 0, gae_positions=options.gae_positions, **gae
     )
   count = jnp.maximum(mask.sum(), 1)
   metrics['step_reward'] = jnp.where(mask, step_rewards, 0).sum() / count

@@ -33,7 +33,7 @@ class Options(ppo.Options):
     'Contributions as they are (paper), shifted so that they sum to the '
     'outcome, or dropped for the outcome less the mean of the others of the '
     'group (released code).',
-    choices=spa.MODES,
+    choices=spa.REDISTRIBUTIONS,
   )
 
 
@@ -73,7 +73,7 @@ def credit(batch: Batch, options: Options) -> Credit:
     metrics = _estimator_metrics(contributions, returns, t.mask.any(axis=-1))
   rewards = spa.rewards(
     spa.redistribute(
-      contributions, returns, t.mask, mode=options.redistribution
+      contributions, returns, t.mask, redistribution=options.redistribution
     ),
     t.mask if t.grounding is None else t.grounding,
     t.mask,

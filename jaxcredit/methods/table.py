@@ -43,7 +43,7 @@ def choose(name: str) -> Method:
   if name in TABLE:
     return TABLE[name]
   near = difflib.get_close_matches(name, TABLE, n=1)
-  hint = f'; did you mean {near[0]!r}?' if near else ''
+  hint = f'; did you mean {near[0]!r}?' if near else '.'
   raise ValueError(
     f'there is no method {name!r}{hint} Methods are {", ".join(TABLE)}'
   )

@@ -46,37 +46,32 @@ class Options:
 def branch_points(tokens: jax.Array, sampled: jax.Array) -> jax.Array:
   """Prefixes of a group behind which its responses differ.
 
-  Rows that share t tokens have one prefix of length t; it counts once, for the
-  first pair of rows that parts there.
+  Two rows with t tokens in common part behind that prefix, where the policy
+  chose what follows in both. A prefix is named by the first row that has it and
+  by its length, and counts once.
 
   Args:
-    tokens: int32 [G, L].
-    sampled: bool [G, L], tokens of the policy.
+    tokens: int32 [..., G, L].
+    sampled: bool [..., G, L], tokens of the policy.
 
   Returns:
-    int32 [].
+    int32 [...].
   """
-  size = tokens.shape[1]
+  size = tokens.shape[-1]
   length = prefix_trees.row_lengths(sampled)
-  present = jnp.arange(size) < length[:, None]
+  present = jnp.arange(size) < length[..., None]
   shared = prefix_trees.common_prefixes(tokens, present)
-  # Both go on, with a token that the policy chose.
+  edge = [(0, 0)] * (sampled.ndim - 1)
   own = jnp.take_along_axis(
-    jnp.pad(sampled, ((0, 0), (0, 1))), jnp.maximum(shared, 0), axis=1
+    jnp.pad(sampled, (*edge, (0, 1))), jnp.maximum(shared, 0), axis=-1
   )
-  parts = (shared >= 0) & own & own.T
-  number = jnp.arange(len(tokens))
-  # Row i is the first that has this prefix, and k the first to part from it.
-  first = ~(
-    (shared[:, None, :] >= shared[:, :, None])
-    & (number[None, None, :] < number[:, None, None])
-  ).any(axis=-1)
-  earlier = (
-    (shared[:, None, :] == shared[:, :, None])
-    & parts[:, None, :]
-    & (number[None, None, :] < number[None, :, None])
-  ).any(axis=-1)
-  return (parts & first & ~earlier).sum()
+  parts = (shared >= 0) & own & jnp.swapaxes(own, -1, -2)
+  # Row k has the prefix of rows i and j.
+  has = shared[..., :, :, None] >= shared[..., None, :, :]
+  name = jnp.argmax(has, axis=-3) * (size + 1) + shared
+  names = jnp.where(parts, name, -1).reshape(*parts.shape[:-2], -1)
+  names = jnp.sort(names, axis=-1)
+  return jnp.sum((names[..., 1:] != names[..., :-1]), axis=-1)
 
 
 def _tree_metrics(batch: Batch, parts: tempo.Advantages) -> dict:
@@ -98,10 +93,7 @@ def _tree_metrics(batch: Batch, parts: tempo.Advantages) -> dict:
   branches = parts.branch.sum()
   td = jnp.where(parts.branch, jnp.abs(parts.td), 0).sum()
   td = td / jnp.maximum(branches, 1)
-  points = jax.lax.map(
-    lambda group: branch_points(*group),
-    (arrays.by_group(batch.rows.tokens, batch), sampled),
-  )
+  points = branch_points(arrays.by_group(batch.rows.tokens, batch), sampled)
   return {
     'branch_share': branches / jnp.maximum(sampled.sum(), 1),
     'branch_points': points.mean(),

@@ -53,7 +53,10 @@ class DecoderConfig:
   rotary positions, gated linear units and root-mean-square norms.
 
   Attributes:
-    vocab_size: number of tokens.
+    vocab_size: rows of the embedding.
+    tokenizer_size: tokens that the tokenizer has. The rows beyond are padding:
+      their tokens are never sampled, and neither sampler nor learner gives them
+      any probability. None: all rows are tokens.
     width: size of the residual stream.
     layers: number of blocks.
     heads: number of query heads.
@@ -70,8 +73,8 @@ class DecoderConfig:
     window: tokens that a layer with a sliding window sees, the querying one
       included; None: no layer has one.
     window_layers: for each layer whether it has the window; () means all.
-    max_positions: length of the rows that the model was made for. Nothing
-      depends on it but the files that are written.
+    max_positions: max_position_embeddings of the files; see `positions` for
+      the longest row.
     compute_dtype: name of the dtype of activations; parameters keep theirs.
     remat: whether the backward pass recomputes each block.
     attention: how whole rows attend, one of ATTENTIONS: 'auto' goes with the
@@ -98,6 +101,7 @@ class DecoderConfig:
   compute_dtype: str = 'float32'
   remat: bool = False
   attention: str = 'auto'
+  tokenizer_size: int | None = None
 
   def __post_init__(self):
     for field in (
@@ -114,6 +118,12 @@ class DecoderConfig:
         raise ValueError(
           f'{field} must be positive, not {getattr(self, field)}'
         )
+    size = self.tokenizer_size
+    if size is not None and not 1 <= size <= self.vocab_size:
+      raise ValueError(
+        f'the tokenizer has {size} tokens, the model {self.vocab_size}: they '
+        'do not belong together'
+      )
     if self.attention not in ATTENTIONS:
       raise ValueError(
         f'attention must be one of {ATTENTIONS}, not {self.attention!r}'
@@ -141,6 +151,50 @@ class DecoderConfig:
     """The window of each layer, None where it sees the whole row."""
     slides = self.window_layers or (self.window is not None,) * self.layers
     return tuple(self.window if slide else None for slide in slides)
+
+  @property
+  def positions(self) -> int:
+    """Tokens of the longest row that the model was made for.
+
+    Linear scaling stretches `max_positions`; the files of models with llama3
+    scaling give the stretched number.
+    """
+    scaling = self.rope_scaling
+    if scaling is not None and scaling.kind == 'linear':
+      return int(self.max_positions * scaling.factor)
+    return self.max_positions
+
+  def check_positions(self, tokens: int, what: str) -> None:
+    """Raises ValueError where rows are longer than the model's positions.
+
+    Args:
+      tokens: of the longest row.
+      what: what is that long, for the message.
+    """
+    if tokens > self.positions:
+      raise ValueError(
+        f'{what} of {tokens} tokens is beyond the {self.positions} positions '
+        'that the model was made for: use shorter rows, or a model whose rope '
+        'scaling reaches further'
+      )
+
+  def for_tokenizer(self, size: int) -> 'DecoderConfig':
+    """The configuration with the padding of its vocabulary left out.
+
+    Args:
+      size: tokens of the tokenizer.
+
+    Raises:
+      ValueError: the tokenizer has more tokens than the model.
+    """
+    # One configuration for one model, so that its programs are shared.
+    used = None if size == self.vocab_size else size
+    return dataclasses.replace(self, tokenizer_size=used)
+
+  @property
+  def tokens(self) -> int:
+    """Tokens that have a probability."""
+    return self.tokenizer_size or self.vocab_size
 
   @classmethod
   def tiny(cls, vocab_size: int, **changes) -> 'DecoderConfig':

@@ -203,12 +203,14 @@ def log_probs(
   *,
   segment_ids: jax.Array | None = None,
   temperature: float = 1.0,
+  support: jax.Array | None = None,
   chunk: int | None = None,
 ) -> tuple[jax.Array, jax.Array]:
   """Log-probability of each token given those before it.
 
-  The vocabulary is met in chunks of positions, so that [N, L, V] never exists,
-  neither forward nor backward.
+  Tokens beyond `config.tokenizer_size` have probability 0. The vocabulary is
+  met in chunks of positions, so that [N, L, V] never exists, neither forward
+  nor backward.
 
   A row is one sequence with padding at its right, whose `length` is given; or
   its `segment_ids` are given: then padding may stand anywhere (at the left, for
@@ -222,6 +224,8 @@ def log_probs(
     segment_ids: int32 [N, L], one number for the tokens of a sequence, 0 for
       padding; neighbouring sequences have different numbers.
     temperature: divides the logits.
+    support: int32 [N, L, K], the tokens among which each token was sampled, as
+      in `types.Rows`; None: among all.
     chunk: positions whose logits exist at a time; None for a number that goes
       with the size of the vocabulary.
 
@@ -253,12 +257,16 @@ def log_probs(
   hidden = hidden_states(params, config, tokens, segment_ids=segment_ids)
   # The last position scores nothing; the rows keep their even length.
   following = jnp.roll(tokens, -1, axis=1)
+  if support is not None:
+    support = jnp.roll(support, -1, axis=1)
   scores = token_scores.score(
     hidden,
     output_kernel(gather_output(params, hidden.dtype), config),
     following,
     temperature=temperature,
     chunk=chunk,
+    vocabulary=config.tokenizer_size,
+    support=support,
   )
   if segment_ids is None:
     valid = jnp.arange(1, tokens.shape[1]) < length[:, None]

@@ -16,12 +16,11 @@ import sys
 try:
   from rich import console
 
-  from jaxcredit import files
+  from jaxcredit import files, methods
   from jaxcredit.reports import (
     comparison_page,
     curves,
     page,
-    recorded_credit,
     run_data,
     study_data,
     study_page,
@@ -64,7 +63,7 @@ def main(argv=None) -> int:
     '--method',
     action='append',
     default=[],
-    choices=list(recorded_credit.LABELS),
+    choices=list(methods.TABLE),
     help='whose credit of steps and answers the page shows; several may be '
     'given; by default that of the run, beside GRPO',
   )

@@ -8,7 +8,7 @@ import collections
 from collections.abc import Sequence
 from typing import Any
 
-from jaxcredit.reports import prefix_tree_records, recorded_credit
+from jaxcredit.reports import prefix_tree_records
 
 # Episodes that a rule picks at most.
 _EACH = 2
@@ -88,7 +88,7 @@ def _refused(episode, group) -> tuple[float, int, str] | None:
   return len(wrong), wrong[0], reason
 
 
-def _credit(method: str | None):
+def _credit(method: str | None, label: str):
   def rule(episode, group):
     del group
     totals = [s['credit'][method]['total'] for s in episode['steps']]
@@ -97,7 +97,7 @@ def _credit(method: str | None):
       return None
     s = totals.index(best)
     reason = (
-      f'credit for losing: {recorded_credit.LABELS[method]} gives step {s + 1} '
+      f'credit for losing: {label} gives step {s + 1} '
       f'{best:+.2f}, though the episode was lost'
     )
     return best, s, reason
@@ -113,13 +113,14 @@ def _failed(episode, group) -> tuple[float, int, str] | None:
 
 
 def pick(
-  episodes: Sequence[dict[str, Any]], method: str | None
+  episodes: Sequence[dict[str, Any]], method: str | None, label: str = ''
 ) -> list[dict[str, Any]]:
   """Lost episodes, with the reason for reading each.
 
   Args:
     episodes: records of one iteration.
     method: whose credit is looked at; None for none.
+    label: of the method.
 
   Returns:
     Dicts with episode, reason and step, the index to read at.
@@ -134,7 +135,7 @@ def pick(
     (_near_miss, lost),
     (_loop, lost),
     (_refused, lost),
-    (_credit(method), lost),
+    (_credit(method, label or str(method)), lost),
     (_failed, [e for e in episodes if e['failure']]),
   ):
     found = [

@@ -6,11 +6,10 @@ from being obeyed even so.
 
 import dataclasses
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jaxcredit import files
-from jaxcredit import methods as methods_lib
 from jaxcredit.methods import gigpo
 from jaxcredit.reports import (
   anchor_groups,
@@ -27,10 +26,8 @@ from jaxcredit.reports import (
 )
 
 NAME = 'report.html'
-# In units of a standard deviation, so that they share a scale.
-_STANDARD = {
-  name for name, method in methods_lib.TABLE.items() if method.standardised
-}
+
+Known = recorded_credit.Known
 
 
 def bar(value: float, scale: float) -> dict[str, Any]:
@@ -53,9 +50,12 @@ def _parts(credit: dict[str, float]) -> str:
 
 
 def _with_bars(
-  episodes: Sequence[dict[str, Any]], methods: Sequence[str]
+  episodes: Sequence[dict[str, Any]], methods: Mapping[str, Known]
 ) -> list[dict[str, Any]]:
-  """Episodes of a group whose steps have a bar for each method."""
+  """Episodes of a group whose steps have a bar for each method.
+
+  Credit in units of a standard deviation shares a scale.
+  """
 
   def largest(some):
     return max(
@@ -68,8 +68,11 @@ def _with_bars(
       default=0.0,
     )
 
-  shared = largest([m for m in methods if m in _STANDARD])
-  scales = {m: shared if m in _STANDARD else largest([m]) for m in methods}
+  shared = largest([m for m, known in methods.items() if known.standardised])
+  scales = {
+    m: shared if known.standardised else largest([m])
+    for m, known in methods.items()
+  }
   return [
     {
       **episode,
@@ -92,7 +95,7 @@ def _with_bars(
 
 
 def _by_group(
-  episodes: Sequence[dict[str, Any]], methods: Sequence[str]
+  episodes: Sequence[dict[str, Any]], methods: Mapping[str, Known]
 ) -> list[list[dict[str, Any]]]:
   """Groups with their bars, those with both outcomes first."""
   by_group: dict[int, list[dict[str, Any]]] = {}
@@ -123,16 +126,6 @@ def _group(members: list[dict[str, Any]], discount: float) -> dict[str, Any]:
   }
 
 
-def _labels(methods) -> dict[str, str]:
-  return {name: recorded_credit.LABELS.get(name, name) for name in methods}
-
-
-def _of_tokens(names: Sequence[str]) -> list[str]:
-  """Labels of the methods whose credit is of tokens."""
-  known = (methods_lib.TABLE[n] for n in names if n in methods_lib.TABLE)
-  return [method.label for method in known if method.unit == 'token']
-
-
 def _discount(method: dict[str, Any]) -> float:
   """The discount by which states are compared: of the run's steps, or GiGPO's.
 
@@ -145,16 +138,17 @@ def _discount(method: dict[str, Any]) -> float:
 
 
 def _trees(
-  run: run_data.RunData, methods: Sequence[str], options: dict[str, Any]
+  run: run_data.RunData, methods: Sequence[str]
 ) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
   """Prefix trees of the latest groups, and their failures; None without."""
   if not run.trees:
     return None, []
-  more, reasons = recorded_credit.of_answers(run.trees, methods, options)
+  more, reasons = recorded_credit.of_answers(run.trees, methods, run.method)
   return {
     **prefix_tree.view(run.trees, group_limit=len(run.trees), more=more),
     'left_out': [
-      (recorded_credit.LABELS[m], why) for m, why in reasons.items()
+      (recorded_credit.known(m, run.method).label, why)
+      for m, why in reasons.items()
     ],
   }, failures.pick_answers(run.trees)
 
@@ -175,17 +169,21 @@ def render(
   """
   header, *body = success_table.rows(run.evaluations)
   latest = max((e['iteration'] for e in run.episodes), default=0)
-  options = run.method.get('options', {})
   episodes, chosen, reasons = recorded_credit.choose(
-    [e for e in run.episodes if e['iteration'] == latest], methods, options
+    [e for e in run.episodes if e['iteration'] == latest], methods, run.method
   )
-  groups = _by_group(episodes, chosen)
+  known = {
+    name: recorded_credit.known(name, run.method)
+    for name in (*chosen, *reasons)
+  }
+  shown = {name: known[name] for name in chosen}
+  groups = _by_group(episodes, shown)
   discount = _discount(run.method)
   # The run's own method tells best what it learned from a failure.
   own = run.method.get('name', run.config.get('method'))
   judged = own if own in chosen else next(iter(chosen[::-1]), None)
   run = dataclasses.replace(run, trees=run.trees[-group_limit:])
-  trees, answer_failures = _trees(run, methods, options)
+  trees, answer_failures = _trees(run, methods)
   charts, others = run_panels.of_run(run)
   return page_template.render(
     'run.html.jinja',
@@ -204,15 +202,19 @@ def render(
       if run.estimator
       else []
     ),
-    failures=failures.pick([e for g in groups for e in g], judged),
+    failures=failures.pick(
+      [e for g in groups for e in g],
+      judged,
+      known[judged].label if judged else '',
+    ),
     rules=failures.RULES,
     answer_failures=answer_failures,
     groups=[_group(members, discount) for members in groups[:group_limit]],
-    methods=_labels(chosen),
-    averaged=_of_tokens(chosen),
-    own_scale=[recorded_credit.LABELS[m] for m in chosen if m not in _STANDARD],
+    methods={name: method.label for name, method in shown.items()},
+    averaged=[m.label for m in shown.values() if m.unit == 'token'],
+    own_scale=[m.label for m in shown.values() if not m.standardised],
     left_out=[
-      (recorded_credit.LABELS[m], why)
+      (known[m].label, why)
       for m, why in reasons.items()
       if run.episodes
     ],

@@ -15,13 +15,48 @@ import numpy as np
 from jaxcredit import methods, types
 from jaxcredit.reports import prefix_tree_records
 
-# Name -> label.
-LABELS = {name: method.label for name, method in methods.TABLE.items()}
+# Options that count steps, or tokens where credit is of tokens.
+_BY_UNIT = {'discount', 'gae_lambda'}
 
 
-def options_of(method: methods.Method, recorded: Mapping[str, Any]) -> Any:
-  """Options of a method: those of the run of the same name, else its own."""
+@dataclasses.dataclass(frozen=True)
+class Known:
+  """What a page must know of a method; see `methods.Method`."""
+
+  label: str
+  unit: str
+  standardised: bool
+
+
+def known(name: str, run: Mapping[str, Any]) -> Known:
+  """What is known of a method: by the table, by its run, or its name alone.
+
+  Args:
+    name: of the method.
+    run: of `RunData.method`.
+  """
+  if name in methods.TABLE:
+    method = methods.TABLE[name]
+    return Known(method.label, method.unit, method.standardised)
+  if name == run.get('name'):
+    return Known(run['label'], run['unit'], run['standardised'])
+  return Known(name, 'step', False)
+
+
+def options_of(method: methods.Method, run: Mapping[str, Any]) -> Any:
+  """Options of a method: those of the run of the same name, else its own.
+
+  Args:
+    method: of the table.
+    run: of `RunData.method`.
+
+  Raises:
+    ValueError: the method does not allow the values of the run.
+  """
   names = {field.name for field in dataclasses.fields(method.options)}
+  if (run.get('unit') == 'token') != (method.unit == 'token'):
+    names -= _BY_UNIT
+  recorded = run.get('options', {})
   return method.options(
     **{name: value for name, value in recorded.items() if name in names}
   )
@@ -107,21 +142,38 @@ def recorded(episodes: Sequence[dict[str, Any]]) -> list[str]:
   return [n for n in names if all(n in step['credit'] for step in steps)]
 
 
+def _computed(
+  batch: methods.Batch, name: str, run: Mapping[str, Any]
+) -> tuple[dict[str, np.ndarray], str]:
+  """Total and parts of steps, or why there are none."""
+  method = methods.choose(name)
+  try:
+    own = options_of(method, run)
+  except ValueError as error:
+    return {}, f'it does not allow an option of the run: {error}'
+  if reason := method.missing(batch, own):
+    return {}, f'{reason}, which the record does not hold'
+  return _of_steps(method.credit(batch, own)), ''
+
+
 def choose(
   episodes: list[dict[str, Any]],
   names: Sequence[str],
-  options: Mapping[str, Any],
+  run: Mapping[str, Any],
 ) -> tuple[list[dict[str, Any]], list[str], dict[str, str]]:
   """Gives steps the credit of the chosen methods.
 
   Args:
     episodes: records of one iteration.
     names: of methods; none for that of the run, beside the baseline.
-    options: of the run's method.
+    run: of `RunData.method`.
 
   Returns:
     The episodes; the methods that all steps now have, in the order asked for;
     and why there are not the others: name -> reason.
+
+  Raises:
+    ValueError: there is no such method.
   """
   there = recorded(episodes)
   if not names:
@@ -134,17 +186,14 @@ def choose(
     trajectories, places = pack(episodes)
     batch = methods.Batch(trajectories)
   except KeyError as missing:
-    lacking = f'the record of a step lacks {missing}'
+    lacking = f'the record of a step lacks {missing.args[0]}'
   for name in dict.fromkeys(names):
     if name in there:
       continue
-    method = methods.choose(name)
-    own = options_of(method, options)
-    reason = lacking or method.missing(batch, own)
+    parts, reason = ({}, lacking) if lacking else _computed(batch, name, run)
     if reason:
-      reasons[name] = f'{reason}, which the record does not hold'
+      reasons[name] = reason
       continue
-    parts = _of_steps(method.credit(batch, own))
     episodes = _with(episodes, places, name, parts)
     there.append(name)
   chosen = [name for name in dict.fromkeys(names) if name not in reasons]
@@ -154,14 +203,14 @@ def choose(
 def of_answers(
   groups: Sequence[prefix_tree_records.Group],
   names: Sequence[str],
-  options: Mapping[str, Any],
+  run: Mapping[str, Any],
 ) -> tuple[list[dict[str, list[float]]], dict[str, str]]:
   """Credit of each answer by methods that judge whole episodes.
 
   Args:
     groups: with answers.
     names: of methods.
-    options: of the run's method.
+    run: of `RunData.method`.
 
   Returns:
     For each group label -> credit of its answers; and why there are not the
@@ -177,7 +226,11 @@ def of_answers(
         'answer'
       )
       continue
-    own = options_of(method, options)
+    try:
+      own = options_of(method, run)
+    except ValueError as error:
+      reasons[name] = f'it does not allow an option of the run: {error}'
+      continue
     for credit, group in zip(credits, groups, strict=True):
       batch = methods.Batch(
         methods.trajectories(

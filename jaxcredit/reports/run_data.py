@@ -65,10 +65,29 @@ def read(folder: str | pathlib.Path) -> RunData:
     warm_start=stage('warm_start'),
     episodes=_lines(folder / 'episodes.jsonl'),
     estimator=_document(folder / 'estimator.json'),
-    method=_document(folder / 'method.json', {}),
+    method=_method(folder / 'method.json'),
     fit=stage('estimator'),
     trees=prefix_tree_records.read(trees) if trees.exists() else [],
   )
+
+
+# Of method.json: name -> what its value is.
+_OF_METHOD = {
+  'name': str, 'label': str, 'unit': str, 'standardised': bool, 'options': dict,
+}  # fmt: skip
+
+
+def _method(path: pathlib.Path) -> dict[str, Any]:
+  """What a run wrote of its method; {} where it wrote nothing."""
+  method = _document(path, {})
+  if not path.exists():
+    return method
+  if not isinstance(method, dict):
+    raise ValueError(f'{path}: not an object')
+  for name, kind in _OF_METHOD.items():
+    if not isinstance(method.get(name), kind):
+      raise ValueError(f'{path}: {name} is missing, or no {kind.__name__}')
+  return method
 
 
 def _document(path: pathlib.Path, default=None):

@@ -33,11 +33,10 @@ from jaxcredit.networks.sampling import (
 )
 from jaxcredit.networks.sampling import sampling_params as sampling
 from jaxcredit.networks.tokenizers import tokenizer as tokenizer_lib
+from jaxcredit.rollouts import chat_history, formats, tree_engine
 from jaxcredit.rollouts import episodes as episodes_lib
-from jaxcredit.rollouts import formats, tree_engine
 from jaxcredit.rollouts import pool as pool_lib
 from jaxcredit.rollouts import timing as timing_lib
-from jaxcredit.rollouts import turns as turns_lib
 
 Timing = timing_lib.Timing
 
@@ -47,7 +46,7 @@ class RolloutInterruptedError(Exception):
 
 
 @dataclasses.dataclass(frozen=True)
-class Limits:
+class RolloutLimits:
   """Sizes of a rollout.
 
   Attributes:
@@ -96,19 +95,24 @@ class Collector:
     limits: sizes.
     slots: episodes played side by side at most; by default as many as the pool
       has environments. The cache has a row for each.
-    burst: tokens that each episode draws before those that have answered are
-      stepped while the others go on.
+    decode_steps_per_call: tokens that each episode draws before those that
+      have answered are stepped while the others go on.
     strings: texts that end an answer, as the stop token does; they stay part
       of it.
     mesh: over which the parameters lie (`sharding.make_mesh`); None for one
       device.
-    should_stop: asked after each burst of tokens and each answer of the
+    should_stop: asked after each call of the engine and each answer of the
       environments; `collect` then raises RolloutInterruptedError.
+
+  Raises:
+    ValueError: rows beyond the model's positions, or a vocabulary that is not
+      the tokenizer's: the learner must know which tokens cannot be sampled, see
+      `DecoderConfig.for_tokenizer`.
 
   Attributes:
     timing: what the seconds went to since it was set anew.
-    turns: held while the engine reads and draws, where another thread uses the
-      same devices.
+    device_lock: held while the engine reads and draws, where another thread
+      uses the same devices.
   """
 
   def __init__(
@@ -119,15 +123,23 @@ class Collector:
     pool: pool_lib.EnvironmentPool,
     *,
     task_sentence: Callable[[Any], str],
-    limits: Limits,
+    limits: RolloutLimits,
     slots: int | None = None,
-    burst: int = 32,
+    decode_steps_per_call: int = 32,
     strings: Sequence[str] = (),
     mesh: jax.sharding.Mesh | None = None,
     should_stop: Callable[[], bool] = lambda: False,
   ):
     if slots is not None and slots < 1:
       raise ValueError(f'slots must be positive, not {slots}')
+    config.check_positions(limits.row_tokens, 'a row')
+    size = getattr(tokenizer, 'vocab_size', config.tokens)
+    if config.tokens != size:
+      raise ValueError(
+        f'the tokenizer has {size} tokens, the policy {config.tokens}: give '
+        f'collector and learner config.for_tokenizer({size}), so that what is '
+        'no token is neither sampled nor learned'
+      )
     self._config = config
     self._tokenizer = tokenizer
     self._format = text_format
@@ -135,7 +147,7 @@ class Collector:
     self._task_sentence = task_sentence
     self._limits = limits
     self._slots = min(slots or pool.count, pool.count)
-    self._burst = burst
+    self._decode_steps_per_call = decode_steps_per_call
     self._strings = tuple(strings)
     self._mesh = mesh
     self._should_stop = should_stop
@@ -147,7 +159,9 @@ class Collector:
         config.vocab_size,
       )
     self.timing = Timing()
-    self.turns: contextlib.AbstractContextManager = contextlib.nullcontext()
+    self.device_lock: contextlib.AbstractContextManager = (
+      contextlib.nullcontext()
+    )
 
   def collect(
     self,
@@ -160,6 +174,7 @@ class Collector:
     top_k: int | None = None,
     top_p: float | None = None,
     min_p: float | None = None,
+    max_support: int = 256,
     tree: tree_sampling.Plan | None = None,
     first_group: int = 0,
     on_episode: Callable[[int], None] | None = None,
@@ -172,9 +187,12 @@ class Collector:
       group_size: G; may be more than are played side by side.
       key: random key; the same key gives the same episodes.
       temperature: of the sampler; 0 takes the likeliest token.
-      top_k: see `sampling.Sampling`; likewise the next two.
+      top_k: see `sampling.SamplingParams`; likewise the next two.
       top_p: mass of the likeliest tokens that are left.
       min_p: least share of the likeliest token's probability.
+      max_support: tokens that top_k, top_p and min_p leave at most. Rows hold
+        which they are, so that the learner scores each token among those it
+        was sampled from. Without a restriction it does nothing.
       tree: how the answers to a task grow as a tree, `group_size` of them;
         None: they are independent. For episodes of one step.
       first_group: number of the first task's group, where others are played
@@ -183,7 +201,8 @@ class Collector:
 
     Returns:
       P * G episodes, those of a task side by side. Their log-probabilities are
-      those of the sampling distribution.
+      those of the sampling distribution: the learner gets the same numbers from
+      the same parameters, temperature and support.
 
     Raises:
       RolloutInterruptedError: `should_stop` says so. Nothing but environments
@@ -191,6 +210,11 @@ class Collector:
     """
     if group_size < 1:
       raise ValueError(f'group_size must be positive, not {group_size}')
+    if top_k is not None and top_k > max_support:
+      raise ValueError(
+        f'top_k={top_k} is more than the {max_support} tokens that rows hold: '
+        'raise max_support'
+      )
     if tree is not None and self._limits.steps > 1:
       raise ValueError(
         'a tree grows from one prompt: it needs episodes of one step, not of '
@@ -198,6 +222,11 @@ class Collector:
       )
     if not len(tasks):
       return []
+    sampling_params = sampling.SamplingParams(temperature, top_k, top_p, min_p)
+    if sampling_params.restricts:
+      sampling_params = dataclasses.replace(
+        sampling_params, max_support=max_support
+      )
     with sharding.on(self._mesh):
       engine = engine_lib.Engine(
         sampler.decoding_params(params),
@@ -205,12 +234,12 @@ class Collector:
         slots=min(self._slots, len(tasks) * group_size),
         row_tokens=self._limits.row_tokens,
         new_tokens=self._limits.new_tokens,
-        how=sampling.Sampling(temperature, top_k, top_p, min_p),
+        sampling_params=sampling_params,
         stop_tokens=getattr(
           self._tokenizer, 'stop_ids', (self._tokenizer.eos_id,)
         ),
         stops=self._stops,
-        burst=self._burst,
+        decode_steps_per_call=self._decode_steps_per_call,
         chunks=self._limits.chunks,
         capacities=_capacities(self._limits.row_tokens),
       )
@@ -263,7 +292,7 @@ class _Play:
     # What each episode's environment said last, and the prompt made of it.
     self.answers: dict[int, protocol.TextStep | None] = {}
     self.prompts: dict[int, list[int]] = {}
-    self.turns: dict[int, turns_lib.Turns] = {}
+    self.histories: dict[int, chat_history.ChatHistory] = {}
     self.in_engine: set[int] = set()
 
   def play(self) -> list[episodes_lib.Episode]:
@@ -343,8 +372,8 @@ class _Play:
       self.sentences[episode.group],
     )
     if self.format.rebuilds_prompt or not episode.steps:
-      self.turns[i] = turns_lib.begin(self.tokenizer)
-    return self.turns[i].read(text)
+      self.histories[i] = chat_history.begin(self.tokenizer)
+    return self.histories[i].add_observation(text)
 
   def _submit(self, due: Sequence[int]) -> None:
     """Asks for the next answer of episodes that are due."""
@@ -385,33 +414,39 @@ class _Play:
         f'answer it does not fit a row of {self.limits.row_tokens}; raise '
         'the row length'
       )
+    episode.cut_off = True
     self._end(i, truncated=True)
     return False
 
-  def _draw(self) -> dict[int, engine_lib.Answer]:
+  def _draw(self) -> dict[int, engine_lib.Completion]:
     """Lets the engine go on until some episodes have answered."""
     timing, answers = self.collector.timing, []
     while self.engine.answering and not answers:
-      with self.collector.turns, timing.working():
+      with self.collector.device_lock, timing.working():
         answers = self.engine.step()
       start, end = timing.busy[-1]
       timing.policy += end - start
       self._check_stop()
     return {answer.name: answer for answer in answers}
 
-  def _act(self, i: int, answer: engine_lib.Answer) -> formats.Action:
+  def _act(self, i: int, answer: engine_lib.Completion) -> formats.Action:
     """Appends a turn to the episode's rows and reads the action."""
     episode = self.episodes[i]
     if self.format.rebuilds_prompt or not episode.rows:
       episode.rows.append(episodes_lib.TokenRow())
     row = episode.rows[-1]
-    self.turns[i].draw(answer.tokens)
+    self.histories[i].add_completion(answer.tokens)
     row.read(self.prompts[i])
-    row.draw(
-      answer.tokens, answer.log_probs, len(episode.steps), answer.entropies
+    row.sample(
+      answer.tokens,
+      answer.log_probs,
+      len(episode.steps),
+      answer.entropies,
+      answer.support,
     )
+    episode.cut_off = answer.end == 'length'
     if isinstance(self.engine, tree_engine.TreeEngine):
-      episode.taken_over = self.engine.taken_over(i)
+      episode.shared_prefix_length = self.engine.shared_prefix_length(i)
     text = generation.text_of(
       answer, self.tokenizer, self.collector._strings, keep=True
     )
@@ -432,7 +467,7 @@ class _Play:
       episodes_lib.Step(
         observation=before.observation,
         action=action.text,
-        answer=answer.observation,
+        next_observation=answer.observation,
         reward=answer.reward,
         valid=action.valid,
         admissible=executed,

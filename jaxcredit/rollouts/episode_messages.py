@@ -45,6 +45,14 @@ def encode(episodes: Sequence[episodes_lib.Episode]) -> bytes:
     name: np.array([x for row in rows for x in getattr(row, name)], dtype)
     for name, dtype in _ROW.items()
   }
+  support = [ids for row in rows for ids in row.support]
+  arrays['support'] = np.array(
+    [x for ids in support for x in ids or ()], np.int32
+  )
+  # -1: None.
+  arrays['support_sizes'] = np.array(
+    [-1 if ids is None else len(ids) for ids in support], np.int32
+  )
   file = io.BytesIO()
   np.savez(
     file,
@@ -65,10 +73,12 @@ def decode(message: bytes, tasks: Sequence[Any]) -> list[episodes_lib.Episode]:
   with np.load(io.BytesIO(message), allow_pickle=False) as file:
     arrays = {name: file[name] for name in file.files}
   ends = np.cumsum(arrays['sizes'])
+  support = _ragged(arrays['support'], arrays['support_sizes'])
   rows = iter(
     [
       episodes_lib.TokenRow(
-        **{name: arrays[name][end - size : end].tolist() for name in _ROW}
+        **{name: arrays[name][end - size : end].tolist() for name in _ROW},
+        support=support[end - size : end],
       )
       for end, size in zip(ends.tolist(), arrays['sizes'], strict=True)
     ]
@@ -88,3 +98,12 @@ def decode(message: bytes, tasks: Sequence[Any]) -> list[episodes_lib.Episode]:
       )
     )
   return episodes
+
+
+def _ragged(flat: np.ndarray, sizes: np.ndarray) -> list[list[int] | None]:
+  """Cuts numbers into lists of these sizes; None where a size is -1."""
+  ends = np.cumsum(np.maximum(sizes, 0)).tolist()
+  return [
+    None if size < 0 else flat[end - size : end].tolist()
+    for end, size in zip(ends, sizes.tolist(), strict=True)
+  ]

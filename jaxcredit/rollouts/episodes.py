@@ -17,7 +17,7 @@ class Step:
   Attributes:
     observation: what the agent saw before it acted.
     action: what was sent to the environment.
-    answer: what the environment said.
+    next_observation: what the environment said.
     reward: reward of the step.
     valid: whether the policy's answer had the right form.
     admissible: whether the action was among those the environment listed, or
@@ -29,7 +29,7 @@ class Step:
 
   observation: str
   action: str
-  answer: str
+  next_observation: str
   reward: float
   valid: bool
   admissible: bool
@@ -39,12 +39,16 @@ class Step:
 
 @dataclasses.dataclass
 class TokenRow:
-  """A token sequence under construction; see `types.Rows`."""
+  """A token sequence under construction; see `types.Rows`.
+
+  Its support holds None for a token that was not sampled under a restriction.
+  """
 
   tokens: list[int] = dataclasses.field(default_factory=list)
   step_of_token: list[int] = dataclasses.field(default_factory=list)
   log_probs: list[float] = dataclasses.field(default_factory=list)
   entropies: list[float] = dataclasses.field(default_factory=list)
+  support: list[list[int] | None] = dataclasses.field(default_factory=list)
 
   def read(self, tokens: Sequence[int]) -> None:
     """Appends tokens that the policy read."""
@@ -58,24 +62,27 @@ class TokenRow:
     self.step_of_token.extend([types.NOT_LEARNED] * len(tokens))
     self._unscored(len(tokens))
 
-  def draw(
+  def sample(
     self,
     tokens: Sequence[int],
     log_probs: Sequence[float],
     step: int,
     entropies: Sequence[float] | None = None,
+    support: Sequence[list[int]] | None = None,
   ) -> None:
-    """Appends tokens that the policy drew in a step."""
+    """Appends tokens that the policy sampled in a step."""
     self.tokens.extend(tokens)
     self.step_of_token.extend([step] * len(tokens))
     self.log_probs.extend(log_probs)
     self.entropies.extend(
       [0.0] * len(tokens) if entropies is None else entropies
     )
+    self.support.extend([None] * len(tokens) if support is None else support)
 
   def _unscored(self, count: int) -> None:
     self.log_probs.extend([0.0] * count)
     self.entropies.extend([0.0] * count)
+    self.support.extend([None] * count)
 
 
 @dataclasses.dataclass
@@ -89,10 +96,13 @@ class Episode:
     initial_observation: the environment's first words.
     steps: what happened.
     rows: its token sequences, one an episode or one a step.
-    taken_over: tokens at the head of its first answer that another answer of
-      the group drew, from which it branched off (tree sampling).
+    shared_prefix_length: tokens at the head of its first completion that
+      another completion of the group sampled, from which it branched off (tree
+      sampling).
     terminated: whether the environment ended it.
     truncated: whether a limit of steps or tokens ended it.
+    cut_off: whether the token limit ended its last completion, or its row had
+      no room for another.
     failure: what went wrong with the environment; empty if nothing did.
     solved: whether the environment says that the task is solved; None where it
       leaves that to the return.
@@ -104,9 +114,10 @@ class Episode:
   initial_observation: str = ''
   steps: list[Step] = dataclasses.field(default_factory=list)
   rows: list[TokenRow] = dataclasses.field(default_factory=list)
-  taken_over: int = 0
+  shared_prefix_length: int = 0
   terminated: bool = False
   truncated: bool = False
+  cut_off: bool = False
   failure: str = ''
   solved: bool | None = None
 
@@ -142,17 +153,6 @@ def grounding_accuracy(episodes: Sequence[Episode]) -> float | None:
     if step.grounded is not None
   ]
   return sum(known) / len(known) if known else None
-
-
-def round_up(value: int, buckets: Sequence[int]) -> int:
-  """Returns the smallest bucket that holds `value`.
-
-  Few distinct sizes keep the number of compilations small.
-  """
-  for bucket in sorted(buckets):
-    if value <= bucket:
-      return bucket
-  raise ValueError(f'{value} is more than the largest bucket, {max(buckets)}')
 
 
 def pack_trajectories(
@@ -266,6 +266,18 @@ def pack_rows(
     entropies[index, :size] = row.entropies
     lengths[index] = size
   trajectory[: len(rows)] = trajectories
+  widest = max(
+    (len(ids or ()) for row in rows for ids in row.support), default=0
+  )
+  support = None
+  if widest:
+    # Few sizes, since each compiles once.
+    support = np.full(
+      (count, length, 2 ** (widest - 1).bit_length()), -1, np.int32
+    )
+    for index, row in enumerate(rows):
+      for place, ids in enumerate(row.support):
+        support[index, place, : len(ids or ())] = ids or ()
   return types.Rows(
     tokens=tokens,
     step_of_token=step_of_token,
@@ -273,4 +285,5 @@ def pack_rows(
     length=lengths,
     log_probs=log_probs,
     entropies=entropies,
+    support=support,
   )

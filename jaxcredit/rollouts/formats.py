@@ -11,13 +11,18 @@ Three formats:
   present observation and the admissible actions; the answer reasons between
   think tags and acts between action tags. One row is one step.
 
-What a model wrote is data: it is searched for tags and handed on, no more.
+Thoughts are never acted upon: every format reads what follows them, by the rule
+of `environments.completion`, and an answer that was cut off inside them has no
+action. What a model wrote is data: it is searched for tags and handed on, no
+more.
 """
 
 import dataclasses
 import re
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
+
+from jaxcredit.environments import completion
 
 
 class Action(NamedTuple):
@@ -83,9 +88,13 @@ class Plain:
   Attributes:
     repeats_task: whether the task is written again before each action; small
       policies learn much faster to act on a sentence that stands near.
+    thoughts_opened: whether prompts end inside a thought, as those of templates
+      do that write the opening tag themselves. An answer that does not close it
+      has no action.
   """
 
   repeats_task: bool = True
+  thoughts_opened: bool = False
   rebuilds_prompt = False
 
   def prompt(self, history, observation, admissible, task) -> str:
@@ -100,14 +109,18 @@ class Plain:
     return f' {action}'
 
   def read(self, answer: str, finished: bool) -> Action:
-    text = answer.strip()
-    return Action(text, finished and bool(text))
+    return _what_is_said(answer, finished, self.thoughts_opened)
 
 
 @dataclasses.dataclass(frozen=True)
 class Message:
-  """Observations and answers as they are, for policies that chat."""
+  """Observations and answers as they are, for policies that chat.
 
+  Attributes:
+    thoughts_opened: see `Plain`.
+  """
+
+  thoughts_opened: bool = False
   rebuilds_prompt = False
 
   def prompt(self, history, observation, admissible, task) -> str:
@@ -118,29 +131,37 @@ class Message:
     return action
 
   def read(self, answer: str, finished: bool) -> Action:
-    text = answer.strip()
-    return Action(text, finished and bool(text))
+    return _what_is_said(answer, finished, self.thoughts_opened)
 
 
-_THINK = re.compile(r'<think>.*?</think>', re.DOTALL)
-_ACTION = re.compile(r'<action>(.*?)</action>', re.DOTALL)
+def _what_is_said(answer: str, finished: bool, opened: bool) -> Action:
+  text = completion.said(answer, opened=opened).text.strip()
+  return Action(text, finished and bool(text))
+
+
 _CHINESE = re.compile('[\u4e00-\u9fff]')
+# Of an answer without an action, so many characters at its end are sent on.
+_SENT_ON = 30
 
 
 @dataclasses.dataclass(frozen=True)
 class ThinkAction:
   """The published template: think and action tags, a prompt for each step.
 
-  An answer is valid if it holds a pair of think tags and a pair of action tags
-  and no Chinese character, as in the released code. There, the closing tag is
-  sought independently of the opening one, so that reversed tags count as a
-  valid, empty action; here tags must be in order and the action not empty.
+  The action is what the first pair of action tags behind the thoughts holds;
+  empty pairs and placeholders ('...') are passed over. An answer is valid if it
+  has an action and thoughts that were closed, and no Chinese character, as in
+  the released code. There, the closing tag is sought independently of the
+  opening one, and actions within the thoughts count; here they do not. The
+  opening tag may be the template's.
 
   Attributes:
     history_length: past steps that the prompt repeats (the paper: 2).
+    thoughts_opened: see `Plain`.
   """
 
   history_length: int = 2
+  thoughts_opened: bool = False
   rebuilds_prompt = True
 
   def prompt(self, history, observation, admissible, task) -> str:
@@ -172,9 +193,13 @@ class ThinkAction:
 
   def read(self, answer: str, finished: bool) -> Action:
     del finished
-    found = _ACTION.search(answer)
-    if found is None or not found.group(1).strip():
+    said = completion.said(answer, opened=self.thoughts_opened)
+    actions = completion.tagged(said.text, 'action')
+    if not actions:
+      if not said.text.strip():
+        return Action('', False)
       # The released code sends the answer's end on, in lower case.
-      return Action(answer[-30:].lower().strip(), False)
-    valid = _THINK.search(answer) is not None and not _CHINESE.search(answer)
-    return Action(found.group(1).strip().lower(), valid)
+      start = max(0, said.ends - _SENT_ON)
+      return Action(answer[start : said.ends].lower().strip(), False)
+    valid = said.thought and not _CHINESE.search(answer)
+    return Action(actions[0].lower(), valid)

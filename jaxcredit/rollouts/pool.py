@@ -22,7 +22,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from jaxcredit.environments import protocol
@@ -409,22 +409,3 @@ class EnvironmentPool:
         self._rebuild(number)
         return
       self._read(index, request, message)
-
-
-def check_factory(factory: Factory, task: Any) -> Sequence[str]:
-  """Resets one environment in this process, so that errors are readable.
-
-  Args:
-    factory: makes one environment.
-    task: a task for it.
-
-  Returns:
-    The admissible actions at the start.
-  """
-  environment = factory()
-  if not isinstance(environment, protocol.TextEnvironment):
-    raise TypeError(
-      f'{environment!r} has no reset and step: see '
-      'jaxcredit.environments.protocol.TextEnvironment'
-    )
-  return _checked(environment.reset(task)).admissible

@@ -3,6 +3,11 @@
 It stands where an engine stands in a collection. The answers to a prompt grow
 together (`networks.tree_sampling`) as soon as the first of them is asked for,
 and are handed out one by one to the episodes of the group.
+
+A branch that cannot begin with its parent's token samples its first token from
+p(y) / (1 - p(parent's)). The learner scores it under p, and its ratio would
+not be 1 before the first update: such a token is handed out with log p(y). What
+that leaves uncorrected is the choice of the branch, as that of its node.
 """
 
 import dataclasses
@@ -43,7 +48,7 @@ class TreeEngine:
     self._new_tokens = new_tokens
     self._options = options
     self._prompts: dict[int, list[int]] = {}
-    self._trees: dict[int, list[tree_sampling.Answer]] = {}
+    self._trees: dict[int, list[tree_sampling.Completion]] = {}
     self._asked: list[Hashable] = []
 
   @property
@@ -83,7 +88,7 @@ class TreeEngine:
     if name in self._asked:
       self._asked.remove(name)
 
-  def step(self) -> list[engine_lib.Answer]:
+  def step(self) -> list[engine_lib.Completion]:
     """Answers all rows that were asked for."""
     groups = {self._place(name)[0] for name in self._asked}
     new = sorted(groups - self._trees.keys())
@@ -100,21 +105,22 @@ class TreeEngine:
     names, self._asked = self._asked, []
     return [self._answer(name) for name in names]
 
-  def _answer(self, name: Hashable) -> engine_lib.Answer:
+  def _answer(self, name: Hashable) -> engine_lib.Completion:
     answer = self._of(name)
-    return engine_lib.Answer(
-      name=name,
-      **{
-        field.name: getattr(answer, field.name)
-        for field in dataclasses.fields(engine_lib.Answer)
-        if field.name != 'name'
-      },
-    )
+    fields = {
+      field.name: getattr(answer, field.name)
+      for field in dataclasses.fields(engine_lib.Completion)
+      if field.name != 'name'
+    }
+    # Where a support is reported, the learner leaves the same token out.
+    if answer.free_log_probs is not None and answer.support is None:
+      fields['log_probs'] = answer.free_log_probs
+    return engine_lib.Completion(name=name, **fields)
 
-  def _of(self, name: Hashable) -> tree_sampling.Answer:
+  def _of(self, name: Hashable) -> tree_sampling.Completion:
     group, rollout = self._place(name)
     return self._trees[group][rollout]
 
-  def taken_over(self, name: Hashable) -> int:
+  def shared_prefix_length(self, name: Hashable) -> int:
     """Tokens at the head of a row's answer that another answer drew."""
     return self._of(name).position

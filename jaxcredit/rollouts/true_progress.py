@@ -32,7 +32,7 @@ def replay(
   for step, (answer, share) in zip(
     episode.steps, itertools.islice(played, 1, None), strict=True
   ):
-    if answer.observation != step.answer:
+    if answer.observation != step.next_observation:
       return None
     shares.append(share)
   return shares

@@ -24,7 +24,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from jaxcredit.distributed import processes
-from jaxcredit.training import checksums
+from jaxcredit.training import abandoned_writes, checksums
 
 _log = logging.getLogger(__name__)
 
@@ -134,6 +134,7 @@ class Checkpoints:
       raise ValueError(
         f'keep and every must be positive, not {keep} and {every}'
       )
+    abandoned_writes.silence()
     self._folder = pathlib.Path(folder).resolve()
     if processes.is_first():
       self._tidy(report)
@@ -355,8 +356,8 @@ def read_params(
       reader.metadata(path).item_metadata.tree,
     )
     state = reader.restore(path, args=ocp.args.PyTreeRestore(restore_args=tree))
-  # Where rollouts are a step behind, what is learned is one part; where a
+  # Where rollouts are a step behind, the training is one part of the state; the
   # critic learned beside it, the policy is one of two.
-  state = state.get('learned', state)
+  state = state.get('training', state)
   state = state.get('policy', state)
   return jax.tree.map(jnp.asarray, state['params'])

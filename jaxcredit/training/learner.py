@@ -147,13 +147,11 @@ def cut_micro_batches(
     padding = count - chosen.size
 
     def fit(x, value, padding=padding, length=length):
-      if x.ndim == 2:
-        have = min(length, x.shape[1])
-        x = np.pad(
-          x[:, :have], ((0, 0), (0, length - have)), constant_values=value
-        )
-        return np.pad(x, ((0, padding), (0, 0)), constant_values=value)
-      return np.pad(x, (0, padding), constant_values=value)
+      more = [(0, padding)] + [(0, 0)] * (x.ndim - 1)
+      if x.ndim > 1:
+        x = x[:, :length]
+        more[1] = (0, length - x.shape[1])
+      return np.pad(x, more, constant_values=value)
 
     yield types.Rows(
       tokens=fit(micro.tokens, 0),
@@ -162,6 +160,7 @@ def cut_micro_batches(
       length=fit(micro.length, 0),
       log_probs=fit(micro.log_probs, 0),
       weights=None if micro.weights is None else fit(micro.weights, 0),
+      support=None if micro.support is None else fit(micro.support, -1),
     )
 
 

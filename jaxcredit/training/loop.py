@@ -64,14 +64,16 @@ class LoopOptions:
     seed: of tasks, sampling and the order of mini-batches.
     max_steps: S, steps of an episode.
     tree: how the answers to a task grow as a tree; None: they are independent.
-    learn_taken_over: whether a token that answers of a tree have in common is
-      learned in each of them, as it is in independent answers that begin alike;
-      if not, in the one that drew it.
+    learn_shared_prefix: whether a token that answers of a tree have in common
+      is learned in each of them, as it is in independent answers that begin
+      alike; if not, in the one that drew it.
   """
 
   seed: int = 0
   groups: int = options_lib.option(16, 'Tasks of an iteration (P).', 1)
-  group_size: int = options_lib.option(8, 'Rollouts of a task (G).', 1)
+  group_size: int = options_lib.option(
+    8, 'Rollouts of a task (G), which are compared with each other.', 2
+  )
   max_steps: int = 50
   temperature: float = options_lib.option(
     1.0, 'Temperature of the sampler in training.', 1e-3
@@ -101,7 +103,7 @@ class LoopOptions:
   )
   generation_batches: int = 10
   tree: tree_sampling.Plan | None = None
-  learn_taken_over: bool = False
+  learn_shared_prefix: bool = False
 
   __post_init__ = options_lib.check
 
@@ -180,11 +182,6 @@ class Loop:
     correction: Correction | None = None,
     device_lock: contextlib.AbstractContextManager | None = None,
   ):
-    if options.group_size < 2:
-      raise ValueError(
-        f'a group needs at least two rollouts to be compared, not '
-        f'{options.group_size}: raise group_size'
-      )
     if not tasks:
       raise ValueError('there are no tasks to train on')
     needs = method.needs_with(method_options)
@@ -483,8 +480,8 @@ class Loop:
 
   def _learned(self, rows: types.Rows, episodes) -> types.Rows:
     """Rows without the tokens that are learned in another answer."""
-    taken = np.array([episode.taken_over for episode in episodes])
-    if self._options.learn_taken_over or not taken.any():
+    taken = np.array([episode.shared_prefix_length for episode in episodes])
+    if self._options.learn_shared_prefix or not taken.any():
       return rows
     drawn = rows.step_of_token >= 0
     others = drawn & (np.cumsum(drawn, axis=1) <= taken[:, None])
@@ -568,9 +565,9 @@ class Loop:
       'truncated_share': _mean([e.truncated for e in episodes]),
       'failed_episodes': len(batch.episodes) - len(episodes),
       'generated_episodes': batch.generated,
-      'drawn_tokens': sum(
+      'sampled_tokens': sum(
         sum(step >= 0 for r in e.rows for step in r.step_of_token)
-        - e.taken_over
+        - e.shared_prefix_length
         for e in episodes
       ),
       'steps': len(steps),

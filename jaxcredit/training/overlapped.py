@@ -135,7 +135,7 @@ class Overlapped:
     self._loop = loop
     self._collector = collector
     self._iterations = iterations
-    self._lock = collector.turns = lock
+    self._lock = collector.device_lock = lock
     # Iteration, parameters that played it, and what they played.
     self._ready: tuple[int, Any, loop_lib.Batch] | None = None
 
@@ -196,7 +196,7 @@ class Overlapped:
         following.join()
       raise
     finally:
-      self._collector.turns = self._lock
+      self._collector.device_lock = self._lock
     metrics |= self._loop.timing_metrics(clock, metrics)
     metrics['seconds_beside'] = following.seconds if following else 0.0
     return OverlappedState(training, behind), metrics, batch, credit
@@ -213,7 +213,7 @@ class Overlapped:
   def _start(self, behind, iteration, on_episode, until) -> _Following:
     with self._lock:
       playing = jax.block_until_ready(self._loop.playing(behind))
-    self._collector.turns = until
+    self._collector.device_lock = until
     following = _Following(
       lambda: self._loop.collect(playing, iteration, on_episode)
     )

@@ -35,6 +35,7 @@ class PackedRows:
     start: int32 [M, K], where the sequence begins.
     length: int32 [M, K], its tokens, 0 for none.
     weights: float [M, L], as in `types.Rows`.
+    support: int32 [M, L, C], as in `types.Rows`.
   """
 
   tokens: jax.Array
@@ -45,6 +46,7 @@ class PackedRows:
   start: jax.Array
   length: jax.Array
   weights: jax.Array | None = None
+  support: jax.Array | None = None
 
 
 def place(
@@ -115,6 +117,9 @@ def pack(
     weights=None
     if rows.weights is None
     else np.zeros((count, row_length), rows.weights.dtype),
+    support=None
+    if rows.support is None
+    else np.full((count, row_length, rows.support.shape[2]), -1, np.int32),
   )
   for row, chosen in enumerate(placed):
     start = 0
@@ -126,6 +131,8 @@ def pack(
       packed.log_probs[row, stretch] = rows.log_probs[index, :size]
       if packed.weights is not None:
         packed.weights[row, stretch] = rows.weights[index, :size]
+      if packed.support is not None:
+        packed.support[row, stretch] = rows.support[index, :size]
       packed.segment_ids[row, stretch] = slot + 1
       packed.trajectory[row, slot] = rows.trajectory[index]
       packed.start[row, slot] = start
@@ -224,7 +231,12 @@ def log_probs(
   """
   if isinstance(rows, types.Rows):
     return decoder.log_probs(
-      params, config, rows.tokens, rows.length, temperature=temperature
+      params,
+      config,
+      rows.tokens,
+      rows.length,
+      temperature=temperature,
+      support=rows.support,
     )
   scores = decoder.log_probs(
     params,
@@ -232,6 +244,7 @@ def log_probs(
     rows.tokens,
     segment_ids=rows.segment_ids,
     temperature=temperature,
+    support=rows.support,
   )
   of_token, entropy = (spread(x, rows) for x in scores)
   return of_token, entropy

@@ -1,17 +1,14 @@
 """Every credit function with arguments, for the contract tests.
 
-A new method is tested by adding a row.
+A new method is tested by adding a row. Other options of a function that has a
+row are rows with `options_of`, which run the cheap contracts alone: sharding
+and tracing do not depend on options.
 """
 
-import dataclasses
 import functools
-from collections.abc import Callable
-from typing import Any
-
-import jax.numpy as jnp
-import numpy as np
 
 from jaxcredit import (
+  credit_quality,
   dapo,
   gigpo,
   grpo,
@@ -24,118 +21,61 @@ from jaxcredit import (
   reinforce_plus_plus,
   returns,
   rloo,
-  running_statistics,
   spa,
+  step_tokens,
   tempo,
   treerpo,
   vineppo,
 )
+from tests.algorithms import contract_row
 
-
-@dataclasses.dataclass(frozen=True)
-class Row:
-  """A function under contract.
-
-  Attributes:
-    name: of the row.
-    call: (floats, mask, integers) -> pytree.
-    shape: of a group's arrays, without leading axes.
-    integers: kind of the integer argument, 'anchors', 'steps', 'parents' or ''.
-    floats: how many float arrays the function takes.
-    over_batch: whether leading axes are mixed (whitening, means).
-    removable: whether a masked entry may be cut out instead ('last': only at
-      the end of the last axis).
-    gradient: whether the result is differentiable in the first float.
-  """
-
-  name: str
-  call: Callable[..., Any]
-  shape: tuple[int, ...]
-  integers: str = ''
-  floats: int = 1
-  over_batch: bool = False
-  gradient: bool = True
-
-
-def _loss(ratio, aggregation, **options):
-  def call(floats, mask, integers):
-    result = losses.policy_loss(
-      0.1 * floats[0] - 1,
-      0.1 * floats[1] - 1,
-      floats[2],
-      mask,
-      ratio=ratio,
-      aggregation=aggregation,
-      step_of_token=integers,
-      **options,
-    )
-    return result
-
-  return call
-
-
-def _importance(floats, mask, integers, **options):
-  return losses.importance_weights(
-    0.1 * floats[0] - 1,
-    0.1 * floats[1] - 1,
-    mask,
-    step_of_token=integers,
-    **options,
-  )
-
-
-def _scores(rewards, mask):
-  """A reward for each row, NaN for a row that is all masked."""
-  if mask.shape != rewards.shape:
-    return jnp.zeros(rewards.shape[:-1])  # the function is to complain
-  total = jnp.where(mask, rewards, 0).sum(axis=-1)
-  return jnp.where(mask.any(axis=-1), total, jnp.nan)
-
-
-def _tempo(floats, mask, integers, **options):
-  """TEMPO's parts, all of the shape of the tokens."""
-  parts = tempo.advantages(integers, mask, _scores(floats[0], mask), **options)
-  return parts.total, parts.td, parts.branch, parts.values[..., 1:]
-
-
-def _of_tokens(step, mask):
-  """Steps of those tokens that `mask` holds, -1 elsewhere."""
-  if mask.shape != step.shape:
-    return step  # the function is to complain
-  return jnp.where(mask, step, -1)
-
-
-def _subsampled(floats, mask, integers, **options):
-  """RRD's loss; episodes have two steps more than were drawn."""
-  return lare.subsampled_loss(
-    floats[0], _scores(floats[1], mask), mask.sum(-1) + 2, mask, **options
-  )
-
-
-def _normalised(floats, mask, integers):
-  """Entries of one feature, by their own statistics."""
-  state = running_statistics.init((), floats[0].dtype)
-  state = running_statistics.update(state, floats[0], mask)
-  return running_statistics.apply(state, floats[0], mask)
-
+Row, given = contract_row.Row, contract_row.given
 
 TABLE = [
   Row(
     'discounted_returns',
-    lambda f, m, i: returns.discounted_returns(f[0], m, discount=0.9),
+    returns.discounted_returns,
+    lambda f, m, i: given(f[0], m, discount=0.9),
     (7,),
   ),
   Row(
+    'discounted_returns_ends',
+    returns.discounted_returns,
+    lambda f, m, i: given(
+      f[0], m, discount=0.9, **contract_row.ends(f, first=1)
+    ),
+    (7,),
+    floats=3,
+    options_of='discounted_returns',
+  ),
+  Row(
     'gae',
-    lambda f, m, i: returns.gae(
+    returns.gae,
+    lambda f, m, i: given(
       f[0], f[1], m, discount=0.9, gae_lambda=0.8, bootstrap=0.5
     ),
     (7,),
     floats=2,
   ),
   Row(
+    'gae_ends',
+    returns.gae,
+    lambda f, m, i: given(
+      f[0],
+      f[1],
+      m,
+      discount=0.9,
+      gae_lambda=0.8,
+      **contract_row.ends(f, first=2),
+    ),
+    (7,),
+    floats=4,
+    options_of='gae',
+  ),
+  Row(
     'ppo',
-    lambda f, m, i: ppo.advantages(
+    ppo.advantages,
+    lambda f, m, i: given(
       f[0], f[1], m, discount=0.9, gae_lambda=0.8, bootstrap=0.5
     ),
     (7,),
@@ -144,51 +84,65 @@ TABLE = [
   ),
   Row(
     'ppo_raw',
-    lambda f, m, i: ppo.advantages(f[0], f[1], m, whiten=False),
+    ppo.advantages,
+    lambda f, m, i: given(f[0], f[1], m, whiten=False),
     (7,),
     floats=2,
+    options_of='ppo',
   ),
   *[
     Row(
       f'value_loss_{clip}',
-      lambda f, m, i, clip=clip: losses.value_loss(
-        f[0], f[1], f[2], m, clip=clip
-      ),
+      losses.value_loss,
+      lambda f, m, i, clip=clip: given(f[0], f[1], f[2], m, clip=clip),
       (7,),
       floats=3,
       over_batch=True,
+      options_of=options_of,
+      squares=True,
     )
-    for clip in (None, 0.2)
+    for clip, options_of in ((0.2, ''), (None, 'value_loss_0.2'))
   ],
-  Row('grpo', lambda f, m, i: grpo.advantages(f[0], m), (6,)),
+  Row('grpo', grpo.advantages, lambda f, m, i: given(f[0], m), (6,)),
   Row(
     'dr_grpo',
-    lambda f, m, i: grpo.advantages(f[0], m, scale='none', ddof=0),
+    grpo.advantages,
+    lambda f, m, i: given(f[0], m, scale='none', ddof=0),
     (6,),
+    options_of='grpo',
   ),
-  Row('rloo', lambda f, m, i: rloo.advantages(f[0], m), (6,)),
+  Row('rloo', rloo.advantages, lambda f, m, i: given(f[0], m), (6,)),
   Row(
     'group_filter',
-    lambda f, m, i: dapo.group_filter(f[0], m),
+    dapo.group_filter,
+    lambda f, m, i: given(f[0], m),
     (6,),
     gradient=False,
   ),
   Row(
+    'overlong_penalty',
+    lambda f, m, i: dapo.overlong_penalty(f[0], m, limit=2, buffer=2),
+    (5,),
+  ),
+  Row(
     'reinforce++',
-    lambda f, m, i: reinforce_plus_plus.advantages(f[0], m, discount=0.9),
+    reinforce_plus_plus.advantages,
+    lambda f, m, i: given(f[0], m, discount=0.9),
     (5, 7),
     over_batch=True,
   ),
   Row(
     'reinforce++baseline',
-    lambda f, m, i: reinforce_plus_plus.baseline_advantages(f[0], m),
+    reinforce_plus_plus.baseline_advantages,
+    lambda f, m, i: given(f[0], m),
     (5, 7),
     over_batch=True,
   ),
   *[
     Row(
       f'gigpo_{statistics}_{scale}',
-      lambda f, m, i, statistics=statistics, scale=scale: gigpo.advantages(
+      gigpo.advantages,
+      lambda f, m, i, statistics=statistics, scale=scale: given(
         f[0],
         m,
         i,
@@ -199,16 +153,26 @@ TABLE = [
       (5, 7),
       integers='anchors',
       floats=2,
+      options_of=options_of,
     )
-    for statistics in gigpo.EPISODE_STATISTICS
-    for scale in grpo.SCALES
+    for statistics, scale, options_of in (
+      ('trajectories', 'std', ''),
+      ('trajectories', 'none', 'gigpo_trajectories_std'),
+      ('steps', 'std', 'gigpo_trajectories_std'),
+      ('steps', 'none', 'gigpo_trajectories_std'),
+    )
   ],
   *[
     Row(
       f'tempo_{name}',
-      lambda f, m, i, options=options: _tempo(f, m, i, **options),
+      tempo.advantages,
+      lambda f, m, i, options=options: given(
+        i, m, contract_row.scores(f[0], m), **options
+      ),
       (5, 7),
       integers='anchors',
+      options_of='' if name == 'std' else 'tempo_std',
+      result=contract_row.tempo_parts,
     )
     for name, options in {
       'std': {},
@@ -218,37 +182,51 @@ TABLE = [
   ],
   Row(
     'tempo_steps',
-    lambda f, m, i: tempo.advantages(
-      i % 3, m, _scores(f[0], m), step_of_token=i, environment=i == 2
+    tempo.advantages,
+    lambda f, m, i: given(
+      i % 3,
+      m,
+      contract_row.scores(f[0], m),
+      step_of_token=i,
+      environment=i == 2,
     ),
     (5, 7),
     integers='steps',
   ),
   Row(
     'hepo',
-    lambda f, m, i: hepo.advantages(_scores(f[0], m), f[1], m, rho=0.6),
+    hepo.advantages,
+    lambda f, m, i: given(contract_row.scores(f[0], m), f[1], m, rho=0.6),
     (5, 7),
     floats=2,
     over_batch=True,
   ),
   Row(
     'treerpo',
-    lambda f, m, i: treerpo.advantages(f[0], i, m),
+    treerpo.advantages,
+    lambda f, m, i: given(f[0], i, m),
     (9,),
     integers='parents',
   ),
-  Row('vineppo_values', lambda f, m, i: vineppo.state_values(f[0], m), (4, 3)),
+  Row(
+    'vineppo_values',
+    vineppo.state_values,
+    lambda f, m, i: given(f[0], m),
+    (4, 3),
+  ),
   Row(
     'vineppo',
-    lambda f, m, i: vineppo.advantages(f[0], f[1], m, bootstrap=0.5),
+    vineppo.advantages,
+    lambda f, m, i: given(f[0], f[1], m, bootstrap=0.5),
     (7,),
     floats=2,
   ),
   Row(
     'spa_progress_loss',
-    lambda f, m, i: spa.progress_loss_parts(
+    spa.progress_loss_parts,
+    lambda f, m, i: given(
       f[0],
-      _scores(f[1], m),
+      contract_row.scores(f[1], m),
       m,
       prefix_weight=0.5,
       smoothness_weight=0.2,
@@ -257,48 +235,69 @@ TABLE = [
     (7,),
     floats=2,
     over_batch=True,
+    squares=True,
   ),
   *[
     Row(
-      f'spa_redistribute_{mode}',
-      lambda f, m, i, mode=mode: spa.redistribute(
-        f[0], _scores(f[0] + f[1], m), m, mode=mode
+      f'spa_redistribute_{redistribution}',
+      spa.redistribute,
+      lambda f, m, i, redistribution=redistribution: given(
+        f[0],
+        contract_row.scores(f[0] + f[1], m),
+        m,
+        redistribution=redistribution,
       ),
       (5, 7),
       floats=2,
+      options_of=options_of,
     )
-    for mode in ('shift', 'leave_one_out')
+    for redistribution, options_of in (
+      ('shift', ''),
+      ('leave_one_out', 'spa_redistribute_shift'),
+    )
   ],
   Row(
     'spa_rewards',
-    lambda f, m, i: spa.rewards(f[0], abs(f[1]), m),
+    spa.rewards,
+    lambda f, m, i: given(f[0], abs(f[1]), m),
     (7,),
     floats=2,
   ),
   Row(
     'spa_grounding_accuracy',
-    lambda f, m, i: spa.grounding_accuracy(f[0], m),
+    spa.grounding_accuracy,
+    lambda f, m, i: given(f[0], m),
     (7,),
     over_batch=True,
   ),
   Row(
-    'spa_place',
-    lambda f, m, i: spa.place(f[0], _of_tokens(i, m), m, weight='remaining'),
+    'place',
+    step_tokens.place,
+    lambda f, m, i: given(
+      f[0], contract_row.of_tokens(i, m), m, placement='remaining'
+    ),
     (7,),
     integers='steps',
   ),
   Row(
-    'spa_token_advantages',
-    lambda f, m, i: spa.token_advantages(
-      f[0], f[1], m, across='all', bootstrap=0.5, whiten=False
+    'token_advantages',
+    ppo.token_advantages,
+    lambda f, m, i: given(
+      f[0], f[1], m, gae_positions='all', bootstrap=0.5, whiten=False
     ),
     (7,),
     floats=2,
   ),
   Row(
-    'spa_step_advantages',
-    lambda f, m, i: spa.step_advantages(
-      f[0], f[1], _of_tokens(i, m), m, token_rewards=f[1] - 1, whiten=False
+    'step_advantages',
+    ppo.step_advantages,
+    lambda f, m, i: given(
+      f[0],
+      f[1],
+      contract_row.of_tokens(i, m),
+      m,
+      token_rewards=f[1] - 1,
+      whiten=False,
     ),
     (7,),
     integers='steps',
@@ -306,62 +305,67 @@ TABLE = [
   ),
   Row(
     'kl_penalty',
-    lambda f, m, i: kl_penalty.rewards(f[0], f[1], m, coefficient=0.3),
+    kl_penalty.rewards,
+    lambda f, m, i: given(f[0], f[1], m, coefficient=0.3),
     (7,),
     floats=2,
   ),
   *[
     Row(
       f'decomposition_loss_{form}',
-      lambda f, m, i, form=form: lare.decomposition_loss(
-        f[0], _scores(f[1], m), m, form=form
+      lare.decomposition_loss,
+      lambda f, m, i, form=form: given(
+        f[0], contract_row.scores(f[1], m), m, form=form
       ),
       (7,),
       floats=2,
       over_batch=True,
+      options_of='' if form == 'sum' else 'decomposition_loss_sum',
+      squares=True,
     )
     for form in lare.FORMS
   ],
   *[
     Row(
       f'subsampled_loss_{form}_{unbiased}',
-      functools.partial(_subsampled, form=form, unbiased=unbiased),
+      lare.subsampled_loss,
+      functools.partial(contract_row.of_subsampled, form, unbiased),
       (7,),
       floats=2,
       over_batch=True,
+      options_of=options_of,
+      squares=True,
     )
-    for form, unbiased in (('mean', True), ('sum', False))
+    for form, unbiased, options_of in (
+      ('mean', True, ''),
+      ('sum', False, 'subsampled_loss_mean_True'),
+    )
   ],
   Row(
     'temporal_variance',
-    lambda f, m, i: lare.temporal_variance(f[0], m),
+    lare.temporal_variance,
+    lambda f, m, i: given(f[0], m),
     (7,),
     over_batch=True,
+    squares=True,
   ),
-  Row('team_rewards', lambda f, m, i: lare.team_rewards(f[0], m), (3, 7)),
-  Row('shared_rewards', lambda f, m, i: lare.shared_rewards(f[0], m), (3, 7)),
+  Row(
+    'team_rewards', lare.team_rewards, lambda f, m, i: given(f[0], m), (3, 7)
+  ),
+  Row(
+    'shared_rewards',
+    lare.shared_rewards,
+    lambda f, m, i: given(f[0], m),
+    (3, 7),
+  ),
   *[
     Row(
       f'redistributed_rewards_{scaling}_{agents}',
-      lambda f, m, i, scaling=scaling, agents=agents: (
-        lare.redistributed_rewards(
-          f[0],
-          m,
-          scaling=scaling,
-          episode_return=jnp.where(
-            m.any((-1, -2) if agents else -1),
-            f[1].max((-1, -2) if agents else -1, where=m, initial=-3),
-            jnp.nan,
-          )
-          if m.shape == f[1].shape
-          else None,
-          deviation=2.0,
-          factor=0.5,
-          agents=agents,
-        )
-      ),
+      lare.redistributed_rewards,
+      functools.partial(contract_row.of_redistributed, scaling, agents),
       (3, 7) if agents else (7,),
       floats=2,
+      options_of='' if agents else 'redistributed_rewards_length_True',
     )
     for scaling, agents in (
       ('length', True),
@@ -369,23 +373,36 @@ TABLE = [
       ('deviation', False),
     )
   ],
+  Row('ircr', ircr.guidance_rewards, contract_row.of_ircr, (4, 7)),
   Row(
-    'ircr',
-    # A mask of the wrong shape is one without its steps.
-    lambda f, m, i: ircr.guidance_rewards(
-      _scores(f[0], m), m if m.shape == f[0].shape else m[..., 0]
-    ),
+    'uniform_rewards',
+    ircr.uniform_rewards,
+    contract_row.of_ircr,
     (4, 7),
   ),
-  Row('running_statistics', _normalised, (7,), over_batch=True),
+  Row(
+    'running_statistics',
+    contract_row.normalised,
+    lambda f, m, i: given(f[0], m),
+    (7,),
+    over_batch=True,
+    squares=True,
+  ),
   *[
     Row(
       f'policy_loss_{ratio}_{aggregation}',
-      _loss(ratio, aggregation, dual_clip=3.0, clip_high=0.3, normaliser=9.0),
+      losses.policy_loss,
+      contract_row.of_loss(
+        ratio, aggregation, dual_clip=3.0, clip_high=0.3, normaliser=9.0
+      ),
       (9,),
       integers='steps',
       floats=3,
       over_batch=True,
+      # The way by steps, with segments in it, is the most for a compiler.
+      options_of=(
+        '' if aggregation == 'step-mean' else 'policy_loss_step_step-mean'
+      ),
     )
     for ratio, aggregation in zip(
       ('token', 'step', 'sequence', 'token', 'step'),
@@ -395,45 +412,66 @@ TABLE = [
   ],
   Row(
     'policy_loss_weighted',
-    lambda f, m, i: _loss('token', 'token-mean', weights=jnp.exp(0.1 * f[3]))(
-      f, m, i
-    ),
+    losses.policy_loss,
+    contract_row.of_weighted_loss,
     (9,),
     floats=4,
     over_batch=True,
+    options_of='policy_loss_step_step-mean',
   ),
   *[
     Row(
       f'importance_weights_{ratio}',
-      functools.partial(_importance, ratio=ratio),
+      losses.importance_weights,
+      functools.partial(contract_row.of_importance, ratio),
       (9,),
       integers='steps',
       floats=2,
       gradient=False,
+      options_of='' if ratio == 'step' else 'importance_weights_step',
     )
     for ratio in losses.RATIOS
   ],
+  *[
+    Row(
+      score.__name__,
+      score,
+      lambda f, m, i: given(f[0], f[1], m),
+      (5, 7),
+      floats=2,
+      over_batch=True,
+      gradient=False,
+      squares=True,
+      undefined=score.__name__ in ('sign_agreement', 'scaled_error'),
+    )
+    for score in (
+      credit_quality.correlation,
+      credit_quality.rank_correlation,
+      credit_quality.within_episodes,
+      credit_quality.sign_agreement,
+      credit_quality.best_scale,
+      credit_quality.scaled_error,
+    )
+  ],
 ]
 
-
-def arguments(row: Row, leading, seed=0, dtype=np.float32):
-  """Random arguments (floats, mask, integers) for a row of the table."""
-  rng = np.random.default_rng(seed)
-  shape = (*leading, *row.shape)
-  # Round numbers, so that groups have equal members now and then.
-  floats = tuple(
-    np.round(rng.normal(size=shape) * 2).astype(dtype) / 2
-    for _ in range(row.floats)
-  )
-  length = rng.integers(0, row.shape[-1] + 1, shape[:-1])
-  mask = np.arange(row.shape[-1]) < length[..., None]
-  integers = None
-  if row.integers == 'anchors':
-    integers = rng.integers(0, 4, (*shape, 2)).astype(np.uint32)
-  elif row.integers == 'steps':
-    integers = np.sort(rng.integers(-1, 4, shape), axis=-1).astype(np.int32)
-    mask = mask & (integers >= 0)
-  elif row.integers == 'parents':
-    # Trees whose masked nodes are leaves.
-    integers = rng.integers(-1, np.arange(row.shape[-1]), shape)
-  return floats, mask, integers
+# Public functions without a row, and why.
+WITHOUT_ROW = {
+  'credit_quality.ranks': 'takes one row',
+  'credit_quality.gradient_cosine': 'takes two tables of names',
+  'credit_quality.resampling_variance': 'takes several batches',
+  'gigpo.anchor_groups': 'no floats; part of gigpo.advantages',
+  'ircr.return_bounds': 'part of ircr.guidance_rewards',
+  'kl_penalty.adapted_coefficient': 'takes numbers',
+  'kl_penalty.kl': 'no mask; part of kl_penalty.rewards',
+  'lare.sample_steps': 'draws',
+  'losses.aggregate': 'part of losses.policy_loss',
+  'losses.entropy': 'no mask',
+  'prefix_trees': 'no floats; part of tempo.advantages',
+  'running_statistics': 'a row of its own makes and applies them',
+  'spa.progress_loss': 'part of spa.progress_loss_parts',
+  'step_sampling': 'draws, and takes what was drawn',
+  'step_tokens': 'no mask; part of step_tokens.place',
+  'fingerprints': 'on the host',
+  'packing': 'on the host',
+}

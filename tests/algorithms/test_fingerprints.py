@@ -81,3 +81,18 @@ def test_near_duplicates_compare_with_the_first_member():
   assert groups.tolist() == [0, 0, 2]
   exact = fingerprints.near_duplicate_groups(texts, threshold=1.0)
   assert exact.tolist() == [0, 1, 2]
+
+
+def test_near_duplicates_of_each_task_apart():
+  task = [['room 1', 'room 2', 'a hall'], ['a hall', 'room 1', None]]
+  given = fingerprints.near_duplicate_groups([task, task], threshold=0.8)
+  assert given.shape == (2, 2, 3) and given.dtype == np.int32
+  np.testing.assert_array_equal(given[0], [[0, 0, 2], [2, 0, 5]])
+  np.testing.assert_array_equal(given[0], given[1])
+  with pytest.raises(ValueError, match='equal lengths'):
+    fingerprints.near_duplicate_groups([['a'], ['a', 'b']])
+  with pytest.raises(ValueError, match='texts must be texts'):
+    fingerprints.near_duplicate_groups([1, 2])
+  with pytest.raises(ValueError, match='not one text'):
+    fingerprints.near_duplicate_groups('a hall')
+  assert fingerprints.near_duplicate_groups([]).shape == (0,)

@@ -178,6 +178,21 @@ def test_group_filter():
   assert dapo.group_filter(jnp.array([[2.0]])).tolist() == [False]
 
 
+def test_overlong_penalty_by_hand():
+  lengths = jnp.array([0, 80, 85, 90, 100, 101, 500])
+  penalty = dapo.overlong_penalty(lengths, limit=100, buffer=20)
+  expected = [0, 0, -0.25, -0.5, -1, -1, -1]
+  np.testing.assert_allclose(penalty, expected, atol=1e-7)
+  half = dapo.overlong_penalty(
+    lengths.astype(jnp.bfloat16), lengths < 90, limit=100, buffer=20
+  )
+  assert half.dtype == jnp.bfloat16
+  assert half.tolist() == [0, 0, -0.25, 0, 0, 0, 0]
+  for limit, buffer in ((0, 1), (100, 0), (100, 101)):
+    with pytest.raises(ValueError, match='must be'):
+      dapo.overlong_penalty(lengths, limit=limit, buffer=buffer)
+
+
 @pytest.mark.parametrize(
   ('options', 'message'),
   [
@@ -193,7 +208,7 @@ def test_wrong_options(options, message):
 
 
 def test_wrong_shapes():
-  with pytest.raises(ValueError, match='scores must have at least 1 axis'):
+  with pytest.raises(ValueError, match='returns must have at least 1 axis'):
     grpo.advantages(jnp.zeros(()))
   with pytest.raises(ValueError, match=r'values has shape \(2,\)'):
     returns.gae(jnp.zeros(3), jnp.zeros(2), discount=1.0, gae_lambda=1.0)
@@ -254,3 +269,11 @@ def test_whitening_equal_returns_without_eps():
   rewards = jnp.ones((2, 1))
   result = reinforce_plus_plus.advantages(rewards, eps=0.0)
   assert result.tolist() == [[0], [0]]
+
+
+def test_the_filter_decides_in_half_precision_as_in_float32():
+  """One unit in the last place of bfloat16 is a difference; rounding is not."""
+  rows = np.array([[1.0, 1.0078125], [1.0, 1.0], [100.0, 100.5]])
+  for dtype in (jnp.bfloat16, jnp.float16, jnp.float32):
+    kept = dapo.group_filter(jnp.asarray(rows, dtype))
+    np.testing.assert_array_equal(kept, [True, False, True])

@@ -104,13 +104,13 @@ def test_unknown_entropies_stay_visible():
   ('change', 'message'),
   [
     ({'rho': 1.5}, 'rho must be a finite number between 0 and 1'),
-    ({'scores': np.zeros((4, 5))}, r'scores has shape \(4, 5\)'),
+    ({'returns': np.zeros((4, 5))}, r'returns has shape \(4, 5\)'),
     ({'entropies': np.zeros(4)}, 'entropies must have at least 2 axes'),
     ({'scale': 'var'}, 'scale must be one of'),
   ],
 )
 def test_wrong_arguments(change, message):
   scores, entropies = batch(3)
-  arguments = {'scores': scores, 'entropies': entropies, **change}
+  arguments = {'returns': scores, 'entropies': entropies, **change}
   with pytest.raises(ValueError, match=message):
     hepo.advantages(**arguments)

@@ -117,3 +117,10 @@ def test_what_cannot_be():
     )
   with pytest.raises(ValueError, match='at least 1 axis'):
     ircr.guidance_rewards(np.float32(0), np.ones(4))
+
+
+def test_without_a_mask_episodes_have_one_step():
+  given = ircr.guidance_rewards([3.0, 1.0, 2.0])
+  np.testing.assert_allclose(given, [[1.0], [0.0], [0.5]])
+  np.testing.assert_allclose(ircr.uniform_rewards(2.0), [2.0])
+  np.testing.assert_allclose(ircr.return_bounds([3.0, 1.0]), (1.0, 3.0))

@@ -122,7 +122,8 @@ def test_wrong_arguments_of_rewards(change, message):
   ('change', 'message'),
   [
     ({'target': 0.0}, 'target must be above 0, not 0.0'),
-    ({'target': -1.0}, 'target must be a finite number'),
+    ({'target': -1.0}, 'target must be above 0, not -1.0'),
+    ({'target': np.float32(0)}, 'target must be above 0, not 0.0'),
     ({'horizon': 0}, 'horizon must be above 0, not 0'),
     ({'clip': -0.2}, 'clip must be a finite number'),
   ],
@@ -131,3 +132,123 @@ def test_wrong_arguments_of_the_coefficient(change, message):
   arguments = {'coefficient': 0.3, 'kl': 1.0, 'target': 6.0, 'count': 8}
   with pytest.raises(ValueError, match=message):
     kl_penalty.adapted_coefficient(**{**arguments, **change})
+
+
+REFERENCE = np.log([0.2, 0.3, 0.5])
+LOGITS = jnp.log(jnp.array([0.6, 0.25, 0.15]))
+
+
+def divergence(x, towards_reference=True):
+  """KL(policy, reference), or the other way round, in closed form."""
+  log_p, log_q = jax.nn.log_softmax(x), jnp.asarray(REFERENCE, x.dtype)
+  if towards_reference:
+    return jnp.sum(jnp.exp(log_p) * (log_p - log_q))
+  return jnp.sum(jnp.exp(log_q) * (log_q - log_p))
+
+
+def mean_of(x, power):
+  """E of a power of |log pi / ref| over the policy's tokens."""
+  log_p = jax.nn.log_softmax(x)
+  size = jnp.abs(log_p - jnp.asarray(REFERENCE, x.dtype))
+  return jnp.sum(jnp.exp(log_p) * size**power) / power
+
+
+def descended(estimator, use, gradient='own'):
+  """The gradient by the logits, in expectation over drawn tokens."""
+  drawn = jax.nn.softmax(LOGITS)
+
+  def loss(x):
+    log_p = jax.nn.log_softmax(x)
+    k = losses.kl(log_p, REFERENCE, estimator=estimator, gradient=gradient)
+    if use == 'reward':
+      each = log_p * jax.lax.stop_gradient(k)
+    elif use == 'ratio':
+      each = jnp.exp(log_p - jax.lax.stop_gradient(log_p)) * k
+    else:
+      each = k
+    return jnp.sum(drawn * each)
+
+  return jax.grad(loss)(LOGITS)
+
+
+KL = jax.grad(divergence)(LOGITS)
+REVERSE_KL = jax.grad(lambda x: divergence(x, False))(LOGITS)
+
+
+@pytest.mark.parametrize(
+  ('estimator', 'use', 'expected'),
+  [
+    ('k1', 'reward', KL),
+    ('k1', 'loss', 0 * KL),
+    ('k1', 'ratio', KL),
+    ('k2', 'loss', KL),
+    ('k2', 'ratio', jax.grad(lambda x: mean_of(x, 2))(LOGITS)),
+    ('k3', 'reward', KL - REVERSE_KL),
+    ('k3', 'loss', REVERSE_KL),
+    ('k3', 'ratio', KL),
+    ('abs', 'ratio', jax.grad(lambda x: mean_of(x, 1))(LOGITS)),
+  ],
+)
+def test_gradients_are_those_of_the_table(estimator, use, expected):
+  np.testing.assert_allclose(
+    descended(estimator, use), expected, atol=2e-6, rtol=1e-5
+  )
+
+
+@pytest.mark.parametrize(
+  ('estimator', 'use'),
+  [('k2', 'reward'), ('abs', 'reward'), ('abs', 'loss')],
+)
+def test_no_divergence_has_the_other_gradients(estimator, use):
+  """No multiple of either gradient is near."""
+  found = np.asarray(descended(estimator, use))
+  for gradient in (np.asarray(KL), np.asarray(REVERSE_KL)):
+    cosine = found @ gradient / np.linalg.norm(found) / np.linalg.norm(gradient)
+    assert cosine < 0.99
+
+
+@pytest.mark.parametrize('estimator', losses.KL_ESTIMATORS)
+def test_unbiased_gradient_keeps_the_value(estimator):
+  np.testing.assert_allclose(
+    descended(estimator, 'loss', 'unbiased'), KL, atol=2e-6
+  )
+  policy = jax.nn.log_softmax(LOGITS)
+  own, other = (
+    losses.kl(policy, REFERENCE, estimator=estimator, gradient=gradient)
+    for gradient in losses.KL_GRADIENTS
+  )
+  np.testing.assert_array_equal(own, other)
+  bounded = jax.grad(
+    lambda x: losses.kl(
+      x, [0.0], estimator=estimator, clamp=1.0, gradient='unbiased'
+    ).sum()
+  )(jnp.array([-7.0]))
+  np.testing.assert_allclose(bounded, [-7.0])
+
+
+@pytest.mark.parametrize('estimator', losses.KL_ESTIMATORS)
+@pytest.mark.parametrize('gradient', losses.KL_GRADIENTS)
+@pytest.mark.parametrize('dtype', [jnp.float32, jnp.bfloat16])
+def test_far_tokens_are_pulled_back(estimator, gradient, dtype):
+  """Finite values of the right sign, whatever the log-probabilities."""
+  for far in (1.0, 10, 19, 20.5, 30, 1e3, 1e9, 1e18, 1e20, 3e38):
+    for policy, reference in ((-1 - far, -1.0), (-1.0, -1 - far)):
+
+      def estimate(x, reference=reference):
+        y = jnp.array(reference, dtype)
+        return losses.kl(x, y, estimator=estimator, gradient=gradient)
+
+      value, slope = jax.value_and_grad(estimate)(jnp.array(policy, dtype))
+      assert np.isfinite(np.float32(value)) and np.isfinite(np.float32(slope))
+      sign = 1 if policy > reference else -1
+      assert value * (sign if estimator == 'k1' else 1) > 0
+      if gradient == 'own' and estimator == 'k1':
+        assert slope == 1
+      else:
+        assert slope * sign > 0
+
+
+def test_slopes_below_the_bound_are_exact():
+  for far in (1.0, 10.0, 19.0):
+    slope = jax.grad(lambda x: losses.kl(x, -1.0))(-1.0 - far)
+    np.testing.assert_allclose(slope, 1 - np.exp(far), rtol=1e-5)

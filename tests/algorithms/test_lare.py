@@ -116,7 +116,10 @@ def test_the_mean_gradient_is_that_of_whole_episodes(float64):
 
     def sampled(r, indices=indices):
       return lare.subsampled_loss(
-        r[indices], jnp.full(len(indices), target), jnp.full(len(indices), 6)
+        r[indices],
+        jnp.full(len(indices), target),
+        jnp.full(len(indices), 6),
+        form='mean',
       )
 
     def whole(r):
@@ -139,7 +142,7 @@ def test_samples_of_different_sizes_share_a_batch(float64):
       variance = s2 / n if n > l else s2 * (1 - n / l) / n
       expected.append((target / l - r[:n].mean()) ** 2 - variance)
   result = lare.subsampled_loss(
-    np.where(mask, rewards, np.nan), returns, length, mask
+    np.where(mask, rewards, np.nan), returns, length, mask, form='mean'
   )
   assert float(result) == pytest.approx(np.mean(expected), rel=1e-12)
 
@@ -219,7 +222,7 @@ def test_redistributed_rewards_by_hand():
   np.testing.assert_array_equal(
     call(factor=np.array([2.0, 10.0])), clean * np.array([[2], [10]])
   )
-  exact = call(scaling='exact', episode_return=np.array([5.0, -3.0]))
+  exact = call(scaling='exact', returns=np.array([5.0, -3.0]))
   np.testing.assert_allclose(exact, [[2, 3, 0], [2, -2, -3]])
   np.testing.assert_array_equal(
     call(scaling='deviation', deviation=2.0, factor=3.0), clean * 1.5
@@ -246,7 +249,7 @@ def test_redistributed_rewards_of_agents():
     rewards,
     mask,
     scaling='exact',
-    episode_return=np.array([5.0, -7.0]),
+    returns=np.array([5.0, -7.0]),
     agents=True,
   )
   np.testing.assert_allclose(exact.sum((1, 2)), [5, -7], rtol=1e-5)
@@ -264,7 +267,7 @@ def test_exact_rewards_add_up(seed, target):
   mask = rng.random(7) < 0.6
   mask[seed % 7] = True
   result = lare.redistributed_rewards(
-    rewards, mask, scaling='exact', episode_return=np.float32(target)
+    rewards, mask, scaling='exact', returns=np.float32(target)
   )
   assert float(result.sum()) == pytest.approx(target, abs=1e-4)
   kept = np.asarray(result)[mask]
@@ -302,7 +305,7 @@ def test_exact_rewards_add_up(seed, target):
     ),
     (
       lambda: lare.redistributed_rewards(np.zeros(3), scaling='exact'),
-      'needs episode_return',
+      'needs returns',
     ),
     (
       lambda: lare.redistributed_rewards(np.zeros(3), scaling='deviation'),
@@ -326,3 +329,12 @@ def test_half_precision_is_summed_in_single():
   loss = lare.decomposition_loss(rewards, target)
   assert loss.dtype == jnp.bfloat16
   assert float(loss) < 1e-6
+
+
+def test_both_losses_have_one_form_unless_told_otherwise():
+  """All steps drawn, without a correction: RRD's loss is RD's."""
+  rewards, mask = np.array([[1.0, 2, 4]]), np.ones((1, 3), bool)
+  whole = lare.decomposition_loss(rewards, [10.0], mask)
+  sampled = lare.subsampled_loss(rewards, [10.0], [3], mask, unbiased=False)
+  np.testing.assert_allclose(whole, 9.0, rtol=1e-6)
+  np.testing.assert_allclose(sampled, whole, rtol=1e-6)

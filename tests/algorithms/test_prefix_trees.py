@@ -66,5 +66,7 @@ def test_pairs_of_rows_are_never_held_token_by_token():
 
 
 def test_one_row_alone_is_no_group():
-  with pytest.raises(ValueError, match=r'tokens must be \[..., G, L\]'):
+  with pytest.raises(
+    ValueError, match=r'tokens must have at least 2 axes \[..., G, L\]'
+  ):
     prefix_trees.common_prefixes(np.zeros(3, int))

@@ -182,7 +182,7 @@ def test_half_precision_sums_are_wide():
 def test_shift_makes_the_sum_exact():
   contributions, outcome, mask = batch(6)
   shifted = np.asarray(
-    spa.redistribute(contributions, outcome, mask, mode='shift')
+    spa.redistribute(contributions, outcome, mask, redistribution='shift')
   )
   kept = mask.any(axis=1)
   np.testing.assert_allclose(
@@ -203,7 +203,7 @@ def test_shift_by_hand():
     jnp.array([[0.5, 0.0, 9.0]]),
     jnp.array([1.0]),
     jnp.array([[True, True, False]]),
-    mode='shift',
+    redistribution='shift',
   )
   assert given.tolist() == [[0.75, 0.25, 0.0]]
 
@@ -213,7 +213,9 @@ def test_leave_one_out_is_the_released_behaviour():
   outcome = jnp.array([[1.0, 0.0, 0.5, 7.0]])
   mask = jnp.array([[[1, 1, 1], [1, 1, 0], [1, 0, 0], [0, 0, 0]]], bool)
   contributions = jnp.full((1, 4, 3), 5.0)
-  given = spa.redistribute(contributions, outcome, mask, mode='leave_one_out')
+  given = spa.redistribute(
+    contributions, outcome, mask, redistribution='leave_one_out'
+  )
   np.testing.assert_allclose(
     given[0],
     [[0.75, 0.75, 0.75], [-0.75, -0.75, 0], [0, 0, 0], [0, 0, 0]],
@@ -222,16 +224,18 @@ def test_leave_one_out_is_the_released_behaviour():
   rng = np.random.default_rng(0)
   outcome = rng.random((3, 5)).astype(np.float32)
   given = spa.redistribute(
-    np.zeros((3, 5, 2), np.float32), outcome, mode='leave_one_out'
+    np.zeros((3, 5, 2), np.float32), outcome, redistribution='leave_one_out'
   )
   np.testing.assert_allclose(given[..., 1], rloo.advantages(outcome), rtol=1e-6)
 
 
 def test_the_only_episode_of_a_group():
   arguments = (jnp.zeros((1, 2)), jnp.array([0.75]), jnp.ones((1, 2), bool))
-  zero = spa.redistribute(*arguments, mode='leave_one_out')
+  zero = spa.redistribute(*arguments, redistribution='leave_one_out')
   assert zero.tolist() == [[0, 0]]
-  score = spa.redistribute(*arguments, mode='leave_one_out', singleton='score')
+  score = spa.redistribute(
+    *arguments, redistribution='leave_one_out', singleton='score'
+  )
   assert score.tolist() == [[0.75, 0.75]]
 
 
@@ -260,8 +264,8 @@ def test_share_of_grounded_actions():
   [
     (
       'progress_loss_parts',
-      {'outcome': np.zeros(5)},
-      r'outcome has shape \(5,\)',
+      {'returns': np.zeros(5)},
+      r'returns has shape \(5,\)',
     ),
     ('progress_loss_parts', {'mask': np.ones(6)}, r'mask has shape \(6,\)'),
     (
@@ -286,9 +290,13 @@ def test_share_of_grounded_actions():
       'monotone_weight must be',
     ),
     ('progress_loss_parts', {'tolerance': -0.1}, 'tolerance must be'),
-    ('redistribute', {'mode': 'loo'}, "mode must be one of 'none', 'shift'"),
+    (
+      'redistribute',
+      {'redistribution': 'loo'},
+      "redistribution must be one of 'none', 'shift'",
+    ),
     ('redistribute', {'singleton': 'raw'}, "singleton must be one of 'zero'"),
-    ('redistribute', {'outcome': np.zeros((6, 5))}, 'contributions without S'),
+    ('redistribute', {'returns': np.zeros((6, 5))}, 'contributions without S'),
     ('rewards', {'grounding': np.zeros(6)}, r'grounding has shape \(6,\)'),
     ('grounding_accuracy', {'grounding': True}, 'at least 1 axis'),
   ],
@@ -296,8 +304,8 @@ def test_share_of_grounded_actions():
 def test_wrong_arguments(function, change, message):
   contributions, outcome, mask = batch()
   arguments = {
-    'progress_loss_parts': {'contributions': contributions, 'outcome': outcome},
-    'redistribute': {'contributions': contributions, 'outcome': outcome},
+    'progress_loss_parts': {'contributions': contributions, 'returns': outcome},
+    'redistribute': {'contributions': contributions, 'returns': outcome},
     'rewards': {'contributions': contributions, 'grounding': mask},
     'grounding_accuracy': {'grounding': mask},
   }[function]
@@ -307,7 +315,9 @@ def test_wrong_arguments(function, change, message):
 
 def test_leave_one_out_needs_a_group():
   with pytest.raises(ValueError, match=r'at least 2 axes \[..., G, S\]'):
-    spa.redistribute(jnp.zeros(3), jnp.array(1.0), mode='leave_one_out')
+    spa.redistribute(
+      jnp.zeros(3), jnp.array(1.0), redistribution='leave_one_out'
+    )
 
 
 def test_no_steps_at_all():
@@ -316,7 +326,9 @@ def test_no_steps_at_all():
   )
   assert float(result.loss) == 0
   for mode in ('none', 'shift'):
-    given = spa.redistribute(jnp.zeros((2, 0)), jnp.ones(2), mode=mode)
+    given = spa.redistribute(
+      jnp.zeros((2, 0)), jnp.ones(2), redistribution=mode
+    )
     assert given.shape == (2, 0)
 
 

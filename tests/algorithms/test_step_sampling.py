@@ -86,7 +86,9 @@ def test_the_pipeline_is_unbiased(short, k):
   def estimate(key):
     sample = lare.sample_steps(key, mask, k, short=short)
     taken = lare.take_steps(rewards, sample.indices, sample.mask)
-    return lare.subsampled_loss(taken, returns, sample.lengths, sample.mask)
+    return lare.subsampled_loss(
+      taken, returns, sample.lengths, sample.mask, form='mean'
+    )
 
   values = np.asarray(estimate(jax.random.split(jax.random.key(0), 20_000)))
   full = float(lare.decomposition_loss(rewards, returns, mask, form='mean'))
@@ -107,7 +109,7 @@ def test_what_was_not_drawn_does_not_reach_the_network():
     inputs = lare.take_steps(factors, sample.indices, sample.mask)
     assert inputs.shape == (1, 4, 2)
     return lare.subsampled_loss(
-      inputs @ weight, np.ones(1), sample.lengths, sample.mask
+      inputs @ weight, np.ones(1), sample.lengths, sample.mask, form='mean'
     )
 
   value, gradient = jax.value_and_grad(loss)(jnp.array([0.5, 0.25]))

@@ -31,26 +31,26 @@ def test_place_by_hand():
   step_of_token = jnp.array([-1, 0, 0, 1, 1, -1, -2, 3, -1, 3, 9])
   given = spa.place(rewards, step_of_token)
   assert given.tolist() == [0, 0, 1, 0, 2, 0, 0, 0, 0, 8, 0]
-  given = spa.place(rewards, step_of_token, weight='remaining')
+  given = spa.place(rewards, step_of_token, placement='remaining')
   assert given.tolist() == [0, 0, 3, 0, 4, 0, 0, 0, 0, 0, 0]
   # Without the fourth step there is one less to come.
   mask = jnp.array([True, True, True, False])
-  given = spa.place(rewards, step_of_token, mask, weight='remaining')
+  given = spa.place(rewards, step_of_token, mask, placement='remaining')
   assert given.tolist() == [0, 0, 2, 0, 2, 0, 0, 0, 0, 0, 0]
 
 
 def test_an_episode_of_one_step_gets_its_reward():
   arguments = (jnp.array([[3.0]]), jnp.array([[-1, 0, 0, -1]]))
   assert spa.place(*arguments).tolist() == [[0, 0, 3, 0]]
-  assert not spa.place(*arguments, weight='remaining').any()
+  assert not spa.place(*arguments, placement='remaining').any()
 
 
 def test_truncation_does_not_change_how_many_steps_remain():
   rewards = jnp.array([1.0, 1.0, 1.0])
   whole = spa.place(
-    rewards, jnp.array([0, -1, 1, 1, -1, 2]), weight='remaining'
+    rewards, jnp.array([0, -1, 1, 1, -1, 2]), placement='remaining'
   )
-  cut = spa.place(rewards, jnp.array([1, -1, 2]), weight='remaining')
+  cut = spa.place(rewards, jnp.array([1, -1, 2]), placement='remaining')
   assert whole.tolist() == [2, 0, 0, 1, 0, 0]
   assert cut.tolist() == [1, 0, 0]
 
@@ -66,13 +66,13 @@ def test_steps_in_any_order():
   assert given.tolist() == [0, 0, 2, 1, 0]
 
 
-@pytest.mark.parametrize('weight', spa.WEIGHTS)
+@pytest.mark.parametrize('weight', spa.PLACEMENTS)
 @pytest.mark.parametrize('seed', range(4))
 def test_place_against_a_loop(seed, weight):
   rewards, step_of_token, mask = step_rows.rows(seed, 8)
   with jax.enable_x64(True):
     given = spa.place(
-      np.where(mask, rewards, np.nan), step_of_token, mask, weight=weight
+      np.where(mask, rewards, np.nan), step_of_token, mask, placement=weight
     )
   expected = [
     slow_place(*arguments, weight)
@@ -121,7 +121,7 @@ def test_gradient_reaches_the_steps_that_are_in_the_row():
   step_of_token = jnp.array([0, 0, -1, 2])
 
   def total(rewards):
-    return spa.place(rewards, step_of_token, weight='remaining').sum()
+    return spa.place(rewards, step_of_token, placement='remaining').sum()
 
   assert jax.grad(total)(jnp.ones(3)).tolist() == [2, 0, 0]
 
@@ -134,7 +134,7 @@ def test_gradient_reaches_the_steps_that_are_in_the_row():
     ({'step_of_token': np.int32(0)}, 'step_of_token must have at least 1 axis'),
     ({'step_of_token': np.zeros((3, 4))}, 'must be integers, not float'),
     ({'mask': np.ones((3, 4))}, r'mask has shape \(3, 4\)'),
-    ({'weight': 'rest'}, "weight must be one of 'unit', 'remaining'"),
+    ({'placement': 'rest'}, "placement must be one of 'unit', 'remaining'"),
   ],
 )
 def test_wrong_arguments(change, message):

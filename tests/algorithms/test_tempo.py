@@ -370,9 +370,9 @@ def test_gradient_of_the_rewards():
     ({'tokens': np.zeros((3, 5, 12))}, 'tokens must be integers'),
     ({'tokens': np.zeros((3, 5, 11), int)}, r'mask has shape \(3, 5, 12\)'),
     ({'mask': np.ones((3, 5))}, r'mask has shape \(3, 5\)'),
-    ({'rewards': np.zeros((3, 4))}, r'tokens have shape \(3, 5, 12\) and rew'),
-    ({'rewards': np.zeros((3, 5, 12))}, 'they must be'),
-    ({'rewards': np.float32(1)}, 'rewards must have at least 1 axis'),
+    ({'returns': np.zeros((3, 4))}, r'tokens have shape \(3, 5, 12\) and ret'),
+    ({'returns': np.zeros((3, 5, 12))}, 'they must be'),
+    ({'returns': np.float32(1)}, 'returns must have at least 1 axis'),
     ({'environment': np.ones((3, 5))}, r'environment has shape \(3, 5\)'),
     ({'step_of_token': np.ones((3, 5), int)}, r'step_of_token has shape'),
     ({'step_of_token': np.ones((3, 5, 12))}, 'step_of_token must be integers'),
@@ -386,7 +386,7 @@ def test_gradient_of_the_rewards():
 )
 def test_wrong_arguments(change, message):
   ids, mask, scores = batch(15)
-  arguments = {'tokens': ids, 'mask': mask, 'rewards': scores, **change}
+  arguments = {'tokens': ids, 'mask': mask, 'returns': scores, **change}
   with pytest.raises(ValueError, match=message):
     tempo.advantages(**arguments)
 

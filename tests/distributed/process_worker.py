@@ -67,14 +67,18 @@ def play() -> list[dict[str, object]]:
 
 def credit():
   """GiGPO of three groups, which four devices do not divide."""
-  from jaxcredit.training import shared_credit
+  from jaxcredit import methods
+  from jaxcredit.training import batch_credit
   from tests.distributed import test_processes
 
   trajectories = test_processes.make_trajectories()
-  placed = shared_credit.place(trajectories)
+  placed = batch_credit.place(trajectories)
   shards = [s.data.shape for s in placed.rewards.addressable_shards]
-  given = shared_credit.over_processes(test_processes.gigpo_credit)
-  return shards, given(trajectories).tolist()
+  method = methods.TABLE['gigpo']
+  given = batch_credit.compiled(method, method.options())
+  credit = given(methods.Batch(trajectories))
+  summary = batch_credit.summary(credit)
+  return shards, credit.total.tolist(), summary.metrics['singleton_share']
 
 
 def learn(folder: pathlib.Path, mesh_shape, restored_from: str):

@@ -8,6 +8,7 @@ import pytest
 
 pytest.importorskip('orbax.checkpoint', reason='an extra')
 from jaxcredit import gigpo, types
+from jaxcredit.methods import gigpo as gigpo_method
 from jaxcredit.training import checkpoints as checkpoints_lib
 from tests import process_group
 from tests.rollouts import test_collector
@@ -132,12 +133,15 @@ def test_a_group_stays_on_one_device(said):
   words, _ = said
   trajectories = make_trajectories()
   expected = np.asarray(gigpo_credit(trajectories))
+  groups = gigpo.anchor_groups(trajectories.anchors, trajectories.mask)
+  metrics = gigpo_method.anchor_statistics(groups)
   assert np.abs(expected).max() > 0.5
   for of_one in words:
-    shards, given = of_one['credit']
+    shards, given, singletons = of_one['credit']
     # Three groups and an empty one, over four devices.
     assert shards == [[1, 4, 5]] * (4 // len(words))
     np.testing.assert_allclose(given, expected, atol=1e-6)
+    assert singletons == pytest.approx(metrics['singleton_share'])
 
 
 def test_they_learn_what_one_learns(said):

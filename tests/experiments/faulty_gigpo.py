@@ -3,6 +3,7 @@
 python -m tests.experiments.faulty_gigpo --fault=nan_reward --run=...
 """
 
+import dataclasses
 import functools
 import multiprocessing
 import os
@@ -14,6 +15,7 @@ from absl import app, flags
 
 from experiments import gigpo
 from experiments.text import script as training_script
+from jaxcredit.training import batch_credit
 
 flags.adopt_module_key_flags(gigpo)
 
@@ -71,27 +73,39 @@ class FaultyEnvironment:
     return step
 
 
+_build = training_script.build
+_compiled = batch_credit.compiled
+
+
 def build():
-  settings, domain, method = gigpo.build()
+  parts = _build()
   if _FAULT.value == 'nan_credit':
-    credit, calls = method.credit, []
-
-    def spoilt(trajectories):
-      calls.append(None)
-      given = credit(trajectories)
-      return given * jnp.nan if len(calls) > 2 else given
-
-    method.credit = spoilt
+    batch_credit.compiled = spoilt
   else:
-    environment = domain.environment
-    domain.environment = lambda: functools.partial(
+    environment = parts.domain.environment
+    parts.domain.environment = lambda: functools.partial(
       FaultyEnvironment, environment(), _FAULT.value
     )
-  return settings, domain, method
+  return parts
+
+
+def spoilt(method, options):
+  """Credit that is no number from the third iteration on."""
+  credit, calls = _compiled(method, options), []
+
+  def of_batch(batch):
+    calls.append(None)
+    given = credit(batch)
+    if len(calls) < 3:
+      return given
+    return dataclasses.replace(given, total=given.total * jnp.nan)
+
+  return of_batch
 
 
 def main(argv):
-  return training_script.main(argv, __name__, build)
+  training_script.build = build
+  return training_script.main(argv, __name__)
 
 
 if __name__ == '__main__':

@@ -13,20 +13,39 @@ from collections.abc import Iterator
 from absl import flags, logging
 from absl.testing import flagsaver
 
-# Flags of all scripts that train a text policy, and what holds on to them.
-SHARED = 'experiments.text.flags'
-_WITH_FLAGS = (
-  SHARED,
-  'experiments.text.critic_flags',
-  'experiments.domains.flags',
-  'experiments.gigpo',
-  'experiments.domains.household_flags',
-  'experiments.run.process_flags',
-  'experiments.text.progress_flags',
-  'experiments.domains.shop_flags',
-  'experiments.run.script',
-  'experiments.domains.virtualhome_flags',
-)
+
+def _with_flags() -> set[str]:
+  """Modules of the experiments that define flags, or hold one that does.
+
+  Flags that left would not come back with a module that is imported already.
+  """
+  ours = {
+    name: module
+    for name, module in list(sys.modules.items())
+    if name.startswith('experiments.') and module is not None
+  }
+  found = ours.keys() & flags.FLAGS.flags_by_module_dict().keys()
+  while True:
+    # What a module or a function of one stands for in another.
+    further = {
+      name
+      for name, module in ours.items()
+      if name not in found
+      and any(
+        _home(value) in found
+        for value in vars(module).values()
+        if isinstance(value, types.ModuleType | types.FunctionType)
+      )
+    }
+    if not further:
+      return found
+    found |= further
+
+
+def _home(value: types.ModuleType | types.FunctionType) -> str:
+  if isinstance(value, types.ModuleType):
+    return value.__name__
+  return value.__module__
 
 
 def _forget(name: str) -> None:
@@ -36,21 +55,25 @@ def _forget(name: str) -> None:
   vars(sys.modules.get(package, types.ModuleType(''))).pop(rest, None)
 
 
+def _forget_all(name: str) -> None:
+  for module_name in {name, *_with_flags()}:
+    _forget(module_name)
+
+
 @contextlib.contextmanager
 def imported(name: str) -> Iterator[types.ModuleType]:
   """Yields the module `name`, its flags at their defaults."""
   verbosity = logging.get_verbosity()
+  # Such as a test file has imported: its flags are not this script's.
+  _forget_all(name)
   with flagsaver.flagsaver():
-    for module_name in (name, *_WITH_FLAGS):
-      _forget(module_name)
     module = importlib.import_module(name)
     if not flags.FLAGS.is_parsed():
       flags.FLAGS.mark_as_parsed()
     try:
       yield module
     finally:
-      for module_name in (name, *_WITH_FLAGS):
-        _forget(module_name)
+      _forget_all(name)
       logging.set_verbosity(verbosity)
 
 

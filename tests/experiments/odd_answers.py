@@ -37,6 +37,7 @@ class OddAnswersDomain:
   """See `experiments.text.domain.Domain`."""
 
   won = 'games won'
+  answers = False
   demonstration_count = 12
 
   def load(self) -> None:

@@ -22,30 +22,13 @@ def environment(devices: int = 1) -> dict[str, str]:
   }
 
 
-# Scripts that would keep what they compile where a user's runs do. The
-# variables name the folder of the tests.
-_KEEP_PROGRAMS = (
-  'experiments.gigpo',
-  'experiments.spa',
-  'experiments.tempo',
-  'experiments.lare',
-  'experiments.dynlin_ucb',
-  'experiments.credit_accuracy',
-)
-
-
-def command(module: str, arguments: tuple[str, ...]) -> list[str]:
-  own = ['--compilation_cache='] if module in _KEEP_PROGRAMS else []
-  return [sys.executable, '-m', module, *own, *arguments]
-
-
 def start(
   *arguments: str, log: pathlib.Path, module: str = 'experiments.gigpo'
 ) -> subprocess.Popen:
   """Starts the script in a process group of its own; `log` gets its words."""
   with open(log, 'w', encoding='utf-8') as file:
     return subprocess.Popen(
-      command(module, arguments),
+      [sys.executable, '-m', module, *arguments],
       cwd=REPOSITORY,
       env=environment(),
       stdout=file,
@@ -59,7 +42,7 @@ def run(
 ) -> subprocess.CompletedProcess:
   """Runs a script to its end."""
   return subprocess.run(
-    command(module, arguments),
+    [sys.executable, '-m', module, *arguments],
     cwd=REPOSITORY,
     env=environment(devices),
     capture_output=True,

@@ -24,8 +24,6 @@ FLAGS = (
   # although this one never wins; the divergence needs the same reference.
   '--kl_coefficient=0.1', '--entropy_coefficient=0.01',
   '--warm_start_learning_rate=0.01', '--learning_rate=0.01',
-  # That of the tests, which is in the variables.
-  '--compilation_cache=',
 )  # fmt: skip
 
 

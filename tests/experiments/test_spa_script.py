@@ -1,5 +1,6 @@
 """The script of stepwise progress attribution, as a user runs it."""
 
+import contextlib
 import json
 import pathlib
 import shutil
@@ -10,7 +11,6 @@ from absl import flags
 from absl.testing import flagsaver
 
 from experiments.run import interruption
-from experiments.run import script as run_script
 from experiments.text import saved_estimator
 from jaxcredit.rollouts import stored_rollouts
 from jaxcredit.training import checkpoints
@@ -19,13 +19,10 @@ from tests.experiments import (
   odd_answers,
   script,
   small_run,
-  test_gigpo_script,
 )
 
 MODULE = 'experiments.spa'
-FLAGFILES = sorted(
-  (script.REPOSITORY / 'experiments/flagfiles/spa').glob('*.cfg')
-)
+FLAGFILES = script.REPOSITORY / 'experiments/flagfiles/spa'
 
 
 @pytest.fixture(scope='module')
@@ -33,142 +30,53 @@ def spa():
   with imported_script.imported(MODULE) as module:
     with pytest.MonkeyPatch.context() as patch:
       # The domain is made in one place. This one is played in no time.
-      patch.setattr(module.domain_flags, 'domain', odd_answers.OddAnswersDomain)
+      patch.setattr(
+        module.script.domain_flags,
+        'domain',
+        lambda max_steps, seed: odd_answers.OddAnswersDomain(),
+      )
       yield module
 
 
-def settings_of(spa):
-  """All settings by path."""
-  run = spa.read_flags()
-  parts = {
-    'training': run.training, 'progress': run.progress, 'credit': run.credit,
-    'shown': run.shown,
-  }  # fmt: skip
-  return {
-    f'{part}.{name}': value
-    for part, options in parts.items()
-    for name, value in test_gigpo_script.fields(options).items()
-  }
-
-
-# Flags that set other fields than the one of their own name.
-FIELDS = {
-  'critic_learning_rate': {'training.critic.learning_rate'},
-  'value_clip': {'training.critic.clip'},
-  'gigpo_discount': {'shown.discount'},
-  'step_weight': {'shown.step_weight'},
-  'scale': {'shown.scale'},
-  'estimator_from': {'progress.estimator_from'},
-}
-# Flags that are right only beside another.
-BESIDE = {'kl_reward_target': {'kl_reward': '0.1'}}
-
-
-def test_every_flag_sets_its_field_and_no_other(spa):
-  by_module = flags.FLAGS.flags_by_module_dict()
-  own = [
-    *by_module[MODULE],
-    *by_module['experiments.text.progress_flags'],
-    *by_module['experiments.text.critic_flags'],
-  ]
-  assert len(own) > 35
-  for flag in own:
-    assert len(flag.help) >= 9
-    if flag.name == 'method':
-      continue
-    with flagsaver.as_parsed(**BESIDE.get(flag.name, {})):
-      before = settings_of(spa)
-      with flagsaver.as_parsed(**{flag.name: test_gigpo_script.another(flag)}):
-        after = settings_of(spa)
-    changed = {name for name in before if before[name] != after[name]}
-    plain = flag.name.removeprefix('estimator_')
-    expected = FIELDS.get(flag.name) or {
-      name
-      for name in before
-      if name
-      in (
-        f'credit.{flag.name}',
-        f'progress.{flag.name}',
-        f'progress.estimator.{plain}' if plain != flag.name else '',
-      )
-    }
-    assert expected, f'--{flag.name} is ignored'
-    assert changed == expected, flag.name
-
-
-def test_every_field_has_a_flag(spa):
-  names = {flag.name for flag in imported_script.own_flags(spa)}
-  for path in settings_of(spa):
-    part, _, name = path.partition('.')
-    if part == 'credit':
-      assert name in names, path
-    if path.startswith('progress.estimator.'):
-      assert f'estimator_{path.rpartition(".")[2]}' in names, path
-
-
-def test_methods(spa):
-  kinds = {}
-  for method in ('spa', 'ppo', 'grpo', 'gigpo'):
-    with flagsaver.as_parsed(method=method):
-      run = spa.read_flags()
-      assert run.credit.method == method
-      kinds[method] = type(run.credit).__name__
-      assert run.shown.method in ('grpo', 'gigpo')
-      _, domain, made = spa.build()
-      assert made.needs_critic == (method in ('spa', 'ppo'))
-      assert domain.won == 'games won'
-  assert len(set(kinds.values())) == 2
-
-
-@pytest.mark.parametrize('path', FLAGFILES, ids=lambda path: path.name)
-def test_flagfiles_parse(spa, path):
-  with flagsaver.flagsaver():
-    assert flags.FLAGS(['spa', f'--flagfile={path}']) == ['spa']
-    run_script.check_finite(run_script.own_flags(spa.__name__))
-    run = spa.read_flags()
-    # What credit has as its scale is what the loop multiplies rewards by.
-    assert run.credit.reward_scale == run.training.loop.reward_scale == 1
-  assert run != spa.read_flags()
-
-
 def test_the_settings_of_paper_and_release(spa):
-  # The dossier of the paper and its released code, 2025.
-  (path,) = (p for p in FLAGFILES if 'alfworld' in p.name)
+  # The paper and its released code, 2025.
   with flagsaver.flagsaver():
-    flags.FLAGS(['spa', f'--flagfile={path}'])
-    run = spa.read_flags()
-  training, progress, credit = run.training, run.progress, run.credit
-  assert training.limits.steps == training.loop.max_steps == 40
-  assert training.limits.row_tokens == 4096
-  assert training.warm_start_learning_rate == 2e-5
-  assert training.warm_start_batch == 16
+    flags.FLAGS(['spa', f'--flagfile={FLAGFILES / "alfworld_llama3_2_3b.cfg"}'])
+    built = spa.script.build()
+  settings, credit = built.settings, built.method_options
+  stage = next(s for s in built.stages if s.name == 'fit_progress')
+  progress, estimator = stage._options, stage._estimator_options
+  assert settings.limits.steps == settings.loop.max_steps == 40
+  assert settings.limits.row_tokens == 4096
+  assert settings.warm_start.learning_rate == 2e-5
+  assert settings.warm_start.batch == 16
   # Three epochs of the games.
-  assert training.warm_start_steps == 3 * -(-3321 // 16) - 1 or (
-    training.warm_start_steps == round(3 * 3321 / 16)
+  assert settings.warm_start.steps == 3 * -(-3321 // 16) - 1 or (
+    settings.warm_start.steps == round(3 * 3321 / 16)
   )
   assert progress.exploration_rollouts == 10
   assert progress.exploration_temperature == 1
-  assert progress.estimator.train == 'full'
-  assert progress.estimator.head == 'mlp'
-  assert progress.estimator.learning_rate == 3e-6
-  assert progress.estimator.warmup == 500
-  assert progress.estimator.batch == 16
-  assert progress.estimator.weight_decay == 0.01
-  assert progress.estimator.steps == round(0.9 * 3321 * 10 / 16)
+  assert (estimator.train, estimator.head) == ('full', 'mlp')
+  assert estimator.learning_rate == 3e-6
+  assert (estimator.warmup, estimator.batch) == (500, 16)
+  assert estimator.weight_decay == 0.01
+  assert estimator.steps == round(0.9 * 3321 * 10 / 16)
   assert (credit.progress_weight, credit.grounding_weight) == (1, 0.5)
   assert (credit.redistribution, credit.placement) == ('none', 'unit')
   assert (credit.discount, credit.gae_lambda) == (0.99, 0.95)
   assert (credit.kl_reward, credit.kl_reward_target) == (0.3, 6)
   assert credit.kl_reward_horizon == 10_000
-  assert training.policy.lora.rank == 8
-  assert training.policy.lora.alpha == 16
-  assert training.policy.lora.targets == ('q', 'v')
-  assert training.learning_rate == 1e-5
-  assert training.loss.clip == training.critic.clip == 0.2
-  assert training.loop.groups * training.loop.group_size == 32
-  assert training.loop.epochs == training.loop.minibatches == 4
-  assert training.evaluation_temperature == 0
-  assert training.seed == 2024
+  assert settings.policy.lora.rank == 8
+  assert settings.policy.lora.alpha == 16
+  assert settings.policy.lora.targets == ('q', 'v')
+  assert settings.learner.learning_rate == 1e-5
+  assert settings.loss.clip == settings.critic.clip == 0.2
+  assert settings.loop.groups * settings.loop.group_size == 32
+  assert settings.loop.epochs == settings.loop.minibatches == 4
+  # The weights are in units of the rewards.
+  assert settings.loop.reward_scale == 1
+  assert settings.evaluation_temperature == 0
+  assert settings.seed == 2024
 
 
 TINY = (
@@ -202,6 +110,7 @@ def whole(spa, tmp_path_factory):
   return folder
 
 
+@pytest.mark.system
 def test_all_stages(whole):
   metrics = small_run.json_lines(whole / 'metrics.jsonl')
   stages = [record['stage'] for record in metrics]
@@ -235,7 +144,9 @@ def test_all_stages(whole):
   assert estimator['rank_correlation'] is not None
   assert len(estimator['episodes']) == 4
   page = (whole / 'report.html').read_text()
-  assert 'Progress estimator' in page and 'SPA&#39;s reward' in page
+  assert (
+    'Progress estimator' in page and 'SPA: the mean over its tokens' in page
+  )
   assert (whole / 'progress.png').stat().st_size > 10_000
 
 
@@ -253,12 +164,17 @@ class Patience:
   def __exit__(self, *unused):
     pass
 
+  def at_once(self, what):
+    del what
+    return contextlib.nullcontext()
+
   @property
   def requested(self):
     metrics = small_run.json_lines(self.folder / 'metrics.jsonl')
     return any(record['stage'] == self.stage for record in metrics)
 
 
+@pytest.mark.system
 def test_interrupted_in_every_stage_it_ends_as_if_it_had_not(
   spa, whole, monkeypatch, capsys
 ):
@@ -311,6 +227,7 @@ def first_iteration(folder):
   return next(r for r in metrics if r['stage'] == 'train')
 
 
+@pytest.mark.system
 def test_from_the_start_and_the_estimator_of_another_run(spa, whole, capsys):
   folder = whole.parent / 'other'
   assert run(
@@ -335,6 +252,7 @@ def test_from_the_start_and_the_estimator_of_another_run(spa, whole, capsys):
   assert saved_estimator.same_tokens(folder, whole)
 
 
+@pytest.mark.system
 def test_from_the_rollouts_of_another_run(spa, whole):
   folder = whole.parent / 'from_rollouts'
   more = (f'--start_from={whole}', f'--rollouts_from={whole}')
@@ -348,6 +266,7 @@ def test_from_the_rollouts_of_another_run(spa, whole):
   saved_estimator.load(folder)
 
 
+@pytest.mark.system
 def test_what_needs_no_estimator_fits_none(spa, whole):
   folder = whole.parent / 'ablated'
   more = (f'--start_from={whole}', '--iterations=1', '--progress_weight=0')
@@ -359,6 +278,7 @@ def test_what_needs_no_estimator_fits_none(spa, whole):
   assert 'Progress estimator' not in (folder / 'report.html').read_text()
 
 
+@pytest.mark.system
 def test_a_copied_estimator_must_be_complete(spa, whole, capsys):
   broken = whole.parent / 'broken'
   shutil.copytree(whole, broken)
@@ -380,6 +300,7 @@ def test_a_copied_estimator_must_be_complete(spa, whole, capsys):
     (('--estimator_from=/nowhere',), '/nowhere holds no run'),
     (('--rollouts_from=/nowhere',), '/nowhere holds no run'),
     (('--exploration_temperature=nan',), '--exploration_temperature=nan'),
+    (('--kl_reward=0',), 'adapts kl_reward, which must then be above 0'),
   ],
 )
 def test_errors_are_short_and_early(spa, tmp_path, capsys, more, words):
@@ -388,16 +309,10 @@ def test_errors_are_short_and_early(spa, tmp_path, capsys, more, words):
   assert not list(tmp_path.glob('run/*'))
 
 
-@pytest.mark.parametrize(
-  ('more', 'words'),
-  [
-    (('--kl_reward=0',), 'adapts --kl_reward'),
-    (('--estimator_held_out=1',), 'flag --estimator_held_out=1'),
-  ],
-)
-def test_flags_that_cannot_be(spa, tmp_path, more, words):
+def test_flags_that_cannot_be(spa, tmp_path):
+  words = 'flag --estimator_held_out=1'
   with pytest.raises(flags.IllegalFlagValueError, match=words):
-    run(spa, tmp_path / 'run', *more)
+    run(spa, tmp_path / 'run', '--estimator_held_out=1')
 
 
 @pytest.mark.system

@@ -36,6 +36,8 @@ def script() -> int:
     count = 0
     while does == 'works' and not stop.requested:
       count += 1
+      if count == 3:
+        sign.with_suffix('.works').touch()
       time.sleep(0.05)
     if does == 'works':
       sign.with_suffix('.count').write_text(str(count))

@@ -115,8 +115,51 @@ EXPRESSIONS = {
   'chain of comparisons': ('0 < action < 1', 'a chain of comparisons'),
   'in': ('1 in (1, 2)', 'in: compare'),
   'is': ('action is None', 'is: use =='),
+  'keyword twice': (
+    'jnp.sum(action, axis=1, axis=0)', 'line 2: the argument axis given twice',
+  ),
+  'keyword twice in a method': (
+    'action.sum(axis=1, keepdims=True, axis=0)', 'axis given twice',
+  ),
+  'keyword and position': ('jnp.sum(action, 1, axis=0)', 'it takes'),
+  'comprehension over jnp': ('[jnp for jnp in (1, 2)]', 'to jnp'),
+  'comprehension over abs': ('[1 for abs in (1, 2)]', 'to abs'),
+  'comprehension of a tuple': (
+    '[a for (a, jnp) in ((1, 2), (3, 4))]', 'an assignment to jnp',
+  ),
+  'comprehension over its own name': (
+    '[1 for factors in (1, 2)]', 'an assignment to factors',
+  ),
   'none': ('action + None', 'arithmetic with a list'),
   'ellipsis': ('...', 'only as an index'),
+}  # fmt: skip
+
+_WEIGHTS = 'w = jnp.array([[i * j / 9 for i in range(6)] for j in range(6)])'
+# What is repeated, and what the refusal calls it.
+_CHAINS = {
+  'gathers': ('x = x[:, [1, 0, 2, 3, 5, 4]]', 'gathers'),
+  'choices': (
+    'x = jnp.where(x > 0.1, x, jnp.where(x > 0, x, w[0]))', 'choices',
+  ),
+  'concatenations': (
+    'x = jnp.concatenate([x[:, 1:], x[:, :1]], axis=1)', 'concatenations',
+  ),
+  'stacks': (
+    'x = jnp.stack([x[:, 5 - j] for j in range(6)], axis=1)', 'concatenations',
+  ),
+  'products': ('x = jnp.dot(x, w)', 'matrix products'),
+  'sorts': ('x = jnp.sort(-x, axis=1)', 'sorts'),
+  'maxima': ('x = x - jnp.max(x, axis=1, keepdims=True)', 'reductions'),
+  'sums': ('x = x / x.sum(axis=1, keepdims=True)', 'reductions'),
+  'means': ('x = x - x.mean(axis=1, keepdims=True)', 'reductions'),
+  'truths': ('x = x * jnp.any(x > 0, axis=1, keepdims=True)', 'reductions'),
+  'norms': (
+    'x = x / jnp.linalg.norm(x, axis=1, keepdims=True)', 'reductions',
+  ),
+  'singular values': (
+    'x = x * jnp.linalg.norm(x.reshape(-1, 3, 2), 2, (1, 2))[:, None]',
+    'singular values',
+  ),
 }  # fmt: skip
 
 BODIES = {
@@ -139,6 +182,32 @@ BODIES = {
   'array state': ('action[0, 0] = 1\nreturn [action]', 'change of a part'),
   'delete from jnp': ('jnp.exp = 1\nreturn [action]', 'change of a part'),
   'shadowed jnp': ('jnp = 1\nreturn [action]', 'an assignment to jnp'),
+  'shadowed jnp in a tuple': (
+    'a, jnp = 1, 2\nreturn [action]', 'line 2: an assignment to jnp',
+  ),
+  'shadowed jnp in brackets': (
+    '(jnp, a) = 1, 2\nreturn [action]', 'an assignment to jnp',
+  ),
+  'shadowed jnp by +=': ('jnp += 1\nreturn [action]', 'an assignment to jnp'),
+  'shadowed jnp in a loop': (
+    'for jnp in (1, 2):\n  x = 1\nreturn [action]', 'an assignment to jnp',
+  ),
+  'shadowed jnp in a loop of tuples': (
+    'for (i, jnp) in ((1, 2), (3, 4)):\n  x = 1\nreturn [action]',
+    'line 2: an assignment to jnp',
+  ),
+  'shadowed jnp by append': (
+    'jnp.append(1)\nreturn [action]', 'jnp as a value',
+  ),
+  'shadowed own name': ('factors = 1\nreturn [action]', 'to factors'),
+  'shadowed own name in a tuple': (
+    'a, factors = 1, 2\nreturn [action]', 'an assignment to factors',
+  ),
+  'shadowed len': ('len = 1\nreturn [action]', 'an assignment to len'),
+  'shadowed abs in a tuple': (
+    'abs, x = 1, 2\nreturn [action]', 'an assignment to abs',
+  ),
+  'shadowed float': ('float = 1\nreturn [action]', 'an assignment to float'),
   'shadowed range': ('for range in (1, 2):\n  x = 1\nreturn [x]', 'to range'),
   'dunder name': ('__x = action\nreturn [__x]', 'the name __x'),
   'annotation': ('x: open("f", "w") = 1\nreturn [action]', 'ann assign'),
@@ -191,6 +260,83 @@ BODIES = {
   'number that grows': (
     'x = 2\nfor i in range(60):\n  x = x * x\nreturn [action[:, 0]]',
     'a huge number',
+  ),
+  **{
+    f'chain of {kind}': (
+      f'x = observation\n{_WEIGHTS}\nfor i in range(64):\n  {line}\n'
+      'return [x[:, 0]]',
+      f'line 5: a chain of [0-9]+ {words}, each of which needs',
+    )
+    for kind, (line, words) in _CHAINS.items()
+  },
+  'chain of 251 gathers': (
+    'x = observation\nfor j in range(4):\n  for i in range(63):\n'
+    '    x = x[:, [1, 0, 2, 3, 5, 4]]\nreturn [x[:, 0]]',
+    'line 5: a chain of 33 gathers',
+  ),
+  'fifty nested choices': (
+    'x = observation\nfor i in range(50):\n'
+    '  x = jnp.where(x > 0, jnp.where(x > 1, x, -x), x[:, ::-1])\n'
+    'return [x[:, 0]]',
+    'line 4: a chain of 65 choices',
+  ),
+  'chain over many lines': (
+    'x = observation\n'
+    + 'x = x[:, [1, 0, 2, 3, 5, 4]]\n' * 60 + 'return [x[:, 0]]',
+    'line 35: a chain of 33 gathers',
+  ),
+  'chain in another order': (
+    'x = observation\ny = observation\nfor i in range(20):\n'
+    '  x = y[:, [1, 0, 2, 3, 5, 4]]\n  y = x[:, [1, 0, 2, 3, 5, 4]]\n'
+    'return [x[:, 0]]',
+    'line 5: a chain of 33 gathers',
+  ),
+  'chain by a list': (
+    'x = [observation]\nfor i in range(60):\n'
+    '  x.append(x[-1][:, [1, 0, 2, 3, 5, 4]])\nreturn [x[-1][:, 0]]',
+    'line 4: a chain of 33 gathers',
+  ),
+  'long chain': (
+    'x = observation\nfor i in range(9):\n  for j in range(60):\n'
+    '    x = jnp.sin(x)\nreturn [x[:, 0]]',
+    'line 5: a chain of 401 operations',
+  ),
+  'many operations side by side': (
+    'x = 0.0\nfor i in range(14):\n  for j in range(60):\n'
+    '    x = jnp.hypot(observation, observation)\nreturn [x[:, 0]]',
+    'line 5: more than 4000 array operations',
+  ),
+  'products of 128 x 128': (
+    'x = jnp.concatenate([observation for i in range(43)], axis=1)[:, :128]\n'
+    'x = x[:, :, None] * x[:, None, :]\nfor i in range(18):\n'
+    '  x = jnp.sum(x[:, :, :, None] * x[:, None, :, :], axis=2)\n'
+    'return [x[:, 0, 0]]',
+    'line 5: an array of the shape',
+  ),
+  'six products of 128 x 128': (
+    'x = jnp.concatenate([observation[0] for i in range(43)])[:128]\n'
+    'x = x[:, None] * x[None, :]\nfor i in range(6):\n  x = jnp.dot(x, x)\n'
+    'return [x[0, 0] * action[:, 0]]',
+    'line 5: 2,097,152 multiplications of matrix products a row',
+  ),
+  'eighteen products of 128 x 128': (
+    'x = jnp.concatenate([observation[0] for i in range(43)])[:128]\n'
+    'x = x[:, None] * x[None, :]\nfor i in range(18):\n  x = jnp.dot(x, x)\n'
+    'return [x[0, 0] * action[:, 0]]',
+    'line 5: arrays of [0-9,]+ elements a row up to here',
+  ),
+  'products over lines': (
+    'x = jnp.concatenate([observation[0] for i in range(16)])[:96]\n'
+    'x = x[:, None] * x[None, :]\ny = jnp.dot(x, x)\nz = jnp.dot(x, x + 1)\n'
+    'return [(y + z)[0, 0] * action[:, 0]]',
+    'line 5: 1,769,472 multiplications',
+  ),
+  'a quarter of a megabyte many times': (
+    'x = jnp.concatenate([observation for i in range(64)], axis=1)\n'
+    'y = 0.0\nfor i in range(60):\n'
+    '  y = y + x[:, :100, None] * x[:, None, :100] * i\n'
+    'return [y[:, 0, 0]]',
+    'line 5: temporary arrays of [0-9,]+ bytes a row|line 5: arrays of',
   ),
   'nan': ('return [jnp.log(action[:, 0])]', 'not finite'),
   'division by zero': ('return [action[:, 0] / (action[:, 0] * 0)]', 'finite'),

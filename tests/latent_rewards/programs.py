@@ -94,6 +94,16 @@ return [a, b, c, d, a.squeeze(axis=1)]""",
 a = jnp.linalg.norm(observation[:, :3], axis=-1, keepdims=True)
 b = jnp.linalg.norm(action, ord=1, axis=1)
 return [a, b, jnp.hypot(action[:, 0], action[:, 1])]""",
+  'norms of matrices': """
+m = observation.reshape(-1, 2, 3)
+return [jnp.linalg.norm(m, ord=2, axis=(1, 2)),
+        jnp.linalg.norm(m, ord=1, axis=(1, 2))]""",
+  'arguments bound anew': """
+action = jnp.clip(action, -1, 1)
+observation, scale = observation * 2, 3
+for action in (action, action * scale):
+  action *= 2
+return [observation[:, 0], action[:, 1]]""",
   'literals': """
 w = jnp.array([0.5, -1.0, 2, 0, 1, 3])
 m = jnp.array([[1, 2], [3, 4]])

@@ -3,6 +3,7 @@
 import contextlib
 import http.server
 import json
+import socket
 import threading
 import time
 
@@ -193,23 +194,192 @@ def slow(handler):
   says(chat('late'))(handler)
 
 
-def drip(handler):
-  """Never silent for long, and never at an end."""
-  handler.send_response(200)
-  handler.end_headers()
-  for _ in range(40):
-    handler.wfile.write(b' ')
+def send_slowly(handler, pieces):
+  """Never silent for long, and not at an end for two seconds."""
+  for piece in pieces:
+    handler.wfile.write(piece)
     handler.wfile.flush()
     time.sleep(0.05)
 
 
-@pytest.mark.parametrize('step', [slow, drip])
-def test_a_slow_answer_is_given_up(serve, step):
+def drip_status(handler):
+  send_slowly(handler, [b'H', b'T', b'T', b'P', b'/', *[b'1'] * 40])
+
+
+def drip_headers(handler):
+  handler.wfile.write(b'HTTP/1.1 200 OK\r\nX-Long: ')
+  send_slowly(handler, [b'x'] * 40)
+
+
+def drip_interim_answers(handler):
+  send_slowly(handler, [b'HTTP/1.1 100 Continue\r\n\r\n'] * 40)
+
+
+def drip_body(handler):
+  handler.wfile.write(b'HTTP/1.1 200 OK\r\n\r\n')
+  send_slowly(handler, [b' '] * 40)
+
+
+def drip_chunks(handler):
+  handler.wfile.write(b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n')
+  send_slowly(handler, [b'1\r\n \r\n'] * 40)
+
+
+def drip_error(handler):
+  handler.wfile.write(b'HTTP/1.1 500 Broken\r\nContent-Length: 99\r\n\r\n')
+  send_slowly(handler, [b'x'] * 40)
+
+
+def never(handler):
+  """Says nothing until the client is gone."""
+  handler.connection.settimeout(5)
+  assert handler.connection.recv(1) == b''
+
+
+SLOW = [
+  slow, drip_status, drip_headers, drip_interim_answers, drip_body, drip_chunks,
+  drip_error, never,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize('step', SLOW)
+def test_one_deadline_for_the_whole_request(serve, step):
   server = serve(step)
   start = time.monotonic()
+  with pytest.raises(language_model.LanguageModelError, match='within 0.3 s'):
+    make(server, timeout=0.3, tries=2).complete(MESSAGES, 1, 1.0, 0)
+  assert 0.6 <= time.monotonic() - start < 1.8
+  assert len(server.requests) == 2
+
+
+def test_no_thread_stays_behind(serve):
+  def threads():
+    return [t for t in threading.enumerate() if t.name == 'http_post']
+
+  for step in (never, drip_headers, says(chat('x'))):
+    with contextlib.suppress(language_model.LanguageModelError):
+      make(serve(step), timeout=0.2, tries=1).complete(MESSAGES, 1, 1.0, 0)
+  end = time.monotonic() + 5
+  while threads() and time.monotonic() < end:
+    time.sleep(0.01)
+  assert threads() == []
+
+
+def test_a_connection_that_nobody_takes_up():
+  """The system accepts it; no program does, and no handshake is answered."""
+  with socket.create_server(('127.0.0.1', 0)) as listener:
+    port = listener.getsockname()[1]
+    for scheme in ('http', 'https'):
+      model = endpoint.Endpoint(
+        f'{scheme}://127.0.0.1:{port}/v1', 'm', timeout=0.2, tries=1
+      )
+      start = time.monotonic()
+      with pytest.raises(
+        language_model.LanguageModelError, match='within 0.2 s'
+      ):
+        model.complete(MESSAGES, 1, 1.0, 0)
+      assert time.monotonic() - start < 1.5
+
+
+def test_a_name_that_is_not_resolved_in_time(monkeypatch):
+  gone = threading.Event()
+  monkeypatch.setattr(socket, 'getaddrinfo', lambda *a, **k: gone.wait(5))
+  model = endpoint.Endpoint(
+    'https://host.invalid/v1', 'm', key_variable='NONE', timeout=0.2, tries=1
+  )
+  start = time.monotonic()
   with pytest.raises(language_model.LanguageModelError, match='within 0.2 s'):
-    make(server, timeout=0.2, tries=2).complete(MESSAGES, 1, 1.0, 0)
-  assert time.monotonic() - start < 2
+    model.complete(MESSAGES, 1, 1.0, 0)
+  assert time.monotonic() - start < 1.5
+  gone.set()
+
+
+def endless(handler):
+  """A gigabyte, if somebody takes it."""
+  handler.wfile.write(b'HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n')
+  for _ in range(1_000):
+    handler.wfile.write(b' ' * 1_000_000)
+    handler.server.sent += 1_000_000
+
+
+def test_a_gigabyte_is_cut_off(serve):
+  server = serve(endless)
+  server.sent = 0
+  with pytest.raises(language_model.LanguageModelError, match='more than 4194'):
+    make(server).complete(MESSAGES, 1, 1.0, 0)
+  # What the sockets hold lies beyond what was read.
+  assert server.sent < 10 * endpoint.MAX_BYTES
+
+
+def raw(reply):
+  """Bytes that need not be HTTP, and an end."""
+
+  def step(handler):
+    handler.wfile.write(reply)
+    handler.close_connection = True
+
+  return step
+
+
+OK = b'HTTP/1.1 200 OK\r\n'
+MALFORMED = {
+  'nothing': b'',
+  'no HTTP': b'SSH-2.0-OpenSSH_9.6\r\n',
+  'zeros': b'\0' * 1000,
+  'no status': b'HTTP/1.1\r\n\r\n',
+  'status of letters': b'HTTP/1.1 abc OK\r\n\r\n',
+  'status out of range': b'HTTP/1.1 9999 OK\r\n\r\n',
+  'version': b'HTTP/9.9 200 OK\r\n\r\n{}',
+  'long status line': b'HTTP/1.1 200 ' + b'x' * 100_000 + b'\r\n\r\n',
+  'long header': OK + b'A: ' + b'x' * 100_000 + b'\r\n\r\n',
+  'many headers': OK + b'A: b\r\n' * 200 + b'\r\n',
+  'header without a colon': OK + b'nothing\r\n\r\n{}',
+  'headers cut': OK + b'Content-Le',
+  'length of letters': OK + b'Content-Length: x\r\n\r\n{}',
+  'negative length': OK + b'Content-Length: -5\r\n\r\n{}',
+  'huge length': OK + b'Content-Length: ' + b'9' * 5_000 + b'\r\n\r\n{}',
+  'body cut': OK + b'Content-Length: 500\r\n\r\n{"choices"',
+  'chunk of letters': OK + b'Transfer-Encoding: chunked\r\n\r\nxyz\r\n',
+  'negative chunk': OK + b'Transfer-Encoding: chunked\r\n\r\n-5\r\nab\r\n',
+  'huge chunk': OK + b'Transfer-Encoding: chunked\r\n\r\n' + b'f' * 5_000,
+  'chunk cut': OK + b'Transfer-Encoding: chunked\r\n\r\n50\r\n{"',
+  'error with a chunk cut': b'HTTP/1.1 500 X\r\nTransfer-Encoding: chunked'
+  b'\r\n\r\n50\r\nab',
+  'Retry-After of letters': b'HTTP/1.1 503 X\r\nRetry-After: \xff\r\n\r\n',
+  'huge Retry-After': b'HTTP/1.1 503 X\r\nRetry-After: '
+  + b'9' * 5_000
+  + b'\r\n\r\n',
+  'redirect to nowhere': b'HTTP/1.1 302 X\r\n\r\n',
+  'redirect to a file': b'HTTP/1.1 302 X\r\nLocation: file:///x\r\n\r\n',
+  'authentication': b'HTTP/1.1 407 X\r\nProxy-Authenticate: \xff\r\n\r\n',
+  'other encoding': OK + b'Content-Encoding: gzip\r\n\r\n\x1f\x8b\x08',
+  **{
+    f'JSON {text.decode()}': OK + b'\r\n' + text
+    for text in (
+      b'3', b'"x"', b'[]', b'{}', b'{"choices": 3}', b'{"choices": {"a": 1}}',
+      b'{"choices": [3]}', b'{"choices": [[]]}', b'{"choices": [{}]}',
+      b'{"choices": [{"message": 3}]}', b'{"choices": [{"message": []}]}',
+      b'{"choices": [{"message": {"content": {}}}]}', b'NaN',
+    )
+  },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize('name', MALFORMED)
+def test_malformed_answers_are_one_error_of_the_endpoint(serve, name):
+  server = serve(raw(MALFORMED[name]))
+  with pytest.raises(language_model.LanguageModelError) as caught:
+    make(server, timeout=5.0, tries=2).complete(MESSAGES, 1, 1.0, 0)
+  told = str(caught.value)
+  assert told.startswith(server.url)
+  assert len(told) < 600
+  assert told.isprintable()
+
+
+def test_what_is_no_http_is_called_so(serve):
+  for name in ('no HTTP', 'many headers', 'status of letters'):
+    with pytest.raises(language_model.LanguageModelError, match='is no HTTP'):
+      make(serve(raw(MALFORMED[name])), tries=1).complete(MESSAGES, 1, 1.0, 0)
 
 
 def test_nobody_there():

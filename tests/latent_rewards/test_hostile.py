@@ -12,6 +12,8 @@ import pytest
 
 from jaxcredit.latent_rewards import (
   answers,
+  examination,
+  language,
   refusal,
   transitions,
   verification,
@@ -67,9 +69,32 @@ def state() -> dict:
 
 
 def test_there_are_many_samples():
-  assert len(hostile.SAMPLES) >= 60
+  assert len(hostile.SAMPLES) >= 200
 
 
+def test_all_are_refused_in_process(tmp_path, monkeypatch):
+  """What the child and the trainer do with each, without a child."""
+  monkeypatch.chdir(tmp_path)
+  recorded = transitions.Transitions(tuple(programs.arrays(16)))
+  before = state()
+  wrong = {}
+  for name, (text, words) in hostile.SAMPLES.items():
+    start = time.process_time()
+    try:
+      source = answers.source_of(text)
+      program = language.check(source, programs.PARAMETERS)
+      examination.examine(program, recorded)
+      told = 'accepted'
+    except (refusal.Refused, examination.Rejected) as error:
+      told = str(error)
+    seconds = time.process_time() - start
+    if not re.search(words, told) or len(told) > 1_000 or seconds > SECONDS:
+      wrong[name] = f'{told} ({seconds:.1f} s)'
+  assert wrong == {}
+  assert state() == before
+
+
+@pytest.mark.system
 @pytest.mark.parametrize('name', hostile.SAMPLES)
 def test_is_refused_without_effect(name, process, tmp_path, monkeypatch):
   text, words = hostile.SAMPLES[name]
@@ -87,6 +112,7 @@ def test_is_refused_without_effect(name, process, tmp_path, monkeypatch):
   assert state() == before
 
 
+@pytest.mark.system
 def test_memory_did_not_grow(process):
   peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
   for text, _ in hostile.SAMPLES.values():

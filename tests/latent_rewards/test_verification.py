@@ -40,6 +40,7 @@ def examine(body, **options):
   return examination.examine(program, RECORDED, **options)
 
 
+@pytest.mark.system
 def test_a_good_function(process):
   program, report = verification.verify(
     GOOD, programs.PARAMETERS, RECORDED, process=process
@@ -105,6 +106,7 @@ def test_scales_are_compared():
   assert re.search('scales of the factors differ much', report.warnings[0])
 
 
+@pytest.mark.system
 @pytest.mark.parametrize('name', programs.FORMS)
 def test_every_form_passes_the_child(name, process):
   """Its audit hook stops none of what JAX does for them."""
@@ -119,6 +121,7 @@ def test_every_form_passes_the_child(name, process):
   assert answer.get('report', {}).get('rows') == 40, answer
 
 
+@pytest.mark.system
 def test_many_rows_are_thinned_out(process):
   recorded = transitions.Transitions(tuple(programs.arrays(5_000)))
   _, report = verification.verify(
@@ -127,6 +130,7 @@ def test_many_rows_are_thinned_out(process):
   assert report.rows == examination.MAX_ROWS
 
 
+@pytest.mark.system
 def test_what_takes_too_long_is_ended(process):
   body = """
 x = observation
@@ -146,6 +150,7 @@ for i in range(40):
   verification.verify(GOOD, programs.PARAMETERS, RECORDED, process=process)
 
 
+@pytest.mark.system
 def test_a_child_that_dies_is_a_refusal(process, monkeypatch):
   from jaxcredit.environments.questions import question
 
@@ -158,6 +163,7 @@ def test_a_child_that_dies_is_a_refusal(process, monkeypatch):
       verification.verify(GOOD, programs.PARAMETERS, RECORDED, process=process)
 
 
+@pytest.mark.system
 def test_nothing_is_parsed_here_before_the_child_took_it(process, monkeypatch):
   def check(*arguments):
     raise AssertionError('parsed here')
@@ -173,6 +179,7 @@ def test_nothing_is_parsed_here_before_the_child_took_it(process, monkeypatch):
     )
 
 
+@pytest.mark.system
 def test_both_processes_must_agree(process, monkeypatch):
   def examine(*arguments, **options):
     raise refusal.Refused('something', 'not here', 2)
@@ -182,6 +189,7 @@ def test_both_processes_must_agree(process, monkeypatch):
     verification.verify(GOOD, programs.PARAMETERS, RECORDED, process=process)
 
 
+@pytest.mark.system
 @pytest.mark.skipif(
   not pathlib.Path('/proc/self/limits').exists(), reason='no /proc here'
 )
@@ -206,6 +214,7 @@ def has_namespaces() -> bool:
   return subprocess.run([sys.executable, '-c', program]).returncode == 0
 
 
+@pytest.mark.system
 @pytest.mark.skipif(
   not sys.platform.startswith('linux') or not has_namespaces(),
   reason='the system has no namespaces for users',
@@ -216,6 +225,7 @@ def test_the_child_has_no_network(process):
   assert theirs != os.readlink('/proc/self/ns/net')
 
 
+@pytest.mark.system
 def test_memory_is_bounded_where_the_checks_are_gone():
   """Were a memory bomb accepted, the limit of the system would end it."""
   bomb = programs.function(
@@ -228,8 +238,8 @@ import resource
 resource.setrlimit(resource.RLIMIT_AS, ({4 * 2**30}, {4 * 2**30}))
 resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 import jax, jax.numpy as jnp
-from jaxcredit.latent_rewards import interpreter, language
-interpreter.MAX_ELEMENTS = interpreter.MAX_WORK = 2**60
+from jaxcredit.latent_rewards import interpreter, language, syntax_walk
+syntax_walk.MAX_ELEMENTS = syntax_walk.MAX_WORK = 2**60
 bomb = language.check({bomb!r})
 print('ready', flush=True)
 interpreter.run(bomb, jnp.ones((1, 6)), jnp.ones((1, 2))).block_until_ready()

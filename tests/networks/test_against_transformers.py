@@ -15,7 +15,7 @@ pytest.importorskip(
   'torch', reason='torch is in an environment of its own: make test-torch'
 )
 from jaxcredit.networks import decoder, weights
-from tests.networks import greedy, reference_models, test_decoder
+from tests.networks import greedy, reference_models, tiny_decoder
 
 pytestmark = pytest.mark.torch
 
@@ -123,11 +123,11 @@ def test_models_written_here_are_read_there(models, agree, tmp_path, name):
   agree(name, 'written', logits(params, config, tokens)[valid], expected)
 
 
-@pytest.mark.parametrize('variant', test_decoder.VARIANTS)
+@pytest.mark.parametrize('variant', tiny_decoder.VARIANTS)
 def test_configurations_of_ours_are_read_there(agree, tmp_path, variant):
   # A bias at the output of attention alone is in no family.
   changes = {'qkv_bias': True} if variant == 'llama3' else {}
-  config, params = test_decoder.build(variant, **changes)
+  config, params = tiny_decoder.build(variant, **changes)
   # In several files, as large models are.
   weights.save_pretrained(tmp_path, params, config, file_bytes=4000)
   assert len(list(tmp_path.glob('model-*'))) > 1

@@ -7,37 +7,7 @@ import pytest
 
 from jaxcredit.networks import attention, decoder, sharding
 from jaxcredit.networks import config as config_lib
-
-SIZES = {
-  'vocab_size': 40, 'width': 16, 'layers': 2, 'heads': 4, 'kv_heads': 2,
-  'head_dim': 8, 'hidden': 24,
-}  # fmt: skip
-VARIANTS = {
-  'plain': {},
-  'qwen2': {'qkv_bias': True, 'tie_embeddings': False},
-  'qwen3': {'qk_norm': True},
-  'one_kv_head': {'kv_heads': 1},
-  'remat': {'remat': True},
-  'llama3': {
-    'o_bias': True,
-    'rope_scaling': config_lib.RopeScaling('llama3', 8.0, original_positions=9),
-  },
-  'linear': {'rope_scaling': config_lib.RopeScaling('linear', 4.0)},
-  'windows': {'window': 3, 'window_layers': (False, True), 'remat': True},
-}
-
-
-def build(variant='plain', **changes):
-  config = config_lib.DecoderConfig(**{**SIZES, **VARIANTS[variant], **changes})
-  params = decoder.init(jax.random.key(0), config)
-  # Zeros and ones would hide a bias or a scale that is not applied.
-  leaves, tree = jax.tree.flatten(params)
-  keys = jax.random.split(jax.random.key(1), len(leaves))
-  leaves = [
-    x + 0.1 * jax.random.normal(k, x.shape)
-    for x, k in zip(leaves, keys, strict=True)
-  ]
-  return config, jax.tree.unflatten(tree, leaves)
+from tests.networks import tiny_decoder
 
 
 def slow_logits(params, config, tokens):
@@ -132,9 +102,9 @@ def log_softmax(x):
   return x - np.log(np.exp(x).sum(-1, keepdims=True))
 
 
-@pytest.mark.parametrize('variant', VARIANTS)
+@pytest.mark.parametrize('variant', tiny_decoder.VARIANTS)
 def test_slow_reference(variant):
-  config, params = build(variant)
+  config, params = tiny_decoder.build(variant)
   rng = np.random.default_rng(0)
   tokens = rng.integers(0, 40, (3, 9)).astype(np.int32)
   length = np.array([9, 5, 1], np.int32)
@@ -160,7 +130,7 @@ def test_slow_reference(variant):
 
 
 def test_padding_changes_nothing():
-  config, params = build()
+  config, params = tiny_decoder.build()
   tokens = np.arange(12, dtype=np.int32).reshape(1, 12)
   length = np.array([7], np.int32)
   other = tokens.copy()
@@ -176,7 +146,7 @@ def test_padding_changes_nothing():
 
 @pytest.mark.parametrize('variant', ['plain', 'windows'])
 def test_packed_rows_are_the_sequences_alone(variant):
-  config, params = build(variant)
+  config, params = tiny_decoder.build(variant)
   rng = np.random.default_rng(0)
   a, b, c = (rng.integers(1, 40, size).tolist() for size in (5, 4, 3))
   # Padding at the left, in the middle and at the right; the third row's last
@@ -224,7 +194,7 @@ def test_packed_rows_are_the_sequences_alone(variant):
 
 
 def test_packed_rows_have_finite_gradients():
-  config, params = build()
+  config, params = tiny_decoder.build()
   ids = jnp.array([[0, 0, 1, 1, 2, 2, 0, 0]])
   gradient = jax.grad(
     lambda p: decoder.log_probs(
@@ -235,7 +205,7 @@ def test_packed_rows_have_finite_gradients():
 
 
 def test_windows():
-  sizes = {**SIZES, 'layers': 3}
+  sizes = {**tiny_decoder.SIZES, 'layers': 3}
   config = config_lib.DecoderConfig(**sizes, window=4)
   assert config.windows == (4, 4, 4)
   config = config_lib.DecoderConfig(
@@ -271,7 +241,7 @@ def test_attention_in_blocks(window, packed):
 
 @pytest.mark.parametrize('chunk', [1, 3, 128])
 def test_chunks_change_nothing(chunk):
-  config, params = build()
+  config, params = tiny_decoder.build()
   tokens = np.arange(12, dtype=np.int32).reshape(2, 6)
   length = np.array([6, 6], np.int32)
 
@@ -291,7 +261,7 @@ def test_chunks_change_nothing(chunk):
 
 
 def test_vocabulary_never_meets_all_positions():
-  config, params = build(vocab_size=5000)
+  config, params = tiny_decoder.build(vocab_size=5000)
   tokens = jnp.zeros((4, 257), jnp.int32)
 
   def loss(params):
@@ -307,8 +277,8 @@ def test_vocabulary_never_meets_all_positions():
 
 
 def test_remat_changes_nothing():
-  config, params = build()
-  again = config_lib.DecoderConfig(**SIZES, remat=True)
+  config, params = tiny_decoder.build()
+  again = config_lib.DecoderConfig(**tiny_decoder.SIZES, remat=True)
   tokens = jnp.arange(10, dtype=jnp.int32)[None]
 
   def gradient(config):
@@ -324,8 +294,8 @@ def test_remat_changes_nothing():
 
 
 def test_bfloat16_is_near():
-  config, params = build()
-  low = config_lib.DecoderConfig(**SIZES, compute_dtype='bfloat16')
+  config, params = tiny_decoder.build()
+  low = config_lib.DecoderConfig(**tiny_decoder.SIZES, compute_dtype='bfloat16')
   tokens, length = jnp.arange(8, dtype=jnp.int32)[None], jnp.array([8])
   exact, _ = decoder.log_probs(params, config, tokens, length)
   near, _ = decoder.log_probs(params, low, tokens, length)
@@ -335,7 +305,7 @@ def test_bfloat16_is_near():
 
 @pytest.mark.parametrize('mesh_shape', [(8, 1, 1), (2, 2, 2), (1, 4, 2)])
 def test_sharded_equals_unsharded(mesh_shape):
-  config, params = build('qwen2')
+  config, params = tiny_decoder.build('qwen2')
   tokens = jax.random.randint(jax.random.key(2), (8, 12), 0, 40)
   length = jnp.full((8,), 12)
 
@@ -365,8 +335,8 @@ def test_sharded_equals_unsharded(mesh_shape):
 
 def test_every_parameter_has_a_rule():
   mesh = sharding.make_mesh(2, 2, 2)
-  for variant in VARIANTS:
-    config, _ = build(variant)
+  for variant in tiny_decoder.VARIANTS:
+    config, _ = tiny_decoder.build(variant)
     shapes = jax.eval_shape(lambda c=config: decoder.init(jax.random.key(0), c))
     sharding.shardings(shapes, mesh)
   with pytest.raises(ValueError, match="no sharding rule fits .*'new/thing'"):
@@ -412,11 +382,11 @@ def test_presets():
 )
 def test_wrong_configurations(change, message):
   with pytest.raises(ValueError, match=message):
-    config_lib.DecoderConfig(**{**SIZES, **change})
+    config_lib.DecoderConfig(**{**tiny_decoder.SIZES, **change})
 
 
 def test_wrong_arguments():
-  config, params = build()
+  config, params = tiny_decoder.build()
   tokens = jnp.zeros((2, 4), jnp.int32)
   with pytest.raises(ValueError, match=r'tokens must be \[N, L\]'):
     decoder.log_probs(params, config, tokens[0], jnp.array([4]))

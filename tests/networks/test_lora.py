@@ -7,7 +7,7 @@ import optax
 import pytest
 
 from jaxcredit.networks import decoder, lora
-from tests.networks import test_decoder
+from tests.networks import tiny_decoder
 
 OPTIONS = lora.LoraOptions(rank=3, alpha=5.0, targets=('q|v', 'down'))
 TOKENS = np.arange(18, dtype=np.int32).reshape(2, 9)
@@ -16,7 +16,7 @@ LENGTH = np.array([9, 7], np.int32)
 
 def build(options=OPTIONS, seed=None):
   """Configuration, base model and adapters; learned ones if a seed is given."""
-  config, params = test_decoder.build('qwen2')
+  config, params = tiny_decoder.build('qwen2')
   adapters = lora.init(jax.random.key(3), params, options)
   if seed is not None:
     for number, factors in enumerate(adapters['layers'].values()):

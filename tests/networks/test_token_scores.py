@@ -29,6 +29,15 @@ def naive(hidden, kernel, tokens, temperature):
   return chosen, -jnp.sum(jnp.exp(log_p) * log_p, axis=-1)
 
 
+def naive_among(hidden, kernel, tokens, temperature, allowed):
+  """With all logits, among the tokens of a mask [N, L, V]."""
+  scores = jnp.where(allowed, hidden @ kernel.T / temperature, -jnp.inf)
+  log_p = jax.nn.log_softmax(scores)
+  chosen = jnp.take_along_axis(log_p, tokens[..., None], axis=-1)[..., 0]
+  finite = jnp.where(allowed, log_p, 0)
+  return chosen, -jnp.sum(jnp.exp(finite) * finite * allowed, axis=-1)
+
+
 def weighted(score, hidden, kernel, tokens, weights, **options):
   """A number that depends on each score in a way of its own."""
   log_probs, entropy = score(hidden, kernel, tokens, **options)
@@ -63,6 +72,57 @@ def test_equals_the_naive_computation(chunk, temperature):
       naive, hidden, kernel, tokens, weights, temperature=temperature
     )
     check_close(gradient, wanted, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize('chunk', [None, 3])
+@pytest.mark.parametrize('restricted', ['vocabulary', 'support', 'both'])
+def test_tokens_that_cannot_be_sampled_have_no_part(restricted, chunk):
+  with jax.enable_x64(True):
+    hidden, kernel, tokens, weights = make()
+    allowed = np.ones((N, L, V), bool)
+    options = {}
+    if restricted != 'support':
+      options['vocabulary'] = 8
+      allowed[..., 8:] = False
+      tokens %= 8
+    if restricted != 'vocabulary':
+      rng = np.random.default_rng(2)
+      support = np.full((N, L, 4), -1, np.int32)
+      for n, l in np.ndindex(N, L):
+        # Where nothing is said all tokens can be sampled.
+        count = rng.integers(0, 5)
+        others = rng.permutation([t for t in range(8) if t != tokens[n, l]])
+        ids = [tokens[n, l], *others][:count]
+        support[n, l, :count] = ids
+        if count:
+          allowed[n, l] &= np.isin(np.arange(V), ids)
+      options['support'] = support
+    given = token_scores.score(
+      hidden, kernel, tokens, temperature=0.6, chunk=chunk, **options
+    )
+    expected = naive_among(hidden, kernel, tokens, 0.6, allowed)
+    check_close(given, expected, rtol=1e-12, atol=1e-12)
+    gradient = jax.grad(weighted, argnums=(1, 2))(
+      token_scores.score, hidden, kernel, tokens, weights,
+      temperature=0.6, chunk=chunk, **options,
+    )  # fmt: skip
+    wanted = jax.grad(weighted, argnums=(1, 2))(
+      naive_among, hidden, kernel, tokens, weights,
+      temperature=0.6, allowed=allowed,
+    )  # fmt: skip
+    check_close(gradient, wanted, rtol=1e-10, atol=1e-10)
+
+
+def test_a_token_that_cannot_be_sampled_moves_nothing():
+  hidden, kernel, tokens, weights = make(np.float32)
+  tokens[:] = V - 1
+  log_probs, entropy = token_scores.score(hidden, kernel, tokens, vocabulary=8)
+  assert (log_probs <= -1e29).all() and np.isfinite(entropy).all()
+  gradient = jax.grad(weighted, argnums=2)(
+    token_scores.score, hidden, kernel, tokens, weights, vocabulary=8
+  )
+  assert np.isfinite(gradient).all()
+  assert (gradient[8:] == 0).all()
 
 
 def test_gradient_by_finite_differences():

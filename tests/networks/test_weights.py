@@ -14,7 +14,7 @@ pytest.importorskip('safetensors', reason='an extra')
 from jaxcredit.networks import config as config_lib
 from jaxcredit.networks import decoder, hub, sharding, weights
 from jaxcredit.networks.weights import placement
-from tests.networks import test_decoder, tiny_models
+from tests.networks import tiny_decoder, tiny_models
 
 
 def assert_equal_trees(a, b):
@@ -37,7 +37,7 @@ def assert_equal_trees(a, b):
   ],
 )
 def test_round_trip(tmp_path, variant, changes):
-  config, params = test_decoder.build(variant, **changes)
+  config, params = tiny_decoder.build(variant, **changes)
   weights.save_pretrained(tmp_path, params, config)
   again, read = weights.from_pretrained(
     tmp_path, compute_dtype=config.compute_dtype, remat=config.remat
@@ -63,7 +63,7 @@ def test_compute_dtype_and_remat_are_options(tmp_path):
 
 
 def test_windows_without_biases_are_written_as_zero_biases(tmp_path):
-  config, params = test_decoder.build('windows')
+  config, params = tiny_decoder.build('windows')
   weights.save_pretrained(tmp_path, params, config)
   fields = json.loads((tmp_path / 'config.json').read_text())
   assert fields['model_type'] == 'qwen2'
@@ -75,7 +75,7 @@ def test_windows_without_biases_are_written_as_zero_biases(tmp_path):
 
 
 def test_many_files_and_dtypes(tmp_path):
-  config, params = test_decoder.build('qwen2')
+  config, params = tiny_decoder.build('qwen2')
   weights.save_pretrained(tmp_path / 'one', params, config)
   weights.save_pretrained(tmp_path / 'many', params, config, file_bytes=6000)
   files = sorted((tmp_path / 'many').glob('*.safetensors'))
@@ -120,7 +120,7 @@ def test_half_precision_files(tmp_path):
 def test_shards(tmp_path, monkeypatch, mesh_shape):
   # Parts of a few rows, so that buffers are filled in many writes.
   monkeypatch.setattr(placement, '_PART', 300)
-  config, params = test_decoder.build('qwen2')
+  config, params = tiny_decoder.build('qwen2')
   weights.save_pretrained(tmp_path, params, config)
   mesh = sharding.make_mesh(*mesh_shape)
   placed, _ = weights.from_pretrained(tmp_path, mesh)
@@ -386,20 +386,20 @@ def test_names_on_the_hub(tmp_path, monkeypatch):
 
 
 def test_parameters_that_cannot_be_written(tmp_path):
-  config, params = test_decoder.build('qwen3')
+  config, params = tiny_decoder.build('qwen3')
   with pytest.raises(ValueError, match='lack layers/k/bias'):
     weights.save_pretrained(
       tmp_path, params, config_lib.DecoderConfig(
         **{**config.__dict__, 'qkv_bias': True, 'o_bias': True}
       )
     )  # fmt: skip
-  config, params = test_decoder.build('qwen3', qkv_bias=True)
+  config, params = tiny_decoder.build('qwen3', qkv_bias=True)
   with pytest.raises(ValueError, match='set qkv_bias and o_bias alike'):
     weights.save_pretrained(tmp_path, params, config)
-  config, params = test_decoder.build('llama3')
+  config, params = tiny_decoder.build('llama3')
   with pytest.raises(ValueError, match='only family with o_bias is Llama'):
     weights.save_pretrained(tmp_path, params, config)
-  config, params = test_decoder.build('plain')
+  config, params = tiny_decoder.build('plain')
   params['final_norm']['scale'] = np.ones(3)
   with pytest.raises(ValueError, match=r'final_norm/scale has shape \[3\]'):
     weights.save_pretrained(tmp_path, params, config)

@@ -1,7 +1,10 @@
 """Writes the files of a run by hand, for the tests of its reports."""
 
+import dataclasses
 import json
 import pathlib
+
+from jaxcredit import methods
 
 SCRIPT = "<script>document.title = 'broken in'</script>"
 IMAGE = '"><img src=x onerror="document.title = \'broken in\'">'
@@ -48,12 +51,27 @@ def evaluation(stage: str, iteration: int, won: int) -> dict:
   }
 
 
+def method_record(name: str, **options) -> dict:
+  """What a run writes of its method."""
+  method = methods.TABLE[name]
+  return {
+    'name': name,
+    'label': method.label,
+    'unit': method.unit,
+    'standardised': method.standardised,
+    'options': dataclasses.asdict(method.options(**options)),
+  }
+
+
 def step(grpo: float, gigpo: float, **changes) -> dict:
+  """A step; its reward counts ten times, and a wrong form costs 0.1."""
   return {
     'observation': 'You are in the middle of a room.',
     'action': 'go to fridge 1',
     'answer': ' go to fridge 1',
     'reward': 0.0,
+    'scaled_reward': 10.0 * changes.get('reward', 0.0),
+    'penalty': 0.0 if changes.get('valid', True) else 0.1,
     'valid': True,
     'anchor_group': 0,
     'anchor_size': 2,
@@ -109,12 +127,27 @@ def write_run(
   folder: pathlib.Path,
   *,
   config=None,
+  method=None,
   evaluations=(),
   metrics=(),
   episodes=(),
 ) -> pathlib.Path:
+  """Writes a run.
+
+  Args:
+    folder: of the run.
+    config: its flags.
+    method: of `method_record`; by default that of the flags.
+    evaluations: in order.
+    metrics: likewise.
+    episodes: likewise.
+  """
   folder.mkdir(parents=True, exist_ok=True)
   config = {'method': 'gigpo', 'seed': 0} if config is None else config
+  if method is None and config.get('method') in methods.TABLE:
+    method = method_record(config['method'])
+  if method:
+    (folder / 'method.json').write_text(json.dumps(method), encoding='utf-8')
   (folder / 'config.json').write_text(json.dumps(config), encoding='utf-8')
   if evaluations:
     (folder / 'evaluations.json').write_text(json.dumps(list(evaluations)))

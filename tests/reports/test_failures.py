@@ -17,7 +17,7 @@ WON = run_files.episode(0, 0, steps(0, 1, 2, 3), success=True)
 def reasons(*episodes, method='gigpo'):
   return [
     (found['episode']['rollout'], found['step'], found['reason'])
-    for found in failures.pick(list(episodes), method)
+    for found in failures.pick(list(episodes), method, 'GiGPO')
   ]
 
 

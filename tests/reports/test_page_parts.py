@@ -74,16 +74,16 @@ def test_states_that_repeat(tmp_path):
 def test_chosen_methods_are_the_columns(tmp_path):
   text = render(
     tmp_path / 'run', 'rloo', 'grpo', 'ppo',
-    config={'method': 'gigpo', 'reward_scale': 10.0}, episodes=loops(),
+    episodes=loops(),
   )  # fmt: skip
   shown = run_page.part(text, 'episodes')
   cells = run_page.Elements(shown).of_class('credit')
   methods = [a['data-method'] for a in cells if 'data-method' in a]
   assert methods == ['rloo', 'grpo'] * 7
-  assert 'PPO&#39;s reward is not shown for steps: its advantages' in shown
-  # Scores 10 and 0.
+  assert 'PPO is not shown for steps: it needs the values of a critic' in shown
+  # Scores 10 and 0; what the run recorded stays.
   assert re.findall(r'<span>([-+][0-9.]+)</span>', shown)[:2] == [
-    '+10.00', '+0.71',
+    '+10.00', '+0.70',
   ]  # fmt: skip
   # In units of its own, so that it does not make the others small.
   widths = re.findall(r'width:([0-9.]+)%"></i><span>', shown)
@@ -135,7 +135,7 @@ def test_prefix_trees_stand_in_the_page(with_trees):
   _, _, trees = text.partition('<h2 id="trees">')
   assert tree_page.tree_lines(trees)[1] == 'V 0.333 ×3 +0.0833 multiply [36]'
   assert 'GRPO +1.5, RLOO +1' in trees
-  assert 'HEPO is not shown for tokens: it needs the entropy' in trees
+  assert 'HEPO is not shown for tokens: it gives credit to tokens' in trees
   assert 'This run gives credit to tokens' in text
   assert prefix_tree_groups.SCRIPT not in text and '<img' not in text
   # The answer that went right the longest can be jumped to.

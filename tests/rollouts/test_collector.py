@@ -1,6 +1,7 @@
 """A small policy plays a small environment: tokens, limits, failures."""
 
 import collections
+import dataclasses
 import functools
 from unittest import mock
 
@@ -28,7 +29,7 @@ CONFIG = config_lib.DecoderConfig(
   hidden=24,
 )  # fmt: skip
 # Any chunk of the text fits one size, so that little has to be compiled.
-LIMITS = collector_lib.Limits(
+LIMITS = collector_lib.RolloutLimits(
   steps=8, new_tokens=5, row_tokens=400, chunks=(64,)
 )
 TASKS = ('room left', 'room right', 'room nothing', 'fragile nothing')
@@ -172,7 +173,7 @@ def test_steps_record_what_the_environment_said():
     said = 'quiet'
     for step in episode.steps:
       assert step.observation == step.anchor == said
-      said = step.answer
+      said = step.next_observation
       assert said == f'heard {step.action[:20]}'
       assert step.admissible == (step.action in ('left', 'right'))
       assert step.reward == (episode.task.split()[-1] in step.action)
@@ -239,7 +240,7 @@ def test_episodes_go_through_few_slots():
   few, engine = watch_engine(make_collector(slots=3))
   check_same_episodes(few, play()[0])
   turns = sum(len(e.steps) for e in few)
-  assert turns / 3 <= engine.work.calls < turns / 3 + 2 * LIMITS.steps
+  assert turns / 3 <= engine.stats.calls < turns / 3 + 2 * LIMITS.steps
   check_log_probs(few, LIMITS.row_tokens)
 
 
@@ -259,12 +260,12 @@ def test_episodes_whose_answer_is_long_do_not_hold_up_the_others():
     return step(actions)
 
   pool.step = watch
-  collector = make_collector(pool, burst=2)
+  collector = make_collector(pool, decode_steps_per_call=2)
   episodes, engine = watch_engine(collector)
   check_same_episodes(episodes, play()[0])
   assert min(steps) < 8
   longest = max(len(e.steps) for e in episodes)
-  assert longest < engine.work.calls <= 3 * longest
+  assert longest < engine.stats.calls <= 3 * longest
 
 
 def test_prompts_of_a_group_are_read_once():
@@ -272,12 +273,14 @@ def test_prompts_of_a_group_are_read_once():
   rows = [row for e in episodes for row in e.rows]
   prompt = len(ToyTokenizer().encode_prompt('quiet\nroom left>'))
   drawn = sum(s >= 0 for row in rows for s in row.step_of_token)
-  assert engine.work.drawn == drawn
+  assert engine.stats.generated == drawn
   # Every token but the last of a row enters the cache once, apart from the
   # prompts of companions. (Those of other groups begin alike, too.)
-  assert engine.work.shared >= 12 * (prompt - 1)
+  assert engine.stats.prefix_cache_hits >= 12 * (prompt - 1)
   entered = sum(len(row.tokens) - 1 for row in rows)
-  assert engine.work.read == entered - drawn - engine.work.shared
+  assert (
+    engine.stats.prefilled == entered - drawn - engine.stats.prefix_cache_hits
+  )
 
 
 class SpellingTokenizer(ToyTokenizer):
@@ -428,7 +431,7 @@ def test_an_environment_that_fails_after_it_answered_ends_once():
   pool = RelapsingPool(echo_environment.EchoEnvironment, 16, workers=0)
   pool.relapses = (1,)
   ended = []
-  limits = collector_lib.Limits(
+  limits = collector_lib.RolloutLimits(
     steps=1, new_tokens=5, row_tokens=200, chunks=(64,)
   )
   episodes = collect(
@@ -448,7 +451,7 @@ def test_failures_of_environments_without_an_episode_cost_nothing():
 
 
 def test_a_row_that_is_full_truncates_the_episode():
-  limits = collector_lib.Limits(
+  limits = collector_lib.RolloutLimits(
     steps=8, new_tokens=5, row_tokens=200, chunks=(64,)
   )
   episodes = collect(collector=make_collector(limits=limits))
@@ -461,7 +464,7 @@ def test_a_row_that_is_full_truncates_the_episode():
     assert short.rows[0].tokens == long.rows[0].tokens[:have]
     if len(short.steps) < len(long.steps):
       assert short.truncated and not short.terminated
-      following = f'{short.steps[-1].answer}\n{short.task}>'
+      following = f'{short.steps[-1].next_observation}\n{short.task}>'
       assert have + len(following) + limits.new_tokens > 200
   assert sum(len(e.steps) for e in episodes) < sum(
     len(e.steps) for e in play()[0]
@@ -469,7 +472,7 @@ def test_a_row_that_is_full_truncates_the_episode():
 
 
 def test_a_first_prompt_that_does_not_fit_is_an_error_with_advice():
-  limits = collector_lib.Limits(steps=1, new_tokens=5, row_tokens=20)
+  limits = collector_lib.RolloutLimits(steps=1, new_tokens=5, row_tokens=20)
   with pytest.raises(ValueError, match='raise the row length') as error:
     collect(collector=make_collector(limits=limits))
   assert "'room left' has 16 tokens" in str(error.value)
@@ -477,7 +480,7 @@ def test_a_first_prompt_that_does_not_fit_is_an_error_with_advice():
 
 @functools.cache
 def play_think_action():
-  limits = collector_lib.Limits(
+  limits = collector_lib.RolloutLimits(
     steps=4, new_tokens=5, row_tokens=512, chunks=(512,)
   )
   collector = make_collector(
@@ -569,4 +572,17 @@ def test_slots_must_be_positive():
 @pytest.mark.parametrize('field', ['steps', 'new_tokens', 'row_tokens'])
 def test_limits_must_be_positive(field):
   with pytest.raises(ValueError, match='limits must be positive'):
-    collector_lib.Limits(**{field: 0})
+    collector_lib.RolloutLimits(**{field: 0})
+
+
+def test_rows_beyond_the_models_positions():
+  config = dataclasses.replace(CONFIG, max_positions=399)
+  with pytest.raises(ValueError, match='a row of 400 tokens .* 399 positions'):
+    collector_lib.Collector(
+      config,
+      ToyTokenizer(),
+      formats.Plain(),
+      make_pool(1),
+      task_sentence=str,
+      limits=LIMITS,
+    )

@@ -27,7 +27,7 @@ def make_row(*parts):
     if kind == 'read':
       row.read(tokens)
     else:
-      row.draw(tokens, [-0.1 * t for t in tokens], kind)
+      row.sample(tokens, [-0.1 * t for t in tokens], kind)
   return row
 
 
@@ -60,14 +60,6 @@ def test_rows_remember_who_wrote_each_token():
   assert row.tokens[-2:] == [4, 4]
   assert row.step_of_token[-2:] == [types.NOT_LEARNED] * 2
   assert row.log_probs[-2:] == [0, 0]
-
-
-def test_round_up():
-  assert episodes_lib.round_up(5, (16, 4, 8)) == 8
-  assert episodes_lib.round_up(8, (16, 4, 8)) == 8
-  assert episodes_lib.round_up(0, (16, 4, 8)) == 4
-  with pytest.raises(ValueError, match='17 is more than the largest bucket'):
-    episodes_lib.round_up(17, (16, 4, 8))
 
 
 EPISODES = [

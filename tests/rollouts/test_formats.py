@@ -105,8 +105,26 @@ def test_the_first_prompt_has_no_history():
     ('<think></think><action>a</action><action>b</action>', ('a', True)),
     # Tags that are missing, or in the wrong order.
     ('<action>look</action>', ('look', False)),
-    ('<think>so<action>look</action>', ('look', False)),
-    ('</think>so<think><action>look</action>', ('look', False)),
+    ('<think>so<action>look</action>', ('', False)),
+    ('</think>so<think><action>look</action>', ('</think>so', False)),
+    # The template may have opened the thoughts.
+    ('so</think><action>look</action>', ('look', True)),
+    # Thoughts are no actions.
+    (
+      '<think>Or <action>open fridge 1</action>?</think><action>go</action>',
+      ('go', True),
+    ),
+    (
+      '<think>Write <action>...</action>.</think><action>look</action>',
+      ('look', True),
+    ),
+    ('<think>Next: <action>look</action></think>', ('', False)),
+    (
+      '<think>an <action> not closed</think><action>look</action>',
+      ('look', True),
+    ),
+    ('<think>so</think><action>...</action><action>a</action>', ('a', True)),
+    ('<think>' + ' ' * 40 + 'look', ('', False)),
     ('<think>so</think>look', ('<think>so</think>look', False)),
     ('<think></think><action>look', ('<think></think><action>look', False)),
     ('</action>look<action>', ('</action>look<action>', False)),
@@ -136,6 +154,27 @@ def test_without_an_action_the_last_thirty_characters_are_sent_in_lower_case():
   assert read == ('y' * 29 + 'z', False)
   spaced = 'X' * 50 + '  ' + 'Y' * 26 + '  '
   assert formats.ThinkAction().read(spaced, True) == ('y' * 26, False)
+
+
+@pytest.mark.parametrize('kind', [formats.Plain, formats.Message])
+def test_an_action_is_what_is_said(kind):
+  read = kind().read
+  assert read('<think>look?</think> go to desk 1', True) == (
+    'go to desk 1', True,
+  )  # fmt: skip
+  assert read('look?</think>\ngo', True) == ('go', True)
+  assert read('<think>look', False) == ('', False)
+  assert read('<think>look</think>', True) == ('', False)
+
+
+@pytest.mark.parametrize(
+  'kind', [formats.Plain, formats.Message, formats.ThinkAction]
+)
+def test_where_the_template_opens_the_thoughts(kind):
+  read = kind(thoughts_opened=True).read
+  # Cut off inside them.
+  assert read('<action>look</action>', True) == ('', False)
+  assert read('so</think><action>look</action>', True).valid
 
 
 @pytest.mark.parametrize(

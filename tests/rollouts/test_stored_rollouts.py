@@ -14,7 +14,7 @@ def make_episode(steps, *, won=False, failure='', seed=0):
   row = episodes_lib.TokenRow()
   for number in range(steps):
     row.read(rng.integers(0, 9, 2).tolist())
-    row.draw([int(rng.integers(0, 9))], [-0.5 * number], number)
+    row.sample([int(rng.integers(0, 9))], [-0.5 * number], number)
   return episodes_lib.Episode(
     task='task',
     group=0,

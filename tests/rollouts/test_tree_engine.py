@@ -13,7 +13,7 @@ from tests.rollouts import test_collector
 
 PLAN = tree_sampling.Plan(first=2, skip_last=0)
 TASKS = ('a left', 'go right', 'b up')
-LIMITS = collector_lib.Limits(
+LIMITS = collector_lib.RolloutLimits(
   steps=1, new_tokens=8, row_tokens=100, chunks=(64,)
 )
 
@@ -51,13 +51,13 @@ def test_answers_are_those_of_tree_sampling(episodes):
     new_tokens=LIMITS.new_tokens,
     stop_tokens=(test_collector.ToyTokenizer().eos_id,),
   )
-  assert any(e.taken_over for e in episodes)
+  assert any(e.shared_prefix_length for e in episodes)
   for episode in episodes:
     answer = trees[episode.group][episode.rollout]
     row = episode.rows[0]
     begin = len(prompts[episode.group])
     assert row.tokens[begin:] == answer.tokens
-    assert episode.taken_over == answer.position
+    assert episode.shared_prefix_length == answer.position
     np.testing.assert_allclose(
       row.log_probs[begin:], answer.log_probs, atol=1e-5
     )
@@ -68,12 +68,12 @@ def test_answers_are_those_of_tree_sampling(episodes):
     # The action is read from the whole answer, what was taken over included.
     text = test_collector.ToyTokenizer().decode(answer.tokens)
     assert episode.steps[0].action == text.strip()
-  assert any(e.steps[0].action for e in episodes if e.taken_over)
+  assert any(e.steps[0].action for e in episodes if e.shared_prefix_length)
 
 
 def test_branches_begin_as_an_earlier_answer(episodes):
   for episode in episodes:
-    size = episode.taken_over
+    size = episode.shared_prefix_length
     if not size:
       continue
     row = episode.rows[0]
@@ -91,7 +91,7 @@ def test_few_environments_make_no_difference(episodes):
   again = collect(pool=3)
   for one, other in zip(episodes, again, strict=True):
     assert one.rows[0].tokens == other.rows[0].tokens
-    assert one.taken_over == other.taken_over
+    assert one.shared_prefix_length == other.shared_prefix_length
 
 
 def test_a_lost_episode_costs_no_other(episodes):

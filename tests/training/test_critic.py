@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxcredit import ppo
+from jaxcredit import methods, ppo
 from jaxcredit.networks import config as config_lib
 from jaxcredit.networks import decoder, sharding
 from jaxcredit.networks.heads import value_head
@@ -101,7 +101,9 @@ def test_values_find_their_rows_again():
   assert not given[~valid].any()
 
 
-@pytest.mark.parametrize('shape', [None, (2, 2, 2)])
+@pytest.mark.parametrize(
+  'shape', [None, pytest.param((2, 2, 2), marks=pytest.mark.system)]
+)
 def test_it_learns_what_rows_come_to(shape):
   mesh = None if shape is None else sharding.make_mesh(*shape)
   critic = make_critic(mesh, learning_rate=3e-3, clip=None)
@@ -134,16 +136,21 @@ def test_a_clipped_update_does_not_run_away():
   assert moved[0.05] < 0.5 * moved[None]
 
 
-def token_credit(trajectories, rows, values):
-  scores = np.asarray(trajectories.rewards).sum(-1).reshape(-1)
-  mask = rows.step_of_token >= 0
-  last = mask & (np.cumsum(mask[:, ::-1], 1)[:, ::-1] == 1)
+def token_credit(batch):
+  """PPO's credit of the return at the last token."""
+  returns = jnp.asarray(batch.trajectories.rewards).sum(-1).reshape(-1, 1)
+  mask = batch.rows.step_of_token >= 0
+  last = mask & (jnp.cumsum(mask[:, ::-1], 1)[:, ::-1] == 1)
+  values = batch.values
   credit = ppo.advantages(
-    np.where(last, scores[:, None], 0).astype(np.float32),
-    np.zeros(mask.shape, np.float32) if values is None else values,
+    jnp.where(last, returns, 0),
+    jnp.zeros(mask.shape) if values is None else values,
     mask,
   )
-  return loop_lib.TokenAdvantages(credit.total, credit.returns)
+  shape = (*batch.trajectories.mask.shape[:2], -1)
+  return methods.Credit(
+    credit.total.reshape(shape), returns=credit.returns.reshape(shape)
+  )
 
 
 class TableCritic:
@@ -163,14 +170,15 @@ class TableCritic:
 
 
 def make_loop(**options):
-  learner = test_loop.table_learner()
+  needs = frozenset({'values'} if 'critic' in options else ())
   return loop_lib.Loop(
     test_loop.ScriptedCollector(),
-    learner,
-    options.pop('credit', None),
+    test_loop.table_learner(),
+    test_loop.method_of(token_credit, unit='token', needs=needs),
+    methods.NoOptions(),
     options.pop('tasks', test_loop.TASKS),
     loop_lib.LoopOptions(groups=3, group_size=4, max_steps=3),
-    row_tokens=test_loop.ROW_TOKENS,
+    lengths=[test_loop.ROW_TOKENS],
     **options,
   )
 
@@ -190,13 +198,14 @@ def tokens_learner(monkeypatch):
 
 def test_policy_and_critic_learn_in_an_iteration(tokens_learner, tmp_path):
   critic = TableCritic()
-  loop = make_loop(token_credit=token_credit, critic=critic)
-  policy = test_loop.init_state()
+  loop = make_loop(critic=critic)
+  policy = test_loop.init_state().policy
   before = np.asarray(policy.params['table'])
-  state = loop_lib.ActorCritic(policy, critic.init({'table': jnp.ones(8)}))
-  state, metrics, batch, advantages = loop.run(state, 0)
+  state = loop.init(policy, critic.init({'table': jnp.ones(8)}))
+  state, metrics, batch, credit = loop.run(state, 0)
   returns, values, _ = critic.seen
-  assert advantages.shape == returns.shape == (12, test_loop.ROW_TOKENS)
+  assert returns.shape == (12, test_loop.ROW_TOKENS)
+  assert credit.total.shape == (3, 4, test_loop.ROW_TOKENS)
   assert set(values.ravel()) == {1.0}
   # Without discount each token's return is the episode's.
   episode = [10 * e.episode_return for e in batch.episodes]
@@ -214,35 +223,21 @@ def test_policy_and_critic_learn_in_an_iteration(tokens_learner, tmp_path):
 
 
 def test_lost_episodes_have_no_row(tokens_learner):
-  loop = make_loop(token_credit=token_credit, tasks=('mixed lost',) * 3)
-  state, metrics, _, advantages = loop.run(test_loop.init_state(), 0)
+  loop = make_loop(tasks=('mixed lost',) * 3)
+  state, metrics, _, credit = loop.run(test_loop.init_state(), 0)
   assert metrics['failed_episodes'] == 3
-  assert not np.asarray(advantages)[::4].any()
-  assert np.isfinite(state.params['table']).all()
+  assert not np.asarray(credit.total)[:, 0].any()
+  assert np.isfinite(state.policy.params['table']).all()
 
 
 def test_an_episode_of_many_rows_is_refused(tokens_learner):
-  loop = make_loop(token_credit=token_credit)
-  batch = loop.collect(test_loop.init_state().params, 0)
+  loop = make_loop()
+  batch = loop.collect(test_loop.init_state().policy.params, 0)
   batch.episodes[2].rows *= 2
-  with pytest.raises(ValueError, match='an episode has 2 rows: credit of tok'):
+  with pytest.raises(ValueError, match='has 2 rows: Mine needs a format'):
     loop._rows_by_episode(batch.episodes)
 
 
-@pytest.mark.parametrize(
-  ('options', 'message'),
-  [
-    ({}, 'give either credit or token_credit'),
-    (
-      {'credit': test_loop.credit, 'token_credit': token_credit},
-      'give either credit or token_credit',
-    ),
-    (
-      {'credit': test_loop.credit, 'critic': TableCritic()},
-      'a critic needs token_credit',
-    ),
-  ],
-)
-def test_what_does_not_go_together(options, message):
-  with pytest.raises(ValueError, match=message):
-    make_loop(**options)
+def test_values_need_a_critic():
+  with pytest.raises(ValueError, match='needs the values of a critic, and no'):
+    make_loop(critic=None)

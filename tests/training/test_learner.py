@@ -13,7 +13,7 @@ from jaxcredit.algorithms import losses
 from jaxcredit.networks import decoder
 from jaxcredit.training import learner as learner_lib
 from jaxcredit.training import policy_gradient
-from tests.networks import test_decoder
+from tests.networks import tiny_decoder
 
 VOCABULARY = 12
 LENGTH = 16
@@ -127,7 +127,7 @@ def test_micro_batches_add_up_to_the_whole_batch(aggregation, bigram):
 
 
 def test_micro_batches_of_a_decoder_add_up_to_the_whole_batch():
-  config, params = test_decoder.build(vocab_size=VOCABULARY, layers=1)
+  config, params = tiny_decoder.build(vocab_size=VOCABULARY, layers=1)
   rows, advantages = make_rows(4)
   whole, figures = update(
     make_learner(config, 4 * LENGTH, [LENGTH]), params, rows, advantages

@@ -9,7 +9,7 @@ import numpy as np
 import optax
 import pytest
 
-from jaxcredit import gigpo
+from jaxcredit import gigpo, methods
 from jaxcredit.rollouts import collector as collector_lib
 from jaxcredit.rollouts import episodes as episodes_lib
 from jaxcredit.training import learner as learner_lib
@@ -67,14 +67,14 @@ class ScriptedCollector:
     row = episodes_lib.TokenRow()
     for number in range(len(steps)):
       row.read([1])
-      row.draw([int(rng.integers(2, VOCABULARY))], [-2.0], number)
+      row.sample([int(rng.integers(2, VOCABULARY))], [-2.0], number)
     return episodes_lib.Episode(
       task=task,
       group=group,
       rollout=rollout,
       steps=steps,
       rows=[row],
-      taken_over=int('branching' in task and rollout > 0),
+      shared_prefix_length=int('branching' in task and rollout > 0),
       terminated=won and not dead,
       truncated=not won and not dead,
       failure='it died' if dead else '',
@@ -113,6 +113,27 @@ def credit(trajectories, **options):
   ).total
 
 
+def method_of(credit, unit='step', needs=frozenset()):
+  """A method whose credit is a function of trajectories.
+
+  Args:
+    credit: trajectories -> [P, G, S]; or, where the unit is the token, batch ->
+      `methods.Credit`.
+    unit: of the method.
+    needs: of the method.
+  """
+
+  def of_batch(batch, options):
+    del options
+    if unit == 'token':
+      return credit(batch)
+    return methods.Credit(credit(batch.trajectories))
+
+  return methods.Method(
+    'mine', 'Mine', '', unit, methods.NoOptions, of_batch, needs
+  )
+
+
 TASKS = ('mixed 0', 'mixed 1', 'equal 2', 'mixed 3', 'equal 4', 'mixed 5')
 
 
@@ -123,18 +144,19 @@ def make_loop(collector=None, tasks=TASKS, credit=credit, **options):
   return loop_lib.Loop(
     collector or ScriptedCollector(),
     table_learner(),
-    credit,
+    method_of(credit),
+    methods.NoOptions(),
     tasks,
     loop_lib.LoopOptions(**options),
-    row_tokens=ROW_TOKENS,
+    lengths=[ROW_TOKENS],
     needs_all_rows=needs_all_rows,
     **policy,
   )
 
 
 def init_state():
-  return table_learner().init(
-    {'table': jnp.linspace(-1.0, 1.0, VOCABULARY) ** 2}
+  return loop_lib.TrainingState(
+    table_learner().init({'table': jnp.linspace(-1.0, 1.0, VOCABULARY) ** 2})
   )
 
 
@@ -146,11 +168,11 @@ def test_what_plays_is_made_of_what_is_learned():
   collector = ScriptedCollector()
   run(collector=collector)
   np.testing.assert_array_equal(
-    collector.params['table'], init_state().params['table']
+    collector.params['table'], init_state().policy.params['table']
   )
   run(collector=collector, policy=lambda p: {'merged': p['table'] + 1})
   np.testing.assert_array_equal(
-    collector.params['merged'], init_state().params['table'] + 1
+    collector.params['merged'], init_state().policy.params['table'] + 1
   )
 
 
@@ -166,15 +188,15 @@ def timeless(metrics):
 def describe(options):
   """All that came out of an iteration, other than seconds."""
   collector = ScriptedCollector()
-  state, metrics, batch, advantages = run(collector=collector, **options)
+  state, metrics, batch, given = run(collector=collector, **options)
   return {
     'calls': collector.calls,
-    'table': np.asarray(state.params['table']).tolist(),
-    'updates': int(state.updates),
+    'table': np.asarray(state.policy.params['table']).tolist(),
+    'updates': int(state.policy.updates),
     'metrics': timeless(metrics),
     'tasks': [e.task for e in batch.episodes],
     'generated': batch.generated,
-    'advantages': np.asarray(advantages).tolist(),
+    'advantages': np.asarray(given.total).tolist(),
     'penalties': batch.trajectories.penalties.tolist(),
   }
 
@@ -198,7 +220,7 @@ EFFECTS = {
 
 
 # Those of trees are tested in test_loop_of_trees.
-OF_TREES = {'tree', 'learn_taken_over'}
+OF_TREES = {'tree', 'learn_shared_prefix'}
 
 
 @pytest.mark.parametrize(
@@ -218,10 +240,8 @@ def test_every_option_has_an_effect_on_an_iteration(name):
 
 def test_groups_and_their_size():
   collector = ScriptedCollector()
-  _, metrics, batch, advantages = run(
-    collector=collector, groups=2, group_size=6
-  )
-  assert advantages.shape == batch.trajectories.mask.shape == (2, 6, 3)
+  _, metrics, batch, given = run(collector=collector, groups=2, group_size=6)
+  assert given.total.shape == batch.trajectories.mask.shape == (2, 6, 3)
   assert [len(tasks) for tasks, _, _ in collector.calls] == [2]
   assert metrics['generated_episodes'] == 12
 
@@ -240,7 +260,7 @@ def test_groups_and_their_size():
 )
 def test_updates_of_an_iteration(options, updates):
   state, _, _, _ = run(**options)
-  assert int(state.updates) == updates
+  assert int(state.policy.updates) == updates
 
 
 def test_each_pass_takes_the_rows_in_another_order():
@@ -255,10 +275,11 @@ def test_each_pass_takes_the_rows_in_another_order():
     loop = loop_lib.Loop(
       ScriptedCollector(),
       WatchingLearner(),
-      credit,
+      method_of(credit),
+      methods.NoOptions(),
       TASKS,
       loop_lib.LoopOptions(groups=3, group_size=4, max_steps=3, epochs=2),
-      row_tokens=ROW_TOKENS,
+      lengths=[ROW_TOKENS],
     )
     loop.run(init_state(), iteration)
   assert all(sorted(order) == list(range(12)) for order in orders)
@@ -303,7 +324,8 @@ def test_metrics_by_hand():
 
 def test_a_lost_episode_is_masked_and_not_learned_from():
   # The lost rollout says nothing, neither by itself nor in its group's mean.
-  state, _, batch, advantages = run(tasks=('lost',), groups=1, group_size=3)
+  state, _, batch, given = run(tasks=('lost',), groups=1, group_size=3)
+  advantages = given.total
   assert not batch.trajectories.mask[0, 0].any()
   assert not np.asarray(advantages)[0, 0].any()
   assert np.asarray(advantages)[0, 1:].all()
@@ -311,15 +333,15 @@ def test_a_lost_episode_is_masked_and_not_learned_from():
   kept = batch.episodes[1:]
   rows = episodes_lib.pack_rows([e.rows[0] for e in kept], [1, 2], ROW_TOKENS)
   expected, _ = table_learner().update(
-    init_state(), rows, np.asarray(advantages)[0]
+    init_state().policy, rows, np.asarray(advantages)[0]
   )
-  test_learner.check_close(state.params, expected.params, 1e-6)
+  test_learner.check_close(state.policy.params, expected.params, 1e-6)
 
 
 def test_a_batch_that_was_lost_whole_changes_nothing():
-  state, metrics, _, advantages = run(tasks=('dead',), groups=2)
+  state, metrics, _, given = run(tasks=('dead',), groups=2)
   test_learner.check_equal(state, init_state())
-  assert not np.asarray(advantages).any()
+  assert not np.asarray(given.total).any()
   assert metrics['failed_episodes'] == 8
   assert np.isnan(metrics['success_rate'])
   # With other groups asked for in place of these, none is found.
@@ -391,10 +413,10 @@ def test_a_lost_episode_does_not_make_a_group_informative():
 def test_rows_without_credit_are_not_computed():
   # The second group has no credit; leaving it out does not show.
   options = {'tasks': ('mixed', 'equal'), 'groups': 2, 'invalid_penalty': 0}
-  every, _, _, advantages = run(**options)
-  assert not np.asarray(advantages).any(axis=(1, 2)).all()
+  every, _, _, given = run(**options)
+  assert not np.asarray(given.total).any(axis=(1, 2)).all()
   few, _, _, _ = run(**options, needs_all_rows=False)
-  test_learner.check_close(few.params, every.params, 1e-6)
+  test_learner.check_close(few.policy.params, every.policy.params, 1e-6)
   # Where nothing has credit, no update takes place.
   for needs_all_rows, updates in ((True, 1), (False, 0)):
     state, _, _, _ = run(
@@ -402,7 +424,7 @@ def test_rows_without_credit_are_not_computed():
       invalid_penalty=0,
       needs_all_rows=needs_all_rows,
     )
-    assert int(state.updates) == updates
+    assert int(state.policy.updates) == updates
 
 
 @pytest.mark.parametrize('needs_all_rows', [True, False])
@@ -421,7 +443,7 @@ def test_credit_that_is_not_finite_is_reported(needs_all_rows, caplog):
   assert np.isnan(metrics['loss'])
   assert metrics['skipped_updates'] == 1
   np.testing.assert_array_equal(
-    state.params['table'], init_state().params['table']
+    state.policy.params['table'], init_state().policy.params['table']
   )
   state, _, _, _ = loop.run(state, 1)
   with pytest.raises(learner_lib.NonFiniteError, match='3 updates in a row'):
@@ -449,43 +471,65 @@ def test_tasks_are_a_function_of_seed_iteration_and_batch():
     assert draw(*place) == draw(*place)
 
 
-def test_anchor_statistics_by_hand():
-  # One group: sizes 1, 2 and 3; the other: one of 12, and a lone one.
-  first = [[0, 1, 1, 3, 3, 3, -1], [-1] * 7]
-  second = [[0] * 6 + [6], [0] * 6 + [-1]]
-  ids = np.array([first, second])
-  result = loop_lib.anchor_statistics(ids, ids >= 0)
-  assert result['singleton_share'] == pytest.approx(2 / 19)
-  assert result['anchor_group_sizes'] == pytest.approx(
-    {'1': 2 / 19, '2-4': 5 / 19, '5-9': 0, '10-49': 12 / 19, '50+': 0}
-  )
-
-
-@pytest.mark.parametrize(
-  ('size', 'name'),
-  [
-    (1, '1'), (2, '2-4'), (4, '2-4'), (5, '5-9'), (9, '5-9'), (10, '10-49'),
-    (49, '10-49'), (50, '50+'),
-  ],
-)  # fmt: skip
-def test_sizes_of_anchor_groups(size, name):
-  ids = np.zeros((1, 1, size), int)
-  result = loop_lib.anchor_statistics(ids, ids == 0)
-  assert result['anchor_group_sizes'][name] == 1
-  assert sum(result['anchor_group_sizes'].values()) == 1
-
-
-def test_anchor_statistics_of_nothing():
-  ids = np.full((2, 2, 3), -1)
-  assert loop_lib.anchor_statistics(ids, ids >= 0)['singleton_share'] == 0
-
-
 def test_wrong_arguments():
   for size in (0, 1):
-    with pytest.raises(ValueError, match=f'not {size}: raise group_size'):
+    with pytest.raises(
+      ValueError, match=f'group_size must be at least 2, not {size}'
+    ):
       make_loop(group_size=size)
   with pytest.raises(ValueError, match='no tasks to train on'):
     make_loop(tasks=())
+
+
+def test_what_nobody_provides_is_named():
+  with pytest.raises(ValueError, match='Mine cannot be trained: it needs what'):
+    loop_lib.Loop(
+      ScriptedCollector(),
+      table_learner(),
+      method_of(credit, needs=frozenset({'contributions'})),
+      methods.NoOptions(),
+      TASKS,
+      loop_lib.LoopOptions(),
+      lengths=[ROW_TOKENS],
+    )
+
+
+def test_predictions_and_carry_reach_the_method():
+  """What a stage predicts is seen; what is carried comes back."""
+
+  def of_batch(batch, options):
+    del options
+    seen = batch.predictions['contributions']
+    return methods.Credit(
+      jnp.where(batch.trajectories.mask, seen * batch.carry['factor'], 0),
+      carry={'factor': batch.carry['factor'] + 1},
+      metrics={'factor': batch.carry['factor']},
+    )
+
+  method = methods.Method(
+    'mine', 'Mine', '', 'step', methods.NoOptions, of_batch,
+    frozenset({'contributions'}),
+    first_carry=lambda options: {'factor': jnp.float32(2)},
+  )  # fmt: skip
+  loop = loop_lib.Loop(
+    ScriptedCollector(),
+    table_learner(),
+    method,
+    methods.NoOptions(),
+    TASKS,
+    loop_lib.LoopOptions(groups=3, group_size=4, max_steps=3),
+    lengths=[ROW_TOKENS],
+    predictions={
+      'contributions': lambda rows, t: np.full(t.mask.shape, 0.5, np.float32)
+    },
+  )
+  state = loop.init(init_state().policy)
+  state, metrics, _, given = loop.run(state, 0)
+  assert metrics['factor'] == 2
+  assert set(np.unique(given.total)) == {1.0}
+  state, metrics, _, given = loop.run(state, 1)
+  assert metrics['factor'] == 3 and float(state.carry['factor']) == 4
+  assert set(np.unique(given.total)) == {1.5}
 
 
 # A policy, a sampler and environments as in a real run.
@@ -508,7 +552,7 @@ def decoder_learner(number):
 
 
 def real_loop(number=0):
-  limits = collector_lib.Limits(
+  limits = collector_lib.RolloutLimits(
     steps=4, new_tokens=5, row_tokens=200, chunks=(64,)
   )
   collector = test_collector.make_collector(test_collector.make_pool(8), limits)
@@ -516,15 +560,16 @@ def real_loop(number=0):
   loop = loop_lib.Loop(
     collector,
     learner,
-    credit,
+    method_of(credit),
+    methods.NoOptions(),
     REAL_TASKS,
     loop_lib.LoopOptions(
       seed=5, groups=2, group_size=4, max_steps=4, minibatches=2
     ),
-    row_tokens=200,
+    lengths=[200],
   )
   params = jax.tree.map(jnp.copy, test_collector.build_params())
-  return loop, learner.init(params)
+  return loop, loop.init(learner.init(params))
 
 
 @functools.cache
@@ -547,8 +592,8 @@ def test_a_real_run_learns_something_and_stays_finite():
     jax.tree.map(lambda x: np.isfinite(x).all() or pytest.fail('NaN'), state)
   for before, after in zip(states, states[1:], strict=False):
     change = np.abs(
-      after.params['embedder']['embedding']
-      - before.params['embedder']['embedding']
+      after.policy.params['embedder']['embedding']
+      - before.policy.params['embedder']['embedding']
     )
     assert change.max() > 0
 
@@ -565,8 +610,8 @@ def test_an_iteration_is_a_function_of_state_and_number():
   start = jax.tree.map(jnp.asarray, states[2])
   other, _, _, _ = loop.run(jax.tree.map(jnp.copy, start), 4)
   assert (
-    other.params['embedder']['embedding']
-    != states[3].params['embedder']['embedding']
+    other.policy.params['embedder']['embedding']
+    != states[3].policy.params['embedder']['embedding']
   ).any()
 
 
@@ -610,10 +655,11 @@ def test_the_reference_reaches_the_loss():
   loop = loop_lib.Loop(
     ScriptedCollector(),
     WatchingLearner(),
-    credit,
+    method_of(credit),
+    methods.NoOptions(),
     TASKS,
     loop_lib.LoopOptions(groups=3, group_size=4, max_steps=3),
-    row_tokens=ROW_TOKENS,
+    lengths=[ROW_TOKENS],
   )
   loop.run(init_state(), 0, reference='the reference')
   assert seen == ['the reference']

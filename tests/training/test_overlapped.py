@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxcredit import methods
 from jaxcredit.distributed import device_lock
 from jaxcredit.networks import sharding
 from jaxcredit.rollouts import collector as collector_lib
@@ -28,14 +29,19 @@ SECONDS = 60
 ITERATIONS = 4
 
 
-def scripted(collector=None, iterations=ITERATIONS, turns=None, **options):
+def scripted(collector=None, iterations=ITERATIONS, lock=None, **options):
   """A training that plays in no time, overlapped, and its state."""
   collector = collector or test_loop.ScriptedCollector()
   loop = test_loop.make_loop(collector, **options)
   training = overlapped.Overlapped(
-    loop, collector, iterations, turns or overlapped.lock_for(None)
+    loop, collector, iterations, lock or overlapped.lock_for(None)
   )
   return training, training.init(test_loop.init_state())
+
+
+def on_the_host(function, x):
+  """What a function of the host makes of an array, whenever it is computed."""
+  return jax.pure_callback(function, jax.ShapeDtypeStruct(x.shape, x.dtype), x)
 
 
 class Recorder(test_loop.ScriptedCollector):
@@ -54,11 +60,11 @@ class Recorder(test_loop.ScriptedCollector):
 def test_each_batch_is_played_with_the_parameters_before_the_last_update():
   collector = Recorder()
   training, state = scripted(collector)
-  tables = [np.asarray(state.learned.params['table'])]
+  tables = [np.asarray(state.training.policy.params['table'])]
   for iteration in range(1, ITERATIONS + 1):
     state, _, _, _ = training.run(state, iteration)
-    tables.append(np.asarray(state.learned.params['table']))
-    np.testing.assert_array_equal(state.behind['table'], tables[-2])
+    tables.append(np.asarray(state.training.policy.params['table']))
+    np.testing.assert_array_equal(state.behaviour_params['table'], tables[-2])
   # Nothing is played after the last.
   assert len(collector.played) == ITERATIONS
   for played, updates in zip(collector.played, (0, 0, 1, 2), strict=True):
@@ -94,10 +100,13 @@ def test_playing_and_learning_take_place_at_the_same_time():
         assert learns.wait(SECONDS)
       return super().collect(*arguments, **options)
 
-  def credit(trajectories):
+  def wait(x):
     learns.set()
     assert plays.wait(SECONDS)
-    return test_loop.credit(trajectories)
+    return x
+
+  def credit(trajectories):
+    return on_the_host(wait, test_loop.credit(trajectories))
 
   training, state = scripted(Waiting(), iterations=2, credit=credit)
   training.run(state, 1)
@@ -113,9 +122,13 @@ class Slow(test_loop.ScriptedCollector):
     return super().collect(*arguments, **options)
 
 
-def slow_credit(trajectories):
+def wait_a_while(x):
   time.sleep(Slow.seconds)
-  return test_loop.credit(trajectories)
+  return x
+
+
+def slow_credit(trajectories):
+  return on_the_host(wait_a_while, test_loop.credit(trajectories))
 
 
 def test_the_idle_share_in_both_modes():
@@ -183,7 +196,7 @@ def test_an_error_of_the_update_ends_the_rollout_soon():
     def collect(self, *arguments, **options):
       deadline = time.monotonic() + SECONDS
       while self.calls and time.monotonic() < deadline:
-        with self.turns:
+        with self.device_lock:
           time.sleep(0.001)
       return super().collect(*arguments, **options)
 
@@ -198,7 +211,7 @@ def test_an_error_of_the_update_ends_the_rollout_soon():
   assert time.monotonic() - start < SECONDS / 2
   assert not any(t.name == 'rollouts' for t in threading.enumerate())
   # What is played afterwards is not abandoned.
-  with collector.turns:
+  with collector.device_lock:
     pass
 
 
@@ -208,7 +221,7 @@ def test_several_processes_are_refused(monkeypatch):
     scripted()
 
 
-def test_what_is_shared_out_in_turns():
+def test_a_lock_where_devices_exchange_data():
   assert not isinstance(overlapped.lock_for(None), device_lock.FairLock)
   one, two = sharding.make_mesh(1, 1, 1), sharding.make_mesh(2, 1, 1)
   assert not isinstance(overlapped.lock_for(one), device_lock.FairLock)
@@ -218,7 +231,7 @@ def test_what_is_shared_out_in_turns():
 # A policy, a sampler and environments as in a real run.
 
 
-def real_loop(pool, kind='decoupled', mesh=None, turns=None):
+def real_loop(pool, kind='decoupled', mesh=None, lock=None):
   limits = collector_lib.Limits(
     steps=4, new_tokens=5, row_tokens=200, chunks=(64,)
   )
@@ -231,7 +244,7 @@ def real_loop(pool, kind='decoupled', mesh=None, turns=None):
     micro_batch_tokens=4 * 200,
     lengths=[200],
     mesh=mesh,
-    turns=turns,
+    device_lock=lock,
   )
   correction = off_policy.Correction(
     config, kind, micro_batch_tokens=4 * 200, lengths=[200], mesh=mesh
@@ -239,23 +252,24 @@ def real_loop(pool, kind='decoupled', mesh=None, turns=None):
   loop = loop_lib.Loop(
     collector,
     learner,
-    test_loop.credit,
+    test_loop.method_of(test_loop.credit),
+    methods.NoOptions(),
     test_loop.REAL_TASKS,
     loop_lib.LoopOptions(
       seed=5, groups=2, group_size=4, max_steps=4, minibatches=2
     ),
-    row_tokens=200,
+    lengths=[200],
     correction=correction,
-    turns=turns,
+    device_lock=lock,
   )
   params = jax.tree.map(jnp.copy, test_collector.build_params())
-  return loop, collector, learner.init(params)
+  return loop, collector, loop.init(learner.init(params))
 
 
 def overlapping(pool, **options):
-  turns = overlapped.lock_for(options.get('mesh'))
-  loop, collector, state = real_loop(pool, turns=turns, **options)
-  training = overlapped.Overlapped(loop, collector, ITERATIONS, turns)
+  lock = overlapped.lock_for(options.get('mesh'))
+  loop, collector, state = real_loop(pool, lock=lock, **options)
+  training = overlapped.Overlapped(loop, collector, ITERATIONS, lock)
   return training, training.init(state)
 
 
@@ -263,11 +277,11 @@ def overlapping(pool, **options):
 def one_after_the_other():
   """The same iterations without a second thread, and their metrics."""
   loop, _, state = real_loop(test_collector.make_pool(8))
-  behind = jax.tree.map(jnp.copy, state.params)
+  behind = jax.tree.map(jnp.copy, state.policy.params)
   states, metrics = [], []
   for iteration in range(1, ITERATIONS + 1):
     batch = loop.collect(behind, iteration)
-    behind = jax.tree.map(jnp.copy, state.params)
+    behind = jax.tree.map(jnp.copy, state.policy.params)
     state, figures, _ = loop.learn(state, batch, iteration)
     states.append(jax.device_get(state))
     metrics.append(test_loop.timeless(figures))
@@ -284,7 +298,7 @@ def test_environments_in_other_processes_give_the_same_numbers():
       state, metrics, _, _ = training.run(state, iteration)
       assert test_loop.timeless(metrics) == figures[iteration - 1]
     assert pool.failures
-  test_learner.check_equal(state.learned, expected[-1])
+  test_learner.check_equal(state.training, expected[-1])
   # The policy moved, so that there was something to correct.
   assert figures[0]['stale_ratio_deviation'] < 1e-3
   assert figures[1]['stale_ratio_deviation'] > 1e-3
@@ -306,23 +320,23 @@ def test_an_interrupted_run_equals_an_uninterrupted_one(tmp_path):
     state = checkpoints.restore(state)
     for iteration in (3, 4):
       state, _, _, _ = training.run(state, iteration)
-  test_learner.check_equal(state.learned, expected[-1])
-  test_learner.check_equal(state.behind, expected[-2].params)
+  test_learner.check_equal(state.training, expected[-1])
+  test_learner.check_equal(state.behaviour_params, expected[-2].policy.params)
   # Whoever plays the policy gets what was learned.
   params = checkpoints_lib.read_params(tmp_path)
   assert int(params['final_norm']['scale'].size)
-  test_learner.check_equal(params, expected[1].params)
+  test_learner.check_equal(params, expected[1].policy.params)
 
 
 def test_a_batch_that_another_state_played_is_not_taken():
   training, state = scripted(Recorder())
   first, _, _, _ = training.run(state, 1)
   other = overlapped.OverlappedState(
-    first.learned, {'table': first.behind['table'] + 1}
+    first.training, {'table': first.behaviour_params['table'] + 1}
   )
   training.run(other, 2)
   played = training._collector.played
-  np.testing.assert_array_equal(played[2], other.behind['table'])
+  np.testing.assert_array_equal(played[2], other.behaviour_params['table'])
 
 
 @pytest.mark.slow
@@ -333,7 +347,9 @@ def test_corrections_change_what_is_learned(kind):
   for iteration in range(1, 4):
     state, _, _, _ = training.run(state, iteration)
   difference = jax.tree.map(
-    lambda a, b: np.abs(a - b).max(), state.learned.params, expected[2].params
+    lambda a, b: np.abs(a - b).max(),
+    state.training.policy.params,
+    expected[2].policy.params,
   )
   assert max(jax.tree.leaves(difference)) > 1e-6
 
@@ -347,6 +363,6 @@ def test_on_a_mesh_neither_waits_for_ever():
   for iteration in range(1, ITERATIONS + 1):
     state, metrics, _, _ = training.run(state, iteration)
     assert metrics['steps'] > 0
-  assert int(state.learned.updates) == int(expected[-1].updates)
+  assert int(state.training.policy.updates) == int(expected[-1].policy.updates)
   first = figures[0]
   assert first['steps'] > 0

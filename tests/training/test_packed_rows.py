@@ -11,7 +11,7 @@ from jaxcredit import types
 from jaxcredit.networks import decoder
 from jaxcredit.training import learner as learner_lib
 from jaxcredit.training import packed_rows, policy_gradient, supervised
-from tests.networks import test_decoder
+from tests.networks import tiny_decoder
 from tests.training import test_learner
 
 VOCABULARY, LENGTH = test_learner.VOCABULARY, test_learner.LENGTH
@@ -82,7 +82,7 @@ def test_micro_batches_have_one_shape():
 
 
 def build():
-  return test_decoder.build(vocab_size=VOCABULARY, layers=1)
+  return tiny_decoder.build(vocab_size=VOCABULARY, layers=1)
 
 
 def updates(loss, denominator, rows, advantages, params, reference=None):

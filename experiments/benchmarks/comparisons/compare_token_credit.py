@@ -169,7 +169,7 @@ def tokens_of_a_sample(runs):
     for pair in pairs:
       records = runs[pair].training
       samples = sum(r['generated_episodes'] for r in records)
-      counts.append(sum(r['drawn_tokens'] for r in records) / samples)
+      counts.append(sum(r['sampled_tokens'] for r in records) / samples)
     return comparison.spread(counts)
 
   return cell

@@ -138,7 +138,7 @@ def measure_sampler(rows: int, repeats: int) -> dict[str, Any]:
     cache = dataclasses.replace(cache, length=CONTEXT * ones)
     return sampler.decode(
       params, config, cache, keys, ones, 0 * ones, drawn * ones, 0 * ones,
-      steps=drawn, stop_tokens=(), how=sampling.Sampling(),
+      steps=drawn, stop_tokens=(), sampling_params=sampling.SamplingParams(),
     ).cache.length  # fmt: skip
 
   seconds, speeds = _seconds(draw, _calibration(), repeats)

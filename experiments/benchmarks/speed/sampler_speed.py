@@ -363,10 +363,11 @@ def agent(config, params, rates: Need) -> float:
     engine = make_engine(config, params, **options)
     rows, seconds = play(engine, keep=keep)
     show(name, drawn, seconds, bound)
-    work = engine.work
+    stats = engine.stats
     print(
-      f'  {work.read:,} tokens read, {work.shared:,} taken over from other '
-      f'rows, {work.drawn:,} drawn in {work.calls} calls'
+      f'  {stats.prefilled:,} tokens read, {stats.prefix_cache_hits:,} '
+      f'taken over from other rows, {stats.generated:,} '
+      f'sampled in {stats.calls} calls'
     )
     return rows, seconds
 

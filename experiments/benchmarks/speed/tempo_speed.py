@@ -15,6 +15,7 @@ import numpy as np
 from absl import app, flags
 
 from experiments.benchmarks.references import plain_python_credit
+from experiments.benchmarks.speed import method_batch
 from jaxcredit import prefix_trees, tempo
 
 _GROUPS = flags.DEFINE_integer('groups', 64, 'Groups (P).', 1)
@@ -24,24 +25,6 @@ _LONGEST = flags.DEFINE_integer(
   'longest', 16384, 'Rows are doubled up to this length; 0: not at all.', 0
 )
 _REPEATS = flags.DEFINE_integer('repeats', 30, 'Timed calls.', 1)
-
-
-def batch(groups, rollouts, length, seed=0):
-  """Tokens, mask and rewards of responses that leave others on the way.
-
-  Each response follows an earlier one of its group for a part of its length
-  that is uniform, so that trees are deep, and has an end of its own.
-  """
-  rng = np.random.default_rng(seed)
-  tokens = rng.integers(0, 150_000, (groups, rollouts, length), np.int32)
-  for group in tokens:
-    for g in range(1, rollouts):
-      shared = rng.integers(0, length)
-      group[g, :shared] = group[rng.integers(0, g), :shared]
-  ends = rng.integers(length // 4, length + 1, (groups, rollouts))
-  mask = np.arange(length) < ends[..., None]
-  rewards = (rng.random((groups, rollouts)) < 0.5).astype(np.float32)
-  return tokens, mask, rewards
 
 
 def plain_python(tokens, mask, rewards):
@@ -70,7 +53,9 @@ def milliseconds(call, repeats):
 
 
 def time_of(groups, length):
-  arrays = jax.device_put(batch(groups, _ROLLOUTS.value, length))
+  arrays = jax.device_put(
+    method_batch.responses(groups, _ROLLOUTS.value, length)
+  )
   return milliseconds(
     lambda: tempo.advantages(*arrays), max(_REPEATS.value // 3, 1)
   )
@@ -79,7 +64,7 @@ def time_of(groups, length):
 def main(argv):
   del argv
   groups, rollouts, length = _GROUPS.value, _ROLLOUTS.value, _LENGTH.value
-  tokens, mask, rewards = batch(groups, rollouts, length)
+  tokens, mask, rewards = method_batch.responses(groups, rollouts, length)
   on_device = jax.device_put((tokens, mask, rewards))
   np.testing.assert_allclose(
     tempo.advantages(tokens, mask, rewards).total,

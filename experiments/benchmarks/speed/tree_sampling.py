@@ -113,7 +113,7 @@ def spend(model, plan: tree_sampling.Plan):
     plan=plan,
     new_tokens=_NEW.value,
   )
-  return groups, engine.work
+  return groups, engine.stats
 
 
 def with_error(values) -> str:
@@ -147,8 +147,8 @@ def rows_of(groups, work) -> dict[str, str]:
     'deeper than 16 tokens': (
       f'{np.mean([depth > 16 for depth in depths or [0]]):.0%}'
     ),
-    'tokens read for all groups': f'{work.read:,}',
-    'taken over from the cache': f'{work.shared:,}',
+    'tokens read for all groups': f'{work.prefilled:,}',
+    'taken over from the cache': f'{work.prefix_cache_hits:,}',
   }
 
 

@@ -9,7 +9,11 @@ powers of 1 / rho; in float64 a few do (m = 1000 for rho = 0.1), which a small
 tolerance mends.
 """
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+
+from jaxcredit.algorithms.internal import arguments
 
 STARTS = ('paper', 'released')
 
@@ -122,3 +126,40 @@ def batch_ends(size: int, horizon: int) -> np.ndarray:
   if size < 1:
     raise ValueError(f'a batch must have at least one round, not {size}')
   return np.arange(horizon) % size == size - 1
+
+
+def end_and_reward(
+  table: jax.Array, rounds: jax.Array, reward: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+  """Looks up a round; those beyond the horizon are not played in silence.
+
+  Args:
+    table: bool [horizon], of `ends` or `batch_ends`.
+    rounds: int32 [], played before.
+    reward: float [], of the round.
+
+  Returns:
+    end: bool [], whether an epoch ends with the round.
+    reward: float []; where the round is traced and beyond the horizon, NaN, at
+      an end, so that the statistics show it.
+
+  Raises:
+    ValueError: the round is known and beyond the horizon.
+
+  Example:
+    >>> from jaxcredit import bandits
+    >>> end, reward = bandits.epochs.end_and_reward(
+    ...   jnp.array([True, False]), jnp.array(1), jnp.array(0.5)
+    ... )
+    >>> print(end, reward)
+    False 0.5
+  """
+  horizon = table.shape[-1]
+  played = arguments.known(rounds)
+  if played is not None and (played >= horizon).any():
+    raise ValueError(
+      f'round {int(played.max()) + 1} is beyond the {horizon} rounds that the '
+      'configuration was made for: configure it with a longer horizon'
+    )
+  beyond = rounds >= horizon
+  return table[rounds] | beyond, jnp.where(beyond, jnp.nan, reward)

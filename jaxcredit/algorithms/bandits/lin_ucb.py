@@ -264,7 +264,11 @@ def update(
     reward: float [], y_t.
 
   Returns:
-    State.
+    State. Beyond the configuration's horizon, where rounds are traced, its
+    statistics are NaN.
+
+  Raises:
+    ValueError: the horizon was played already.
 
   Example:
     >>> from jaxcredit import bandits
@@ -277,7 +281,7 @@ def update(
     >>> print(state.rounds)
     1
   """
-  end = config.ends[state.rounds]
+  end, reward = epochs.end_and_reward(config.ends, state.rounds, reward)
   earned = state.earned + reward
   if config.batch_reward == 'mean':
     learnt = earned / config.batch
@@ -293,42 +297,3 @@ def update(
 
 
 ALGORITHM = play.Algorithm(init, select, update)
-
-
-def run(
-  key: jax.Array,
-  system: linear_system.LinearSystem,
-  config: Config,
-  horizon: int,
-  *,
-  record_every: int | None = None,
-) -> play.History:
-  """Plays `horizon` rounds from the start; see `play.run`.
-
-  Args:
-    key: random key, of all randomness.
-    system: the system.
-    config: settings, made for `horizon` rounds or more.
-    horizon: rounds; static.
-    record_every: rounds between records; None for up to 500 records.
-
-  Returns:
-    play.History of R records.
-
-  Raises:
-    ValueError: arguments that do not fit.
-
-  Example:
-    >>> from jaxcredit import bandits
-    >>> system = bandits.linear_system.create([[0.5]], [[1, 0]], [1], [0, 1])
-    >>> arms = bandits.action_sets.finite([[1, 0], [0, 1]])
-    >>> config = bandits.lin_ucb.configure(system, arms, 100)
-    >>> history = bandits.lin_ucb.run(
-    ...   jax.random.key(0), system, config, 100, record_every=50
-    ... )
-    >>> print(history.rounds, history.plays.sum())
-    [ 50 100] 100
-  """
-  return play.run(
-    ALGORITHM, key, system, config, horizon, record_every=record_every
-  )

@@ -30,6 +30,7 @@ from jaxcredit.algorithms.bandits import (
   linear_system,
 )
 from jaxcredit.algorithms.bandits import bounds as bounds_lib
+from jaxcredit.algorithms.internal import arguments
 
 BLOCK = 500
 # About how many records a run keeps unless told otherwise.
@@ -196,8 +197,8 @@ def begin(
   )
 
 
-def _play_block(algorithm, system, config, progress, numbers):
-  """Plays BLOCK rounds; returns the actions and rewards of each."""
+def _play_rounds(algorithm, system, config, progress, numbers):
+  """Plays a round for each of the numbers; returns the actions and rewards."""
 
   def play_round(carry, numbers):
     agent, state = carry
@@ -212,7 +213,59 @@ def _play_block(algorithm, system, config, progress, numbers):
   (agent, state), played = jax.lax.scan(
     play_round, (progress.agent, progress.state), numbers
   )
-  return Progress(agent, state, progress.rounds + BLOCK), played
+  rounds = progress.rounds + numbers[1].shape[0]
+  return Progress(agent, state, rounds), played
+
+
+def replay(
+  algorithm: Algorithm,
+  system: linear_system.LinearSystem,
+  config,
+  noise: jax.Array,
+  draws: jax.Array,
+) -> tuple[jax.Array, jax.Array]:
+  """Plays rounds with given random numbers: of a log, or of another code.
+
+  Args:
+    algorithm: its three functions.
+    system: the system.
+    config: the algorithm's settings.
+    noise: float [T, 1 + n], standard normal, of the reward and of the state.
+    draws: float [T], uniform in [0, 1).
+
+  Returns:
+    The actions, int32 [T] of a finite set or float [T, d], and the rewards,
+    float [T], of T rounds from the start. With the numbers of `random_numbers`
+    they are those of `run`.
+
+  Raises:
+    ValueError: arguments that do not fit.
+
+  Example:
+    >>> from jaxcredit import bandits
+    >>> system = bandits.linear_system.create([[0.5]], [[1, 0]], [1], [0, 1])
+    >>> arms = bandits.action_sets.finite([[1, 0], [0, 1]])
+    >>> config = bandits.fixed.optimum(system, arms)
+    >>> noise, draws = jnp.zeros((3, 2)), jnp.zeros(3)
+    >>> actions, rewards = bandits.play.replay(
+    ...   bandits.fixed.ALGORITHM, system, config, noise, draws
+    ... )
+    >>> print(actions, rewards)
+    [0 0 0] [0.  1.  1.5]
+  """
+  noise, draws = (
+    arguments.floating(name, arguments.numbers(name, x)).astype(system.A.dtype)
+    for name, x in (('noise', noise), ('draws', draws))
+  )
+  if draws.ndim != 1 or noise.shape != (draws.size, 1 + system.states):
+    raise ValueError(
+      f'noise must be [T, {1 + system.states}] and draws [T], but they have '
+      f'shapes {noise.shape} and {draws.shape}'
+    )
+  check(system, config, draws.size, None)
+  progress = begin(algorithm, system, config)
+  _, played = _play_rounds(algorithm, system, config, progress, (noise, draws))
+  return played
 
 
 def advance(
@@ -236,7 +289,7 @@ def advance(
     rounds: how many, a multiple of BLOCK but for a run's last call.
     record_every: rounds between records.
     comparator: set of actions whose best one regret is measured from; None for
-      that of the algorithm.
+      the configuration's `comparator`, as of `fixed`, or else its `actions`.
 
   Returns:
     The Progress, and the History of these rounds.
@@ -256,6 +309,8 @@ def advance(
   """
   actions = config.actions
   h = linear_system.cumulative_markov_parameter(system)
+  if comparator is None:
+    comparator = getattr(config, 'comparator', None)
   best_of = actions if comparator is None else comparator
   optimum = (best_of.vector(best_of.best(h)) * h).sum()
   finite = isinstance(actions, action_sets.FiniteActions)
@@ -270,7 +325,7 @@ def advance(
     block = progress.rounds // BLOCK
     numbers = random_numbers(key, block, system.states, system.A.dtype)
     live = progress.rounds + jnp.arange(BLOCK) < stop
-    progress, (played, rewards) = _play_block(
+    progress, (played, rewards) = _play_rounds(
       algorithm, system, config, progress, numbers
     )
     shortfall = grains(jnp.where(live, optimum - rewards, 0))

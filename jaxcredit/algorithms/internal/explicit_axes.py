@@ -18,7 +18,9 @@ from jax.sharding import AxisType, PartitionSpec
 def under_any_mesh(function: Callable) -> Callable:
   """Decorates a function so that it accepts arrays under Explicit axes.
 
-  The first positional argument is an array; results are arrays.
+  The first positional argument is an array, or a dataclass whose first leaf is
+  one; results are arrays. Under such a mesh shapes are evaluated once more at
+  each trace.
   """
 
   @functools.wraps(function)
@@ -26,18 +28,21 @@ def under_any_mesh(function: Callable) -> Callable:
     mesh = jax.sharding.get_abstract_mesh()
     if mesh.empty or AxisType.Explicit not in mesh.axis_types:
       return function(*args, **kwargs)
-    first = jnp.asarray(args[0])
+    first = jnp.asarray(jax.tree.leaves(args[0])[0])
     spec = tuple(jax.typeof(first).sharding.spec)
     spec += (None,) * (first.ndim - len(spec))
-    arrays = [a for a in args if a is not None]
-    given = [a is not None for a in args]
-    traced = {k: v for k, v in kwargs.items() if _is_array(v)}
-    static = {k: v for k, v in kwargs.items() if k not in traced}
+    leaves, tree = jax.tree.flatten((args, kwargs))
+    traced = [_is_array(leaf) for leaf in leaves]
+    arrays = [x for x, is_array in zip(leaves, traced, strict=True) if is_array]
 
-    def inner(arrays, traced):
+    def inner(arrays):
       rest = iter(arrays)
-      positional = [next(rest) if present else None for present in given]
-      return function(*positional, **traced, **static)
+      given = [
+        next(rest) if is_array else leaf
+        for leaf, is_array in zip(leaves, traced, strict=True)
+      ]
+      args, kwargs = jax.tree.unflatten(tree, given)
+      return function(*args, **kwargs)
 
     def out_spec(leaf):
       shared = 0
@@ -49,16 +54,15 @@ def under_any_mesh(function: Callable) -> Callable:
       return PartitionSpec(*axes)
 
     # Shapes only: sharding plays no part in them.
-    blank = jax.tree.map(
-      lambda x: jax.ShapeDtypeStruct(jnp.shape(x), jnp.result_type(x)),
-      (arrays, traced),
-    )
+    blank = [
+      jax.ShapeDtypeStruct(jnp.shape(x), jnp.result_type(x)) for x in arrays
+    ]
     with jax.sharding.use_abstract_mesh(jax.sharding.AbstractMesh((), ())):
-      shapes = jax.eval_shape(inner, *blank)
+      shapes = jax.eval_shape(inner, blank)
     automatic = jax.sharding.auto_axes(
       inner, out_sharding=jax.tree.map(out_spec, shapes)
     )
-    return automatic(arrays, traced)
+    return automatic(arrays)
 
   return wrapper
 

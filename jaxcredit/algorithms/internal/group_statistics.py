@@ -1,17 +1,22 @@
 """Masked means and standard deviations of groups, exact where it matters.
 
-Group-relative credit divides differences by their standard deviation. Two
-things go wrong in plain implementations: masked entries that hold NaN poison
-sums and gradients, and a group whose members are equal gets a difference of one
+Group-relative credit divides differences by their standard deviation. Three
+things go wrong in plain implementations. Masked entries that hold NaN poison
+sums and gradients. A group whose members are equal gets a difference of one
 unit in the last place divided by a standard deviation of the same size, which
-is not zero (advantages up to 0.65 were measured in released codes). Here masked
-entries never enter the arithmetic, values are first taken relative to one
-member of their group, and a group whose spread is within rounding gets 0.
+is not zero (advantages up to 0.65 were measured in released codes). Squares of
+large values overflow, so that the deviation is infinite and all credit 0.
+
+Here masked entries never enter the arithmetic, values are first taken relative
+to one member of their group, a group whose spread is within rounding gets 0,
+and all is computed in units of a power of two near the group's largest value:
+that changes no digit, and squares cannot overflow.
 
 A NaN or infinite value of an entry that counts makes its whole group NaN: bad
 rewards stay visible.
 """
 
+import dataclasses
 from collections.abc import Callable
 
 import jax
@@ -30,68 +35,117 @@ SINGLETONS = ('zero', 'score')
 _ROUNDING_UNITS = 16
 
 
-def from_reference(values, mask, reference):
-  """Values relative to a member of their group, 0 where masked."""
-  return jnp.where(mask, values - reference, 0)
+@dataclasses.dataclass(frozen=True)
+class GroupStatistics:
+  """Members relative to their group, computed in units of `size`.
+
+  Made by `of_rows` and `of_segments`. Fields broadcast against `mask`.
+
+  Attributes:
+    mask: bool, members.
+    count: int32, members of each entry's group.
+    size: float, a power of two: the unit of all that begins with `unit_`.
+    unit_reference: float, the member that values are taken relative to.
+    unit_difference: float, values less the reference; 0 where masked.
+    unit_mean: float, mean of the differences.
+    unit_deviation: float; 0 where a group has no more members than `ddof`.
+  """
+
+  mask: jax.Array
+  count: jax.Array
+  size: jax.Array
+  unit_reference: jax.Array
+  unit_difference: jax.Array
+  unit_mean: jax.Array
+  unit_deviation: jax.Array
+
+  @property
+  def reference(self) -> jax.Array:
+    """The member that values are taken relative to."""
+    return self.unit_reference * self.size
+
+  @property
+  def difference(self) -> jax.Array:
+    """Values less the reference; 0 where masked."""
+    return self.unit_difference * self.size
+
+  @property
+  def mean(self) -> jax.Array:
+    """Mean of each entry's group."""
+    return (self.unit_reference + self.unit_mean) * self.size
+
+  @property
+  def deviation(self) -> jax.Array:
+    """Standard deviation of each entry's group."""
+    return self.unit_deviation * self.size
+
+  @property
+  def centred(self) -> jax.Array:
+    """value - mean; 0 where masked and where nothing differs."""
+    return self.standardised('none', 0.0)
+
+  @property
+  def equal(self) -> jax.Array:
+    """Whether a group has no spread but that of rounding, or one member."""
+    unit = np.finfo(self.unit_deviation.dtype).eps
+    rounding = _ROUNDING_UNITS * unit * jnp.abs(self.unit_reference)
+    return (self.unit_deviation <= rounding) | (self.count < 2)
+
+  def unit(self, scale: str, eps: float) -> jax.Array:
+    """What differences are divided by: std + eps, or 1 where nothing differs.
+
+    Args:
+      scale: 'std', or 'none' for 1 everywhere.
+      eps: added to the deviation.
+    """
+    if scale == 'none':
+      return jnp.ones_like(self.unit_deviation)
+    return jnp.where(self.equal, 1, self.deviation + eps)
+
+  def standardised(self, scale: str, eps: float) -> jax.Array:
+    """(value - mean) / (std + eps), exactly 0 where nothing differs.
+
+    Args:
+      scale: 'std' divides, 'none' does not.
+      eps: added to the deviation.
+    """
+    centred = self.unit_difference - self.unit_mean
+    # A NaN or an infinity is never taken for equality, not even with itself.
+    equal = self.equal & jnp.isfinite(centred)
+    if scale == 'std':
+      unit = self.unit_deviation + eps / self.size
+      centred = centred / jnp.where(equal, 1, unit)
+    else:
+      centred = centred * self.size
+    return jnp.where(self.mask & ~equal, centred, 0)
+
+  def whitened(self, eps: float) -> jax.Array:
+    """(value - mean) / sqrt(variance + eps), exactly 0 where nothing differs.
+
+    Args:
+      eps: added to the variance.
+    """
+    variance = self.unit_deviation**2 + eps / self.size / self.size
+    # Where both are 0 nothing differs, and what is divided is 0.
+    root = jnp.sqrt(jnp.where(variance > 0, variance, 1))
+    centred = self.unit_difference - self.unit_mean
+    equal = self.equal & jnp.isfinite(centred)
+    return jnp.where(self.mask & ~equal, centred / root, 0)
 
 
-def mean_and_deviation(
-  difference: jax.Array,
-  mask: jax.Array,
-  count: jax.Array,
-  ddof: int,
-  total: Callable[[jax.Array], jax.Array],
-) -> tuple[jax.Array, jax.Array]:
-  """Mean and standard deviation of each entry's group.
+def power_of_two(largest: jax.Array) -> jax.Array:
+  """A power of two near a number, without a gradient; 1 for 0.
+
+  It lies between 2^-100 and 2^100, whose reciprocals are normal numbers: a
+  compiler may multiply by them.
 
   Args:
-    difference: float, values relative to their group's reference; 0 where
-      masked.
-    mask: bool, of the same shape.
-    count: members of each entry's group, broadcasts against `difference`.
-    ddof: delta degrees of freedom.
-    total: sums an array over each entry's group.
-
-  Returns:
-    Mean and deviation, broadcasting against `difference`; the deviation is 0
-    where a group has no more members than `ddof`.
+    largest: float, not negative, finite.
   """
-  members = jnp.maximum(count, 1).astype(difference.dtype)
-  mean = total(difference) / members
-  residual = jnp.where(mask, difference - mean, 0)
-  freedom = jnp.maximum(count - ddof, 1).astype(difference.dtype)
-  variance = jnp.where(count > ddof, total(residual * residual) / freedom, 0)
-  # sqrt has an infinite slope at 0, which would become NaN in the gradient.
-  positive = variance != 0
-  deviation = jnp.where(positive, jnp.sqrt(jnp.where(positive, variance, 1)), 0)
-  return mean, deviation
-
-
-def alike(deviation, count, reference):
-  """Whether a group has no spread but that of rounding, or one member."""
-  unit = np.finfo(deviation.dtype).eps
-  rounding = _ROUNDING_UNITS * unit * jnp.abs(reference)
-  return (deviation <= rounding) | (count < 2)
-
-
-def standardise(
-  difference, mask, count, mean, deviation, reference, scale, eps
-):
-  """(difference - mean) / (deviation + eps), exactly 0 where nothing differs.
-
-  Args:
-    difference, mask, count: as in `mean_and_deviation`.
-    mean, deviation: of the group.
-    reference: the value that differences are relative to.
-    scale: 'std' divides, 'none' does not.
-    eps: added to the deviation.
-  """
-  centred = difference - mean
-  # A NaN or an infinity is never taken for equality, not even with itself.
-  equal = alike(deviation, count, reference) & jnp.isfinite(centred)
-  if scale == 'std':
-    centred = centred / jnp.where(equal, 1, deviation + eps)
-  return jnp.where(mask & ~equal, centred, 0)
+  largest = jnp.minimum(jax.lax.stop_gradient(largest), 2.0**100)
+  positive = largest > 2.0**-100
+  mantissa, _ = jnp.frexp(jnp.where(positive, largest, 1))
+  return jnp.where(positive, largest / (2 * mantissa), 1)
 
 
 def sum_last(x: jax.Array) -> jax.Array:
@@ -106,26 +160,96 @@ def first_valid(values: jax.Array, mask: jax.Array) -> jax.Array:
   return sum_last(jnp.where(first, values, 0))
 
 
-def relative_to_group(values, mask, *, scale, ddof, eps):
-  """(value - mean) / (std + eps) over the last axis.
+def _statistics(
+  values: jax.Array,
+  mask: jax.Array,
+  ddof: int,
+  reference: jax.Array,
+  total: Callable[[jax.Array], jax.Array],
+  largest: Callable[[jax.Array], jax.Array],
+) -> GroupStatistics:
+  """Statistics of groups of any form.
+
+  Args:
+    values: float.
+    mask: bool, of the same shape.
+    ddof: delta degrees of freedom.
+    reference: a member of each entry's group.
+    total: sums an array over each entry's group.
+    largest: the greatest of an array that is not negative, likewise.
+  """
+  countable = mask & jnp.isfinite(values)
+  size = power_of_two(largest(jnp.where(countable, jnp.abs(values), 0)))
+  reference = reference / size
+  difference = jnp.where(mask, jnp.where(mask, values, 0) / size - reference, 0)
+  count = total(mask.astype(jnp.int32))
+  mean = total(difference) / jnp.maximum(count, 1).astype(values.dtype)
+  residual = jnp.where(mask, difference - mean, 0)
+  freedom = jnp.maximum(count - ddof, 1).astype(values.dtype)
+  variance = jnp.where(count > ddof, total(residual * residual) / freedom, 0)
+  # sqrt has an infinite slope at 0, which would become NaN in the gradient.
+  positive = variance != 0
+  deviation = jnp.where(positive, jnp.sqrt(jnp.where(positive, variance, 1)), 0)
+  return GroupStatistics(
+    mask, count, size, reference, difference, mean, deviation
+  )
+
+
+def of_rows(
+  values: jax.Array, mask: jax.Array, ddof: int = 0
+) -> GroupStatistics:
+  """Statistics of groups that are rows.
 
   Args:
     values: float [..., M].
     mask: bool [..., M].
-    scale: 'std' divides, 'none' does not.
-    ddof: delta degrees of freedom of the standard deviation.
-    eps: added to the standard deviation.
+    ddof: delta degrees of freedom of the deviation.
 
   Returns:
-    float [..., M]; exactly 0 where masked, where a group has one member and
-    where the members of a group are equal up to rounding.
+    GroupStatistics, whose fields are [..., M] or [..., 1].
   """
-  count = sum_last(mask.astype(jnp.int32))
+
+  def largest(x):
+    return x.max(axis=-1, keepdims=True, initial=0)
+
   reference = first_valid(values, mask)
-  difference = from_reference(values, mask, reference)
-  mean, deviation = mean_and_deviation(difference, mask, count, ddof, sum_last)
-  return standardise(
-    difference, mask, count, mean, deviation, reference, scale, eps
+  return _statistics(values, mask, ddof, reference, sum_last, largest)
+
+
+def of_segments(
+  values: jax.Array, mask: jax.Array, first: jax.Array, ddof: int = 0
+) -> GroupStatistics:
+  """Statistics of groups that lie anywhere in a row.
+
+  Args:
+    values: float [N, M].
+    mask: bool [N, M].
+    first: int32 [N, M], position of the first member of each entry's group,
+      which is the group's name; ignored where masked.
+    ddof: delta degrees of freedom of the deviation.
+
+  Returns:
+    GroupStatistics, whose fields are [N, M].
+  """
+  segment = jnp.where(mask, first, 0)
+
+  def over_segments(reduce):
+    def one(x, segment):
+      return reduce(x, segment, num_segments=mask.shape[1])
+
+    def reduced(x):
+      return jnp.take_along_axis(jax.vmap(one)(x, segment), segment, axis=1)
+
+    return reduced
+
+  reference = jnp.where(mask, jnp.take_along_axis(values, segment, axis=1), 0)
+  return _statistics(
+    values,
+    mask,
+    ddof,
+    reference,
+    over_segments(jax.ops.segment_sum),
+    over_segments(jax.ops.segment_max),
   )
 
 
@@ -134,50 +258,5 @@ def whiten(values, mask, ddof, eps):
 
   All axes together. Where all values are equal up to rounding, exactly 0.
   """
-  flat, flat_mask = values.reshape(-1), mask.reshape(-1)
-  count = flat_mask.sum(keepdims=True)
-  reference = first_valid(flat, flat_mask)
-  difference = from_reference(flat, flat_mask, reference)
-  mean, deviation = mean_and_deviation(
-    difference, flat_mask, count, ddof, sum_last
-  )
-  # The released form adds eps to the variance, not to the deviation. Where both
-  # are 0 nothing differs, and what is divided is 0.
-  variance = deviation * deviation + eps
-  root = jnp.sqrt(jnp.where(variance > 0, variance, 1))
-  white = standardise(
-    difference, flat_mask, count, mean, deviation, reference, 'none', 0.0
-  )
-  return (white / root).reshape(values.shape)
-
-
-def relative_to_segment(values, mask, first, *, scale, ddof, eps):
-  """(value - mean) / (std + eps) over groups that lie anywhere in a row.
-
-  Args:
-    values: float [N, M].
-    mask: bool [N, M].
-    first: int32 [N, M], position of the first member of each entry's group,
-      which is the group's name; ignored where masked.
-    scale: 'std' divides, 'none' does not.
-    ddof: delta degrees of freedom of the standard deviation.
-    eps: added to the standard deviation.
-
-  Returns:
-    float [N, M], with the zeros of `relative_to_group`.
-  """
-  segment = jnp.where(mask, first, 0)
-
-  def total(x):
-    def one(x, segment):
-      return jax.ops.segment_sum(x, segment, num_segments=mask.shape[1])
-
-    return jnp.take_along_axis(jax.vmap(one)(x, segment), segment, axis=1)
-
-  count = total(mask.astype(jnp.int32))
-  reference = jnp.where(mask, jnp.take_along_axis(values, segment, axis=1), 0)
-  difference = from_reference(values, mask, reference)
-  mean, deviation = mean_and_deviation(difference, mask, count, ddof, total)
-  return standardise(
-    difference, mask, count, mean, deviation, reference, scale, eps
-  )
+  flat = of_rows(values.reshape(-1), mask.reshape(-1), ddof)
+  return flat.whitened(eps).reshape(values.shape)

@@ -22,9 +22,8 @@ from jaxcredit.environments.household import engine
 from jaxcredit.environments.household import world as world_lib
 
 # Verbs, the first entry of an action (verb, object, receptacle).
-WAIT, GO, OPEN, CLOSE, TAKE, PUT, USE, CLEAN, HEAT, COOL, SLICE, INVALID = (
-  range(12)
-)
+WAIT, GO, OPEN, CLOSE, TAKE, PUT, USE, CLEAN, HEAT, COOL = range(10)
+SLICE, EXAMINE, INVALID = range(10, 13)
 _TREAT = {'clean': CLEAN, 'heat': HEAT, 'cool': COOL}
 
 
@@ -203,8 +202,8 @@ def encode(
     wording: of the text.
 
   Returns:
-    int32 [3]: verb, object, receptacle (0 where there is none). What is no
-    command becomes the verb INVALID.
+    int32 [3]: verb, object, receptacle (0 where there is none; -1 for EXAMINE,
+    which has one or the other). What is no command becomes the verb INVALID.
   """
   tables = engine.compiled(world.game)
   objects, receptacles = tables.object_index, tables.receptacle_index
@@ -238,8 +237,9 @@ def encode(
   if verb == 'slice':
     name, _, knife = rest.partition(' with ')
     return action(SLICE, objects.get(name), objects.get(knife))
-  # 'examine' changes nothing; whether the thing is there is the text's matter.
-  return action(WAIT if verb == 'examine' else INVALID)
+  if verb == 'examine' and (rest in receptacles or rest in objects):
+    return action(EXAMINE, objects.get(rest, -1), receptacles.get(rest, -1))
+  return action(INVALID)
 
 
 def _one_bit(index, words):
@@ -336,6 +336,7 @@ def step(world: WorldArrays, state: State, action: jax.Array) -> Transition:
       & has(world.object_bits[r], world_lib.KNIFE)
       & has(o_bits, world_lib.SLICEABLE)
       & (state.at[o] & bit_l).any(),  # SLICE
+      ((r >= 0) & here) | ((o >= 0) & held),  # EXAMINE
       jnp.array(False),  # INVALID
     ]
   )

@@ -9,7 +9,7 @@ engine says was checked, step by step, against transcripts of the real one.
 import functools
 from collections.abc import Iterable
 
-from jaxcredit.environments import protocol
+from jaxcredit.environments import commands, protocol
 from jaxcredit.environments.household import games as games_lib
 from jaxcredit.environments.household import goal_progress
 from jaxcredit.environments.household import world as world_lib
@@ -106,7 +106,8 @@ class HouseholdEnvironment:
 
   The reward is 1 in each step after which the goal holds, else 0; reaching it
   terminates. Any text is accepted as an action; what is not an admissible
-  command changes nothing and is answered 'Nothing happens.'
+  command, in whatever letters (`commands`), changes nothing and is answered
+  'Nothing happens.'
 
   Args:
     wording: '2.1.1' or '0.4.2'.
@@ -175,16 +176,15 @@ class HouseholdEnvironment:
     """Takes a command."""
     if self._tables is None:
       raise RuntimeError('reset the environment before it is stepped')
-    command = action.strip()
-    if command in self._admissible:
-      text = self._apply(command)
-    else:
-      text = NOTHING_HAPPENS
+    command = commands.listed(action.strip(), self._admissible)
+    text = NOTHING_HAPPENS if command is None else self._apply(command)
     self._steps += 1
     won = self.goal_holds()
-    return self._answer(text, float(won), won)
+    return self._answer(text, float(won), won, command is not None)
 
-  def _answer(self, text: str, reward: float, won: bool) -> protocol.TextStep:
+  def _answer(
+    self, text: str, reward: float, won: bool, executed: bool | None = None
+  ) -> protocol.TextStep:
     self._admissible = self._commands()
     return protocol.TextStep(
       text,
@@ -195,6 +195,7 @@ class HouseholdEnvironment:
       and not won,
       self._admissible,
       self.state_text() if self._anchor_is_state else text,
+      executed,
     )
 
   def fork(self) -> 'HouseholdEnvironment':

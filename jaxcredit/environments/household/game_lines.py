@@ -7,6 +7,7 @@ import pathlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from jaxcredit.environments import packed_lines
 from jaxcredit.environments.household import pddl
 
 
@@ -51,21 +52,12 @@ def read(
     raise pddl.GameError(
       str(path), 0, 'games are read from folders, .jsonl and .jsonl.xz files'
     )
-  number = 0
   try:
-    # Bytes: the fault of a line is then told with that line.
-    with (lzma.open if path.suffix == '.xz' else open)(path, 'rb') as file:
-      for number, line in enumerate(file, start=1):
-        if line.strip():
-          yield number, _checked(line, str(path), number, keys)
-  except (lzma.LZMAError, EOFError) as error:
-    raise pddl.GameError(
-      str(path), number + 1, f'not a readable .xz file: {error}'
-    ) from None
-  except OSError as error:
-    raise pddl.GameError(
-      str(path), number + 1, f'cannot be read: {error.strerror or error}'
-    ) from None
+    for number, line in packed_lines.read(path):
+      if line.strip():
+        yield number, _checked(line, str(path), number, keys)
+  except packed_lines.FileError as error:
+    raise pddl.GameError(str(path), error.line, error.reason) from None
 
 
 def _checked(line: bytes, source: str, number: int, keys) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import pathlib
 import re
 from collections.abc import Iterable, Iterator
 
+from jaxcredit.environments import packed_lines
 from jaxcredit.environments.household import game_lines, pddl
 
 TASK_TYPES = (
@@ -168,6 +169,13 @@ def _folder_game(file: pathlib.Path, folder: pathlib.Path) -> Game | None:
 
 def _bytes(file: pathlib.Path) -> bytes:
   try:
+    size = file.stat().st_size
+    if size > packed_lines.LONGEST_LINE:
+      raise pddl.GameError(
+        str(file),
+        0,
+        f'{size:,} bytes; a game has {packed_lines.LONGEST_LINE:,} at most',
+      )
     return file.read_bytes()
   except OSError as error:
     raise pddl.GameError(

@@ -15,6 +15,7 @@ import pathlib
 
 import numpy as np
 
+from jaxcredit.environments import generated
 from jaxcredit.environments.household import games as games_lib
 from jaxcredit.environments.household import pddl
 
@@ -154,12 +155,17 @@ def generate_game(seed: int, task_type: str | None = None) -> games_lib.Game:
       return game
 
 
-def generate_games(seed: int, count: int) -> list[games_lib.Game]:
-  """Makes `count` games, the task types in turn; seeds seed, seed + 1, ..."""
-  if count < 1:
-    raise ValueError(f'count must be positive, not {count}')
+def generate_games(seed: int, count: int) -> generated.Tasks[games_lib.Game]:
+  """`count` games, the task types in turn; seeds seed, seed + 1, ...
+
+  Each is made when it is asked for.
+  """
+  return generated.Tasks(count, functools.partial(_game_at, seed))
+
+
+def _game_at(seed: int, place: int) -> games_lib.Game:
   kinds = games_lib.TASK_TYPES
-  return [generate_game(seed + i, kinds[i % len(kinds)]) for i in range(count)]
+  return generate_game(seed + place, kinds[place % len(kinds)])
 
 
 def _attempt(task_type, seed, rng) -> games_lib.Game | None:

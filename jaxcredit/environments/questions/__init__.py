@@ -13,7 +13,12 @@ from jaxcredit.environments.questions.checkers import (
   NumberChecker,
 )
 from jaxcredit.environments.questions.competition_math import FormulaChecker
-from jaxcredit.environments.questions.environment import QuestionEnvironment
+from jaxcredit.environments.questions.environment import (
+  FAILED_CHECK,
+  UNCHECKED,
+  CheckFailedError,
+  QuestionEnvironment,
+)
 from jaxcredit.environments.questions.procedural import ProceduralChecker
 from jaxcredit.environments.questions.question import (
   Checker,
@@ -24,6 +29,9 @@ from jaxcredit.environments.questions.question import (
 from jaxcredit.environments.questions.records import RecordError
 
 __all__ = [
+  'FAILED_CHECK',
+  'UNCHECKED',
+  'CheckFailedError',
   'Checker',
   'CheckerUnavailable',
   'ChoiceChecker',

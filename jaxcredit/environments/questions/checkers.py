@@ -1,51 +1,67 @@
-"""Checkers that need nothing but the standard library."""
+"""Checkers that need nothing but the standard library.
+
+Thoughts are never read (`environments.completion`); docs/answers.md has a table
+of what is accepted.
+"""
 
 import dataclasses
 import unicodedata
 
-from jaxcredit.environments.questions import answers
+from jaxcredit.environments import completion
+from jaxcredit.environments.questions import answers, choices, number_text
 
 
 @dataclasses.dataclass(frozen=True)
 class NumberChecker:
-  r"""Scores 1 where the number answered equals the reference exactly.
+  r"""Scores 1 where the number answered equals the reference.
 
-  The answer is the first number after the last mark ('####', 'answer is',
-  'answer:'), else what the last `\boxed{...}` holds, else, unless `strict`,
+  The answer is the number of the last statement that has one: a box, or what
+  stands behind a mark ('####', 'answer is', 'answer:'); else, unless `strict`,
   the last number of the text. '18', '$18.00' and '18.' are equal; 1/3 and 0.33
-  are not. Nothing is evaluated: '9 * 2' is read as a text whose last number
-  is 2.
+  are not. A box with several numbers, or an expression, is no number. Nothing
+  is evaluated: '9 * 2' is read as a text whose last number is 2.
 
   Attributes:
-    reference: the number, such as '1,234' or '-3/4'.
+    reference: the number, such as '1,234', '-3/4' or, with its base, '101_2'.
     strict: whether an answer needs a mark or a box.
+    tolerance: how far an answer may be from the reference, as a part of it; 0
+      for exactly equal.
   """
 
   reference: str
   strict: bool = False
+  tolerance: float = 0.0
 
   def __post_init__(self):
-    if answers.number(self.reference) is None:
+    if answers.reference(self.reference) is None:
       raise ValueError(
         f'the reference answer must be a number, not {self.reference!r}'
       )
+    check_tolerance(self.tolerance)
 
   def read(self, text: str) -> str:
-    marked = answers.marked_part(text)
-    if marked is not None:
-      found = answers.first_number(marked)
+    text = completion.said(text).text
+    for statement in answers.statements(text):
+      found = answers.number_stated(statement)
       if found is not None:
         return found
-    box = answers.boxed(text)
-    if box is not None:
-      return answers.last_number(box) or ''
-    if self.strict:
+    if self.strict or answers.denies(text):
       return ''
     return answers.last_number(text) or ''
 
   def __call__(self, text: str) -> float:
-    return float(
-      answers.number(self.read(text)) == answers.number(self.reference)
+    found = number_text.whole(self.read(text))
+    wanted = answers.reference(self.reference)
+    if found is None or isinstance(found, tuple) or isinstance(wanted, tuple):
+      return float(found == wanted)
+    return float(abs(found - wanted) <= self.tolerance * abs(wanted))
+
+
+def check_tolerance(tolerance: float) -> None:
+  """Raises ValueError for what is no relative tolerance."""
+  if not 0 <= tolerance < 1:
+    raise ValueError(
+      f'tolerance must lie between 0 and 1 (1 not included), not {tolerance}'
     )
 
 
@@ -53,9 +69,9 @@ class NumberChecker:
 class ChoiceChecker:
   """Scores 1 where the letter answered is the reference.
 
-  It is looked for after the last mark, then in the last box, then in the whole
-  text: an option in full, else the letter that stands at the beginning, else
-  the last letter that stands alone.
+  The last statement that names one counts (a box, or what stands behind a
+  mark), else the whole text: an option in full, or the letter that is named;
+  see `choices`. Where several are named ('B or C') none is.
 
   Attributes:
     reference: the letter of the right option.
@@ -79,26 +95,13 @@ class ChoiceChecker:
     return 'ABCDEFGHIJKLMNOPQRSTUVWXYZ'[: len(self.options)]
 
   def read(self, text: str) -> str:
-    for part in (answers.marked_part(text), answers.boxed(text), text):
-      if part is not None:
-        found = (
-          self._option(part)
-          or answers.choice(part, self.letters, set_apart=part is text)
-          or answers.last_choice(part, self.letters)
-        )
-        if found:
-          return found
-    return ''
-
-  def _option(self, text: str) -> str | None:
-    """The letter of the option that the text spells out, if just one does."""
-    wanted = _plain(text)
-    found = [
-      letter
-      for letter, option in zip(self.letters, self.options, strict=True)
-      if _plain(option) == wanted
-    ]
-    return found[0] if len(found) == 1 and wanted else None
+    text = completion.said(text).text
+    options = dict(zip(self.letters, self.options, strict=True))
+    for statement in answers.statements(text):
+      found = choices.stated(statement.text[: answers.LONGEST], options)
+      if found is not None:
+        return found
+    return choices.named(text, options)
 
   def __call__(self, text: str) -> float:
     return float(self.read(text) == self.reference)
@@ -108,8 +111,9 @@ class ChoiceChecker:
 class ExactChecker:
   """Scores 1 where the answer is the reference, case and spaces aside.
 
-  The answer is the rest of the line after the last mark, else what the last
-  box holds, else the whole text.
+  The answer is what the last box holds or the rest of the line after the last
+  mark, whichever stands later, else the whole text; without signs of
+  mathematics and markdown around it.
 
   Attributes:
     reference: the answer.
@@ -122,16 +126,18 @@ class ExactChecker:
       raise ValueError('the reference answer must not be empty')
 
   def read(self, text: str) -> str:
-    marked = answers.marked_part(text)
-    if marked is not None and marked.strip():
-      return marked.strip().splitlines()[0].strip()
-    box = answers.boxed(text)
-    return text.strip() if box is None else box
+    text = completion.said(text).text
+    for statement in answers.statements(text):
+      return answers.bare(statement.text)
+    return text.strip()
 
   def __call__(self, text: str) -> float:
+    found = self.read(text)
+    said = completion.said(text).text
+    wanted = _plain(self.reference)
     return float(
-      _plain(self.read(text)) == _plain(self.reference)
-      or _plain(text) == _plain(self.reference)
+      wanted in (_plain(found), _plain(answers.bare(found[: answers.LONGEST])))
+      or _plain(said) == wanted
     )
 
 

@@ -6,6 +6,13 @@ from jaxcredit.environments import protocol
 from jaxcredit.environments.questions import question as question_lib
 
 _SHOWN = 60
+FAILED_CHECK = ('lost', 'wrong')
+# What is said where a check failed and the answer counts as wrong.
+UNCHECKED = 'That could not be checked.'
+
+
+class CheckFailedError(RuntimeError):
+  """Whether an answer is right could not be decided: the episode is lost."""
 
 
 class QuestionEnvironment:
@@ -26,6 +33,11 @@ class QuestionEnvironment:
     solved_at: the score, from 0 (not included) to 1, that ends the episode.
     try_discount: what a right answer is worth is multiplied by this for every
       try before it; 1 for no discount.
+    failed_check: what becomes of an answer whose check failed (raised, ran out
+      of time, gave no finite number). 'lost': `step` raises CheckFailedError,
+      by which a pool loses the episode, with the reason, so that it takes no
+      part; 'wrong': it counts as a wrong answer, and the verdict says that it
+      was not checked.
     partial_credit: whether a last answer that is wrong is worth its score, for
       checkers that give scores between 0 and 1. Episodes that end so have a
       return above 0, which elsewhere counts as success.
@@ -38,6 +50,7 @@ class QuestionEnvironment:
     solved_at: float = 1.0,
     try_discount: float = 1.0,
     partial_credit: bool = False,
+    failed_check: str = 'lost',
   ):
     if tries < 1:
       raise ValueError(f'tries must be positive, not {tries}')
@@ -49,6 +62,11 @@ class QuestionEnvironment:
       raise ValueError(
         f'try_discount must lie between 0 and 1, not {try_discount}'
       )
+    if failed_check not in FAILED_CHECK:
+      raise ValueError(
+        f'failed_check must be one of {FAILED_CHECK}, not {failed_check!r}'
+      )
+    self._failed_check = failed_check
     self._tries = tries
     self._solved_at = solved_at
     self._try_discount = try_discount
@@ -69,12 +87,22 @@ class QuestionEnvironment:
     return self._observe(task.prompt, 0.0)
 
   def step(self, action: str) -> protocol.TextStep:
-    """Takes an answer."""
+    """Takes an answer.
+
+    Raises:
+      CheckFailedError: its check failed, and `failed_check` is 'lost'.
+    """
     if self._question is None:
       raise RuntimeError('reset the environment before it is stepped')
     if self._ended:
       return self._observe('The question was answered.', 0.0)
-    score = self._question.score(action)
+    score, reason = self._question.judge(action)
+    if score is None and self._failed_check == 'lost':
+      self._ended = True
+      raise CheckFailedError(
+        f'the answer to {self._question.name!r} could not be checked: {reason}'
+      )
+    unchecked, score = score is None, score or 0.0
     answer = self._question.read(action)
     solved = score >= self._solved_at
     worth = score * self._try_discount ** len(self._answers)
@@ -83,7 +111,8 @@ class QuestionEnvironment:
     self._ended = solved or left == 0
     paid = solved or (self._ended and self._partial_credit)
     return self._observe(
-      'Right.' if solved else _verdict(answer, left), worth if paid else 0.0
+      'Right.' if solved else _verdict(answer, left, unchecked),
+      worth if paid else 0.0,
     )
 
   def _observe(self, text: str, reward: float) -> protocol.TextStep:
@@ -99,8 +128,10 @@ class QuestionEnvironment:
     )
 
 
-def _verdict(answer: str | None, left: int) -> str:
-  if answer is None:
+def _verdict(answer: str | None, left: int, unchecked: bool) -> str:
+  if unchecked:
+    text = UNCHECKED
+  elif answer is None:
     text = 'That is wrong.'
   elif not answer.strip():
     text = 'No answer was found in that.'

@@ -137,7 +137,11 @@ class LimitedProcess:
       if answer.get('kind') == 'memory':
         self.close()
     if 'error' in answer:
-      raise question.CheckFailure(answer['kind'], answer['error'])
+      raise question.CheckFailure(
+        answer['kind'],
+        answer['error'],
+        by_answer=answer.get('by_answer', False),
+      )
     return answer
 
   def close(self) -> None:

@@ -16,8 +16,10 @@ write files, to start processes and to use the network.
 
 import json
 import os
+import re
 import signal
 import sys
+import time
 import types
 
 # What compiled text may name: SymPy's way to write numbers and symbols, and
@@ -116,17 +118,30 @@ def limit_resource(kind: str, amount: int) -> None:
     pass
 
 
+# Digits to which constants without an exact form are compared.
+_PRECISION = 30
+
+
 class Mathematics:
-  """Compares formulas in LaTeX by math-verify."""
+  """Compares formulas in LaTeX by math-verify, numbers exactly."""
 
   def __init__(self):
     import logging
 
     import math_verify
+    import sympy
+    from math_verify import grader
 
     # It warns that its own timers are off: the process has one.
     logging.getLogger('math_verify').setLevel(logging.CRITICAL)
     self._library = math_verify
+    self._sympy = sympy
+    self._rounded_symbolic_equality = grader.sympy_symbolic_eq
+    self._tolerance = sympy.Integer(0)
+    # The library rounds to six places, which makes 0.333333 of 1/3, and 0 of
+    # all that is small.
+    grader.sympy_numeric_eq = self._equal
+    grader.sympy_symbolic_eq = self._equal_symbolically
     self._target = [math_verify.LatexExtractionConfig(boxed_match_priority=0)]
     self.score({'reference': r'\frac{1}{2}+x^2', 'answer': '0.5+x^{2}'})
 
@@ -138,11 +153,82 @@ class Mathematics:
       parsing_timeout=None,
     )
 
+  def _exact(self, value):
+    """A value whose decimals are the fractions that were written."""
+    floats = value.atoms(self._sympy.Float)
+    exact = {f: self._sympy.Rational(str(f)) for f in floats if f.is_finite}
+    return value.xreplace(exact).doit()
+
+  def _equal(self, left, right, rounding=None, precision=None) -> bool:
+    """Whether two values are equal; decides for numbers alone."""
+    del rounding, precision
+    sympy = self._sympy
+    if isinstance(left, sympy.MatrixBase) or isinstance(
+      right, sympy.MatrixBase
+    ):
+      return (
+        isinstance(left, sympy.MatrixBase)
+        and isinstance(right, sympy.MatrixBase)
+        and left.shape == right.shape
+        and all(
+          self._equal(a, b) or self._equal_symbolically(a, b)
+          for a, b in zip(left.flat(), right.flat(), strict=True)
+        )
+      )
+    if not isinstance(left, sympy.Expr) or not isinstance(right, sympy.Expr):
+      return False
+    per_cent = _of_per_cent(left), _of_per_cent(right)
+    left, right = self._exact(left), self._exact(right)
+    if self._same(left, right):
+      return True
+    # 9% is 9, where one of them alone has the sign.
+    if per_cent[0] is not per_cent[1] and None in per_cent:
+      if per_cent[0] is not None:
+        return self._same(self._exact(per_cent[0]), right)
+      return self._same(left, self._exact(per_cent[1]))
+    return False
+
+  def _same(self, left, right) -> bool:
+    if left == right:
+      return True
+    difference = left - right
+    if difference.free_symbols:
+      return False
+    if left.is_Rational and right.is_Rational:
+      return bool(abs(difference) <= self._tolerance * abs(left))
+    size = abs(left.evalf(_PRECISION))
+    # What vanishes has no digits: evalf gives up where it cannot tell.
+    away = abs(difference.evalf(_PRECISION, maxn=400))
+    if not (size.is_number and away.is_number and size.is_finite):
+      return False
+    least = self._sympy.Float(10) ** (5 - _PRECISION)
+    allowed = max(self._tolerance, least) * max(size, least)
+    return bool(away.is_finite and away <= allowed)
+
+  def _equal_symbolically(self, left, right) -> bool:
+    sympy = self._sympy
+    if not isinstance(left, sympy.Expr) or not isinstance(right, sympy.Expr):
+      return self._rounded_symbolic_equality(left, right)
+    left, right = self._exact(left), self._exact(right)
+    if not (left - right).free_symbols:
+      return self._same(left, right)
+    return self._rounded_symbolic_equality(left, right)
+
   def score(self, request):
+    self._tolerance = self._sympy.Rational(str(request.get('tolerance', 0)))
     reference = self._parse(request['reference'])
     answer = self._parse(request['answer'])
     equal = self._library.verify(reference, answer, timeout_seconds=None)
     return {'score': float(equal)}
+
+
+def _of_per_cent(value):
+  """What stands before the sign in '9\\%'; None for other values."""
+  arguments = getattr(value, 'args', ())
+  if len(arguments) == 2 and str(arguments[1]) == '1/100':
+    if type(arguments[1]).__name__ == 'UnevaluatedExpr':
+      return arguments[0]
+  return None
 
 
 class Procedural:
@@ -208,11 +294,64 @@ class Procedural:
     self._entry(request)
     return {}
 
+  def guesses(self, request):
+    """Counts the questions that each of some constant answers solves."""
+    ends = time.monotonic() + request['seconds']
+    solved = dict.fromkeys(CONSTANTS, 0)
+    count = 0
+    while count < request['count'] and time.monotonic() < ends:
+      dataset, entry = self._entry({**request, 'index': count})
+      count += 1
+      # A right answer that is among them is counted like the others.
+      for constant in CONSTANTS:
+        solved[constant] += _accepts(dataset, entry, constant)
+    return {'count': count, 'solved': solved}
+
   def score(self, request):
     dataset, entry = self._entry(request)
     if request['prompt'] != entry['question']:
       raise ValueError('the question generated now is another one')
-    return {'score': float(dataset.score_answer(request['answer'], entry))}
+    answer = request['answer']
+    # All comparisons with NaN are false, those that refuse an answer too.
+    if not_finite(answer) and not not_finite(str(entry['answer'])):
+      return {'score': 0.0}
+    try:
+      score = dataset.score_answer(answer, entry)
+    # A scorer accepted the reference when the question was made: what it
+    # cannot parse is the answer.
+    except PARSING as error:
+      reason = f'{type(error).__name__}: {str(error)[:300]}'
+      return {'error': reason, 'kind': 'error', 'by_answer': True}
+    return {'score': float(score)}
+
+
+# Answers that are tried on every kind, to see what guessing is worth.
+CONSTANTS = (
+  '0', '1', '-1', '2', '3', '4', '5', '10', '0.0', '0/1', 'yes', 'no', 'Yes',
+  'No', 'YES', 'NO', 'True', 'False', 'true', 'false', 'A', 'B', 'a', 'x',
+  'None', 'none', 'N/A', 'impossible', 'infeasible', 'undetermined', '-', '.',
+  '*', '[]', '[[]]', '[0]', '{}', '()', '""', '0 0', 'North', 'fool', 'knight',
+)  # fmt: skip
+PARSING = (
+  ArithmeticError,
+  AttributeError,
+  LookupError,
+  RecursionError,
+  SyntaxError,
+  TypeError,
+  ValueError,
+)
+_NOT_FINITE = re.compile(
+  r'(?<![A-Za-z])(?:nan|inf(?:inity)?)[ij]?(?![A-Za-z])', re.IGNORECASE
+)
+_EXPONENT = re.compile(r'[0-9][eE]\+?([0-9]{1,9})')
+
+
+def not_finite(text: str) -> bool:
+  """Whether a text has a number that is none, or more than any."""
+  return _NOT_FINITE.search(text) is not None or any(
+    int(exponent) > 300 for exponent in _EXPONENT.findall(text)
+  )
 
 
 def _examples(entry) -> list[str]:
@@ -223,6 +362,8 @@ def _examples(entry) -> list[str]:
 
 
 def _accepts(dataset, entry, text) -> bool:
+  if not_finite(text) and not not_finite(str(entry['answer'])):
+    return False
   try:
     return dataset.score_answer(text, entry) > 1 - 1e-9
   except Exception:  # as a scorer may, on what is no answer
@@ -246,6 +387,8 @@ def serve(service, lines, write) -> None:
       answer = getattr(service, request['operation'])(request)
     except MemoryError:
       answer = {'error': 'needs more memory than allowed', 'kind': 'memory'}
+      # The process and its limit do for other answers.
+      answer['by_answer'] = GUARD.on
     # Whatever a library raises is told, not suffered.
     except BaseException as error:
       reason = f'{type(error).__name__}: {str(error)[:300]}'
@@ -254,6 +397,7 @@ def serve(service, lines, write) -> None:
     signal.setitimer(signal.ITIMER_REAL, 0)
     if GUARD.refused:
       answer = {'error': f'refused {GUARD.refused[0]}', 'kind': 'refused'}
+      answer['by_answer'] = True
     write(answer)
 
 

@@ -11,12 +11,16 @@ further apart than there are places.
 """
 
 import dataclasses
+import functools
 import json
-import re
+import logging
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
+from jaxcredit.environments import completion, generated
 from jaxcredit.environments.questions import limited_process, question
+
+_log = logging.getLogger(__name__)
 
 INSTRUCTION = 'Give the answer between <answer> and </answer>.'
 SPLITS = ('train', 'eval')
@@ -26,7 +30,12 @@ _HALF = 2**31
 BLOCK = 2**20
 # Places of one data set of the library: some kinds make all of them at once.
 _CHUNK = 512
-_ANSWER = re.compile(r'<answer>((?:(?!</?answer>).)*)</answer>', re.DOTALL)
+# Where a question is faulty, so many others are tried in its place.
+_SPARE = 8
+# Questions, and seconds, that it may take to see what guessing is worth.
+_GUESSED, _GUESSING_SECONDS = 30, 2.0
+# A constant answer to that part of the questions is told, and refused.
+_TOLD, _REFUSED = 1 / 3, 0.9
 # Generating may take longer than scoring: some kinds search for a puzzle.
 _GENERATION_LIMIT = 60.0
 
@@ -57,8 +66,10 @@ def seed_of(split: str, seed: int) -> int:
 class ProceduralChecker:
   """The scorer of reasoning-gym, guarded.
 
-  The answer is what stands between the last pair of answer tags, else the
-  whole text. Scores between 0 and 1 are the library's.
+  The answer is what stands between the last pair of answer tags behind the
+  thoughts, else all that is said there. Scores between 0 and 1 are the
+  library's; numbers that are not finite score 0, since comparisons with them
+  refuse nothing.
 
   Attributes:
     task: kind of task.
@@ -78,10 +89,9 @@ class ProceduralChecker:
     return f'reasoning-gym {self.task}'
 
   def read(self, text: str) -> str:
-    last = None
-    for found in _ANSWER.finditer(text):
-      last = found
-    return (text if last is None else last.group(1)).strip()
+    said = completion.said(text).text
+    answers = completion.tagged(said, 'answer')
+    return answers[-1] if answers else said.strip()
 
   def prepare(self) -> None:
     limited_process.shared('procedural').start()
@@ -103,6 +113,76 @@ class ProceduralChecker:
     return reply['score']
 
 
+class Guess(NamedTuple):
+  """What a constant answer is worth on a kind.
+
+  Attributes:
+    answer: the constant that solves most.
+    solved: questions that it solves.
+    count: questions that it was tried on.
+  """
+
+  answer: str
+  solved: int
+  count: int
+
+  @property
+  def share(self) -> float:
+    return self.solved / self.count if self.count else 0.0
+
+
+def guess(task: str, settings: Mapping[str, Any] | None = None) -> Guess:
+  """Tries constant answers on a kind.
+
+  Args:
+    task: kind of task; see `names`.
+    settings: of the kind.
+
+  Returns:
+    The best constant. A score near its share is no sign of learning. Kinds
+    that are slow to generate are tried on fewer than 30 questions.
+  """
+  return _guess(task, json.dumps(dict(settings or {}), sort_keys=True))
+
+
+@functools.lru_cache(maxsize=256)
+def _guess(task: str, settings: str) -> Guess:
+  config = {**json.loads(settings), 'seed': seed_of('eval', 2047)}
+  try:
+    reply = limited_process.shared('procedural').ask(
+      'guesses',
+      _GENERATION_LIMIT,
+      task=task,
+      config={**config, 'size': _GUESSED},
+      count=_GUESSED,
+      seconds=_GUESSING_SECONDS,
+    )
+  except question.CheckFailure:
+    # What is wrong shows where a question is made.
+    return Guess('', 0, 0)
+  best = max(reply['solved'], key=reply['solved'].get)
+  return Guess(best, reply['solved'][best], reply['count'])
+
+
+def _refuse_guessing(task: str, settings: Mapping[str, Any]) -> None:
+  """Raises ValueError for a kind on which guessing scores, or tells of it."""
+  found = guess(task, settings)
+  words = f'{found.answer!r} is right for {found.solved} of {found.count}'
+  # Of few questions nothing is known.
+  if found.count >= 8 and found.share >= _REFUSED:
+    raise ValueError(
+      f'{task!r} cannot be told from guessing: its scorer says that {words} '
+      'questions'
+    )
+  if found.count >= 8 and found.share >= _TOLD:
+    _log.warning(
+      '%s: the constant answer %s questions; a success of %.2f is no learning',
+      task,
+      words,
+      found.share,
+    )
+
+
 def generate(
   task: str,
   count: int,
@@ -112,8 +192,8 @@ def generate(
   settings: Mapping[str, Any] | None = None,
   instruction: str = INSTRUCTION,
   time_limit: float = 5.0,
-) -> list[question.Question]:
-  """Generates questions of one kind.
+) -> generated.Tasks[question.Question]:
+  """Questions of one kind, each made when it is asked for.
 
   Args:
     task: kind of task; see `names`.
@@ -125,11 +205,13 @@ def generate(
     time_limit: seconds that checking one answer may take.
 
   Returns:
-    The questions; the reference is '' where the library names no answer.
+    The questions; the reference is '' where the library names no answer. In
+    the place of a question that cannot be used stands another.
 
   Raises:
-    ValueError: the kind or a setting is unknown, generating failed, or the
-      scorer takes any answer (as that of game_of_life_halting does).
+    ValueError: the kind or a setting is unknown, generating failed, the scorer
+      takes any answer (as that of game_of_life_halting does), or a constant
+      answer is right almost always (as 0 is for that of coin_flip).
   """
   if not 0 < count <= BLOCK:
     raise ValueError(f'count must lie between 1 and {BLOCK}, not {count}')
@@ -145,15 +227,50 @@ def generate(
     raise ValueError(
       f'reasoning-gym has no task {task!r}; it has {", ".join(known)}'
     )
-  questions = []
-  for place in range(count):
-    chunk, index = divmod(place, _CHUNK)
-    config = {**settings, 'seed': first + chunk * _CHUNK, 'size': _CHUNK}
-    name = f'{task} {split} {seed}:{place}'
-    questions.append(
-      _question(task, config, index, name, instruction, time_limit)
-    )
-  return questions
+  made = generated.Tasks(
+    count,
+    functools.partial(
+      _question_at,
+      task=task,
+      settings=json.dumps(settings, sort_keys=True),
+      first=first,
+      name=f'{task} {split} {seed}',
+      instruction=instruction,
+      time_limit=time_limit,
+    ),
+  )
+  # What is wrong with all of them shows with the first, and at once.
+  _question_at(
+    0, task, json.dumps(settings), first, task, instruction, time_limit, spare=1
+  )
+  _refuse_guessing(task, settings)
+  return made
+
+
+def _question_at(
+  place: int,
+  task: str,
+  settings: str,
+  first: int,
+  name: str,
+  instruction: str,
+  time_limit: float,
+  spare: int = _SPARE,
+) -> question.Question:
+  """The question at a place, or one of the spare ones."""
+  chunk, index = divmod(place, _CHUNK)
+  for attempt in range(spare):
+    # Spare questions are the last of the block.
+    start = chunk * _CHUNK if not attempt else BLOCK - attempt * _CHUNK
+    config = {**json.loads(settings), 'seed': first + start, 'size': _CHUNK}
+    try:
+      return _question(
+        task, config, index, f'{name}:{place}', instruction, time_limit
+      )
+    except ValueError:
+      if attempt == spare - 1:
+        raise
+  raise AssertionError('spare is at least 1')
 
 
 def _question(task, config, index, name, instruction, time_limit):
@@ -185,12 +302,6 @@ def _question(task, config, index, name, instruction, time_limit):
   )
 
 
-def mix(*parts: Sequence[question.Question]) -> list[question.Question]:
+def mix(*parts: Sequence[question.Question]) -> Sequence[question.Question]:
   """Takes turns among several lists of questions, until all are used up."""
-  longest = max((len(part) for part in parts), default=0)
-  return [
-    part[index]
-    for index in range(longest)
-    for part in parts
-    if index < len(part)
-  ]
+  return generated.Mixed(parts)

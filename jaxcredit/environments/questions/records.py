@@ -1,11 +1,12 @@
 """Reads files of questions: one JSON object a line, plain or packed (.xz)."""
 
 import json
-import lzma
 import os
 import pathlib
 from collections.abc import Iterator
 from typing import Any
+
+from jaxcredit.environments import packed_lines
 
 
 class RecordError(ValueError):
@@ -55,7 +56,14 @@ class Record:
   def text(self, key: str) -> str:
     """A field that must be text with something in it."""
     value = self.fields.get(key)
-    if not isinstance(value, str) or not value.strip():
+    if value is not None and not isinstance(value, str):
+      shown = json.dumps(value)
+      if len(shown) > 60:
+        shown = f'{shown[:60]}...'
+      raise self.error(
+        f'the question has no text {key!r} but {shown}: give it as text'
+      )
+    if value is None or not value.strip():
       raise self.error(f'the question has no text {key!r}')
     return value
 
@@ -89,21 +97,12 @@ def read(path: str | os.PathLike) -> list[Record]:
 
 
 def _records(path: pathlib.Path) -> Iterator[Record]:
-  number = 0
   try:
-    # Bytes: the fault of a line is then told with that line.
-    with (lzma.open if path.suffix == '.xz' else open)(path, 'rb') as file:
-      for number, line in enumerate(file, start=1):
-        if line.strip():
-          yield Record(_json(line, str(path), number), str(path), number)
-  except (lzma.LZMAError, EOFError) as error:
-    raise RecordError(
-      str(path), number + 1, f'not a readable .xz file: {error}'
-    ) from None
-  except OSError as error:
-    raise RecordError(
-      str(path), number + 1, f'cannot be read: {error.strerror or error}'
-    ) from None
+    for number, line in packed_lines.read(path):
+      if line.strip():
+        yield Record(_json(line, str(path), number), str(path), number)
+  except packed_lines.FileError as error:
+    raise RecordError(str(path), error.line, error.reason) from None
 
 
 def _json(line: bytes, source: str, number: int) -> dict[str, Any]:

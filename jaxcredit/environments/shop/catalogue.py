@@ -3,6 +3,7 @@
 import functools
 from collections.abc import Sequence
 
+from jaxcredit.environments import commands
 from jaxcredit.environments.shop import products as products_lib
 from jaxcredit.environments.shop import search as search_lib
 
@@ -22,7 +23,9 @@ class Catalogue:
 
   def __init__(self, products: Sequence[products_lib.Product]):
     self.products = tuple(products)
-    self._by_asin = {p.asin.lower(): i for i, p in enumerate(self.products)}
+    self._by_asin = {
+      commands.plain(p.asin): i for i, p in enumerate(self.products)
+    }
     if len(self._by_asin) < len(self.products):
       raise ValueError('two products have the same asin')
 
@@ -34,7 +37,7 @@ class Catalogue:
 
   def find(self, asin: str) -> int | None:
     """The index of a product; None where there is no such."""
-    return self._by_asin.get(asin.lower())
+    return self._by_asin.get(commands.plain(asin))
 
   @functools.cached_property
   def index(self) -> search_lib.SearchIndex:

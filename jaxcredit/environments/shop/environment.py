@@ -16,7 +16,7 @@ purchase; see `reward`. What differs from WebShop's own text mode:
 import json
 import re
 
-from jaxcredit.environments import protocol
+from jaxcredit.environments import commands, protocol
 from jaxcredit.environments.shop import catalogue as catalogue_lib
 from jaxcredit.environments.shop import goals as goals_lib
 from jaxcredit.environments.shop import pages, reward
@@ -24,7 +24,7 @@ from jaxcredit.environments.shop import pages, reward
 REWARDS = ('score', 'success')
 REFUSAL = 'That is not on this page.'
 
-_ACTION = re.compile(r'(search|click)\[(.*)\]', re.DOTALL)
+_ACTION = re.compile(r'(search|click)\s?\[(.*)\]', re.DOTALL | re.IGNORECASE)
 
 
 class ShopEnvironment:
@@ -33,7 +33,8 @@ class ShopEnvironment:
   Of the admissible actions all clicks are listed; a query of one's own words is
   stood for by 'search[<your query>]', as in WebShop. An action is executed if
   it has the right form and its button is on the page, or if it is a search with
-  a query that is not empty, on the search page. Capitals do not matter.
+  a query that is not empty, on the search page. Letters may be in any case and
+  form (`commands`).
 
   Equal anchors mean that the same page is shown with the same options chosen.
 
@@ -131,12 +132,12 @@ class ShopEnvironment:
 
   def _target(self, action: str) -> pages.Page | None:
     """The page that an action leads to; None if it cannot be executed."""
-    found = _ACTION.fullmatch(action.strip().lower())
+    found = _ACTION.fullmatch(action.strip())
     if found is None:
       return None
     verb, argument = found.groups()
-    if verb == 'click':
-      return self._buttons.get(argument.strip())
+    if commands.plain(verb) == 'click':
+      return commands.find(argument, self._buttons)
     if self.page.kind != pages.SEARCH or not argument.strip():
       return None
     results = self.catalogue.search(argument, self._max_results)

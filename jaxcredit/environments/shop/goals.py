@@ -9,10 +9,12 @@ WebShop.
 
 import bisect
 import dataclasses
+import functools
 from collections.abc import Sequence
 
 import numpy as np
 
+from jaxcredit.environments import generated
 from jaxcredit.environments.shop import catalogue as catalogue_lib
 from jaxcredit.environments.shop import products as products_lib
 
@@ -197,8 +199,8 @@ def generate_goals(
   count: int,
   catalogue: catalogue_lib.Catalogue,
   part: str = 'all',
-) -> list[Goal]:
-  """Makes goals; seeds seed, seed + 1, ...
+) -> generated.Tasks[Goal]:
+  """Goals, each made when it is asked for; seeds seed, seed + 1, ...
 
   Args:
     seed: of the first goal; each is a function of its seed and the catalogue.
@@ -210,8 +212,6 @@ def generate_goals(
   Raises:
     ValueError: a bad count or part, or a part without products.
   """
-  if count < 1:
-    raise ValueError(f'count must be positive, not {count}')
   if part not in PARTS:
     raise ValueError(f'part must be one of {PARTS}, not {part!r}')
   # By turns of types, so that every part has every type.
@@ -226,9 +226,12 @@ def generate_goals(
       f'a catalogue of {len(catalogue)} products has none for {part!r}: make '
       f'it larger than {turn}'
     )
-  goals = []
-  for i in range(count):
-    rng = np.random.default_rng(seed + i)
-    chosen = numbers[int(rng.integers(len(numbers)))]
-    goals.append(make_goal(catalogue[chosen], rng))
-  return goals
+  return generated.Tasks(
+    count, functools.partial(_goal_at, seed, catalogue, tuple(numbers))
+  )
+
+
+def _goal_at(seed: int, catalogue, numbers: tuple[int, ...], place: int):
+  rng = np.random.default_rng(seed + place)
+  chosen = numbers[int(rng.integers(len(numbers)))]
+  return make_goal(catalogue[chosen], rng)

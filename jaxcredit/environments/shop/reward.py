@@ -27,11 +27,12 @@ import functools
 import re
 from collections.abc import Mapping
 
+from jaxcredit.environments import commands
 from jaxcredit.environments.shop import goals as goals_lib
 from jaxcredit.environments.shop import products as products_lib
 from jaxcredit.environments.shop import search
 
-_PLAIN = re.compile(r'[a-z0-9]+(?:\.[0-9]+)*')
+_PLAIN = re.compile(r'[^\W_]+(?:\.[0-9]+)*')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,8 +60,20 @@ class Score:
 
 
 def _plain(text: str) -> str:
-  """Its words in lower case, with single spaces around each."""
-  return f' {" ".join(_PLAIN.findall(text.lower()))} '
+  """Its words, in the form in which they are compared, with spaces around."""
+  text = commands.plain(text)
+  words = _PLAIN.findall(text)
+  # Of signs alone the signs are all there is.
+  return f' {" ".join(words) or text} '
+
+
+_BETWEEN = re.compile(r'(?<=[^\W\d])[-_](?=[^\W\d])|[,;"\'()]')
+
+
+def _same(value: str) -> str:
+  """The value of an option; '+1.5' is not '-1.5', 'x-large' is 'x large'."""
+  text = commands.plain(value)
+  return ' '.join(_BETWEEN.sub(' ', text).split()) or text
 
 
 @functools.lru_cache(maxsize=65536)
@@ -127,14 +140,14 @@ def score(
     goal: what was asked for.
   """
   texts = _texts(product)
-  values = {_plain(value) for value in chosen.values()}
+  values = {_same(value) for value in chosen.values()}
   return Score(
     type_score=type_score(product, goal),
     attributes=sum(
       any(_plain(wanted) in text for text in texts)
       for wanted in goal.attributes
     ),
-    options=sum(_plain(value) in values for _, value in goal.options),
+    options=sum(_same(value) in values for _, value in goal.options),
     price=product.price <= goal.price_upper,
     parts=len(goal.attributes) + len(goal.options) + 1,
   )
@@ -143,11 +156,11 @@ def score(
 def suits(product: products_lib.Product, goal: goals_lib.Goal) -> bool:
   """Whether a product can be bought with reward 1."""
   offered = {
-    _plain(value): value
+    _same(value): value
     for _, values in product.customization_options
     for value in values
   }
-  wanted = {name: _plain(value) for name, value in goal.options}
+  wanted = {name: _same(value) for name, value in goal.options}
   if not set(wanted.values()) <= set(offered):
     return False
   chosen = {name: offered[value] for name, value in wanted.items()}

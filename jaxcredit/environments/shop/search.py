@@ -13,12 +13,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from jaxcredit.environments import commands
 from jaxcredit.environments.shop import products as products_lib
 
 # WebShop's settings are those of its library, pyserini.
 K1, B = 0.9, 0.4
 
-_WORD = re.compile(r'[a-z0-9]+(?:\.[0-9]+)?')
+_WORD = re.compile(r'[^\W_]+(?:\.[0-9]+)?')
 _STOP_WORDS = frozenset(
   'a an and are as at be but by for i if im in into is it its like looking me '
   'my need no not of on or some such that the their then there these they '
@@ -32,7 +33,7 @@ class SearchUnavailable(ImportError):
 
 def words(text: str) -> list[str]:
   """The words of a text that count in a search, plurals as singulars."""
-  text = text.lower().replace("'s", 's').replace('’s', 's')
+  text = commands.plain(text).replace("'s", 's').replace('’s', 's')
   found = []
   for word in _WORD.findall(text):
     if word in _STOP_WORDS:

@@ -16,7 +16,7 @@ hands, and rooms that were walked into are not left.
 import functools
 import re
 
-from jaxcredit.environments import protocol
+from jaxcredit.environments import commands, protocol
 from jaxcredit.environments.virtualhome import (
   conditions,
   grounding,
@@ -65,7 +65,8 @@ class Tables:
       self.by_text[text] = action
     self.texts = tuple(sorted(self.by_text))
     self.things = {
-      wording.named(thing): thing for thing in self.grounding.things('object')
+      commands.plain(wording.named(thing)): thing
+      for thing in self.grounding.things('object')
     }
     # Many actions share a precondition, which is then decided once.
     kinds: dict[conditions.Condition, int] = {}
@@ -81,6 +82,17 @@ class Tables:
       for atom, bit in self.bits.items()
       if atom[0] in ('holds_rh', 'holds_lh')
     )
+
+  @functools.cached_property
+  def _plain(self) -> dict[str, str]:
+    return {commands.plain(text): text for text in self.texts}
+
+  def listed(self, text: str) -> str:
+    """The action that a text means, as it is listed; else in plain letters."""
+    if text in self.by_text:
+      return text
+    plain = commands.plain(text)
+    return self._plain.get(plain, plain)
 
   def admissible(self, state: int) -> tuple[str, ...]:
     """The texts of all applicable actions, sorted."""
@@ -189,9 +201,11 @@ class VirtualHomeEnvironment:
     """Takes an action."""
     if self._tables is None:
       raise RuntimeError('reset the environment before it is stepped')
-    text = action.strip()
+    text = self._tables.listed(action.strip())
     ground = self._tables.by_text.get(text)
-    if ground and conditions.holds(ground.precondition, self.state):
+    if executed := bool(ground) and conditions.holds(
+      ground.precondition, self.state
+    ):
       before = self.state
       self.state = ground.apply(before)
       answer = self._told(text, ground, before)
@@ -199,7 +213,7 @@ class VirtualHomeEnvironment:
       answer = f'{_REFUSED}: {self._why(text)}.'
     self._steps += 1
     won = self.goal_holds()
-    return self._answer(answer, float(won), won)
+    return self._answer(answer, float(won), won, executed)
 
   def fork(self) -> 'VirtualHomeEnvironment':
     """An independent environment in the same state."""
@@ -223,7 +237,9 @@ class VirtualHomeEnvironment:
     """
     return conditions.progress(self._tables.grounding.goal, self.state)
 
-  def _answer(self, text: str, reward: float, won: bool) -> protocol.TextStep:
+  def _answer(
+    self, text: str, reward: float, won: bool, executed: bool | None = None
+  ) -> protocol.TextStep:
     return protocol.TextStep(
       text,
       reward,
@@ -233,6 +249,7 @@ class VirtualHomeEnvironment:
       and not won,
       self._tables.admissible(self.state),
       self.state_text() if self._anchor_is_state else text,
+      executed,
     )
 
   def _hands(self) -> str:

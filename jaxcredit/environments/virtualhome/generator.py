@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from jaxcredit.environments import generated
 from jaxcredit.environments.household import pddl
 from jaxcredit.environments.virtualhome import (
   expert,
@@ -239,23 +240,27 @@ def generate_problems(
   split: str = 'train',
   chores: int = 1,
   max_plan: int = 30,
-) -> list[problems.Problem]:
-  """Makes `count` problems, the tasks in turn; seeds seed, seed + 1, ..."""
-  if count < 1:
-    raise ValueError(f'count must be positive, not {count}')
-  tasks = sorted({base.task for base in bases})
-  bases = tuple(bases)
-  return [
-    generate_problem(
-      seed + i,
-      bases,
-      split=split,
-      task=tasks[i % len(tasks)] if tasks else None,
-      chores=chores,
-      max_plan=max_plan,
-    )
-    for i in range(count)
-  ]
+) -> generated.Tasks[problems.Problem]:
+  """`count` problems, the tasks in turn; seeds seed, seed + 1, ...
+
+  Each is made when it is asked for; the first at once, which shows what is
+  wrong with the arguments.
+  """
+  make = functools.partial(
+    _problem_at,
+    seed=seed,
+    bases=tuple(bases),
+    tasks=tuple(sorted({base.task for base in bases})),
+    options={'split': split, 'chores': chores, 'max_plan': max_plan},
+  )
+  made = generated.Tasks(count, make)
+  made[0]
+  return made
+
+
+def _problem_at(place: int, seed, bases, tasks, options) -> problems.Problem:
+  task = tasks[place % len(tasks)] if tasks else None
+  return generate_problem(seed + place, bases, task=task, **options)
 
 
 def _attempt(seed, parts, bases, split, max_plan, rng):

@@ -25,52 +25,16 @@ import numpy as np
 
 from jaxcredit.networks import config as config_lib
 from jaxcredit.networks.sampling import cache as cache_lib
+from jaxcredit.networks.sampling import completion as completion_lib
 from jaxcredit.networks.sampling import sampler, stop_strings
 from jaxcredit.networks.sampling import sampling_params as sampling
 from jaxcredit.networks.sampling import slots as slots_lib
 
+Completion = completion_lib.Completion
+EngineStats = completion_lib.EngineStats
 CHUNKS = (8, 16, 32, 64, 128, 256, 512)
 # The cache has at least this many rows, if the engine has as many slots.
 _FEWEST_ROWS = 8
-
-
-@dataclasses.dataclass(frozen=True)
-class Answer:
-  """What a row has answered.
-
-  Attributes:
-    name: of the row.
-    tokens: that were drawn, those that end the answer included.
-    log_probs: of the tokens under the sampling distribution.
-    policy_log_probs: of the tokens under the policy itself, at temperature 1.
-    entropies: of the policy itself where it drew each token, in nats.
-    end: 'stop token', 'stop string', or 'length'.
-  """
-
-  name: Hashable
-  tokens: list[int]
-  log_probs: list[float]
-  policy_log_probs: list[float]
-  entropies: list[float]
-  end: str
-
-
-@dataclasses.dataclass
-class Work:
-  """What an engine has done.
-
-  Attributes:
-    read: tokens read before answers, each as often as it was read.
-    shared: tokens at the head of new rows that were not read, since another
-      row had begun like them.
-    drawn: tokens drawn.
-    calls: compiled calls that drew them.
-  """
-
-  read: int = 0
-  shared: int = 0
-  drawn: int = 0
-  calls: int = 0
 
 
 class Engine:
@@ -85,21 +49,21 @@ class Engine:
     slots: rows of the cache at most; fewer while fewer rows are there.
     row_tokens: tokens of a row, its answers included, at most.
     new_tokens: tokens of an answer at most, unless `submit` says otherwise.
-    how: the sampling distribution, of plain numbers.
+    sampling_params: the sampling distribution, of plain numbers.
     stop_tokens: tokens that end an answer.
     stops: strings that end an answer, from `stop_strings.compile_table`.
-    burst: tokens that each row draws before rows that have ended are looked
-      after.
+    decode_steps_per_call: tokens that each row draws before rows that have
+      ended are looked after.
     chunks: lengths to which pieces of text are padded; longer texts are read
       in several pieces.
     capacities: sizes of the cache; it grows as rows do.
-    read_tokens: padded tokens that one call may read, so that a long prompt in
-      a large batch does not need all memory.
+    prefill_tokens: padded tokens that one call may read, so that a long prompt
+      in a large batch does not need all memory.
     share_prefixes: whether rows take over keys and values of rows that begin
       like them.
 
   Attributes:
-    work: what was done so far.
+    stats: counts of the work done so far.
   """
 
   def __init__(
@@ -110,36 +74,39 @@ class Engine:
     slots: int,
     row_tokens: int,
     new_tokens: int,
-    how: sampling.Sampling | None = None,
+    sampling_params: sampling.SamplingParams | None = None,
     stop_tokens: Sequence[int] = (),
     stops: stop_strings.StopTable | None = None,
-    burst: int = 32,
+    decode_steps_per_call: int = 32,
     chunks: Sequence[int] = CHUNKS,
     capacities: Sequence[int] | None = None,
-    read_tokens: int = 8192,
+    prefill_tokens: int = 8192,
     share_prefixes: bool = True,
   ):
+    config.check_positions(row_tokens, 'a row')
     sizes = {
       'slots': slots, 'row_tokens': row_tokens, 'new_tokens': new_tokens,
-      'burst': burst, 'read_tokens': read_tokens,
-      'chunks': min(chunks, default=0),
+      'decode_steps_per_call': decode_steps_per_call,
+      'prefill_tokens': prefill_tokens, 'chunks': min(chunks, default=0),
     }  # fmt: skip
     for name, value in sizes.items():
       if value < 1:
         raise ValueError(f'{name} must be positive, not {value}')
-    how = (how or sampling.Sampling()).check()
-    if any(np.ndim(value) for value in jax.tree.leaves(how)):
-      raise ValueError(f'an engine samples all rows alike, not by {how}')
+    sampling_params = (sampling_params or sampling.SamplingParams()).check()
+    if any(np.ndim(value) for value in jax.tree.leaves(sampling_params)):
+      raise ValueError(
+        f'an engine samples all rows alike, not by {sampling_params}'
+      )
     self._params = params
     self._config = config
     self._slots = slots
     self._row_tokens = row_tokens
     self._new_tokens = new_tokens
     # Plain numbers of one type, so that a change does not compile.
-    self._how = jax.tree.map(np.float32, how)
+    self._sampling_params = jax.tree.map(np.float32, sampling_params)
     self._stop_tokens = tuple(stop_tokens)
     self._stops = stops
-    self._burst = min(burst, new_tokens)
+    self._decode_steps = min(decode_steps_per_call, new_tokens)
     self._chunks = tuple(sorted(chunks))
     self._capacities = sorted(
       {
@@ -151,14 +118,14 @@ class Engine:
         row_tokens,
       }
     )
-    self._read_tokens = read_tokens
+    self._prefill_tokens = prefill_tokens
     self._queue: collections.deque[slots_lib.Row] = collections.deque()
     self._names: dict[Hashable, slots_lib.Row] = {}
     self._table = slots_lib.Slots(row_tokens, share_prefixes)
     self._cache: cache_lib.Cache | None = None
     self._impl = None
     self._excludes = False
-    self.work = Work()
+    self.stats = EngineStats()
 
   @property
   def slots(self) -> int:
@@ -238,10 +205,10 @@ class Engine:
         f'row {name!r} must be a list of at least one token, not of shape '
         f'{tokens.shape}'
       )
-    if tokens.min() < 0 or tokens.max() >= self._config.vocab_size:
+    if tokens.min() < 0 or tokens.max() >= self._config.tokens:
       raise ValueError(
         f'row {name!r} has tokens from {tokens.min()} to {tokens.max()}, the '
-        f'vocabulary 0 to {self._config.vocab_size - 1}'
+        f'vocabulary 0 to {self._config.tokens - 1}'
       )
     if len(tokens) + budget > self._row_tokens:
       raise ValueError(
@@ -279,7 +246,7 @@ class Engine:
     else:
       self._table.give_back(row)
 
-  def step(self) -> list[Answer]:
+  def step(self) -> list[Completion]:
     """Lets every row that has a slot read what it must, and draw a while.
 
     Returns:
@@ -298,7 +265,7 @@ class Engine:
         f'{len(self._queue)} rows wait for a slot, and each of the '
         f'{self._slots} slots is held by a row that has answered: release some'
       )
-    self._read()
+    self._prefill()
     return self._draw()
 
   def _size(self, rows: int) -> int:
@@ -332,12 +299,12 @@ class Engine:
     while self._queue and self._table.free():
       copies, saved = self._table.admit(self._queue)
       self._copy(copies)
-      self._read()
-      self.work.shared += saved
+      self._prefill()
+      self.stats.prefix_cache_hits += saved
 
   def _few(self, width: int = 1) -> int:
     """Rows that one call handles where not all rows take part."""
-    return max(1, min(len(self._table) // 8, self._read_tokens // width))
+    return max(1, min(len(self._table) // 8, self._prefill_tokens // width))
 
   def _copy(self, copies: Sequence[tuple[int, int]]) -> None:
     # In one call: a row may be copied and overwritten at once.
@@ -350,25 +317,25 @@ class Engine:
       source[: len(copies)], target[: len(copies)] = zip(*copies, strict=True)
       self._cache = cache_lib.copy(self._cache, source, target)
 
-  def _read(self) -> None:
+  def _prefill(self) -> None:
     """Reads all that rows must read before they draw."""
     size = len(self._table)
     while True:
-      left = self._table.unread()
+      left = self._table.pending_tokens()
       if not left:
         return
       longest = min(max(left.values()), self._chunks[-1])
       width = slots_lib.bucket(longest, self._chunks)
       # The others are left for a call with less padding.
       alike = [slot for slot, count in left.items() if 4 * count > longest]
-      if 2 * len(alike) >= size and size * width <= self._read_tokens:
-        self._read_piece(list(range(size)), width, left, whole=True)
+      if 2 * len(alike) >= size and size * width <= self._prefill_tokens:
+        self._prefill_piece(list(range(size)), width, left, whole=True)
         continue
       few = self._few(width)
       for start in range(0, len(alike), few):
-        self._read_piece(alike[start : start + few], width, left, few=few)
+        self._prefill_piece(alike[start : start + few], width, left, few=few)
 
-  def _read_piece(self, slots, width, left, *, whole=False, few=0) -> None:
+  def _prefill_piece(self, slots, width, left, *, whole=False, few=0) -> None:
     """Reads the next piece of some slots' texts, or of all."""
     count = len(self._table) if whole else few
     tokens = np.zeros((count, width), np.int32)
@@ -379,7 +346,7 @@ class Engine:
       counts[i] = min(left.get(slot, 0), width)
       tokens[i, : counts[i]] = self._table.text[slot, held : held + counts[i]]
       rows[i] = slot
-    self._cache = sampler.read(
+    self._cache = sampler.prefill(
       self._params,
       self._config,
       self._with_lengths(),
@@ -388,11 +355,11 @@ class Engine:
       None if whole else rows,
     )
     self._table.held[rows[: len(slots)]] += counts[: len(slots)]
-    self.work.read += int(counts.sum())
+    self.stats.prefilled += int(counts.sum())
 
-  def _draw(self) -> list[Answer]:
+  def _draw(self) -> list[Completion]:
     size = len(self._table)
-    unread, drawn, budget, state = np.zeros((4, size), np.int32)
+    pending_token, generated, budget, state = np.zeros((4, size), np.int32)
     excluded = np.full((size,), -1, np.int32)
     keys = None
     for slot, row in enumerate(self._table.rows):
@@ -401,9 +368,9 @@ class Engine:
       if keys is None:
         keys = np.zeros((size, *row.key.shape), row.key.dtype)
       keys[slot] = row.key
-      unread[slot] = self._table.text[slot, row.length - 1]
-      drawn[slot] = len(row.drawn)
-      budget[slot] = row.budget - len(row.drawn)
+      pending_token[slot] = self._table.text[slot, row.length - 1]
+      generated[slot] = len(row.generated)
+      budget[slot] = row.budget - len(row.generated)
       state[slot] = row.stop_state
       excluded[slot] = row.excluded
     turn = sampler.decode(
@@ -411,18 +378,18 @@ class Engine:
       self._config,
       self._with_lengths(),
       jax.random.wrap_key_data(keys, impl=self._impl),
-      unread,
-      drawn,
+      pending_token,
+      generated,
       budget,
       state,
       excluded if self._excludes else None,
-      steps=self._burst,
+      steps=self._decode_steps,
       stop_tokens=self._stop_tokens,
       stops=self._stops,
-      how=self._how,
+      sampling_params=self._sampling_params,
     )
     self._cache = turn.cache
-    self.work.calls += 1
+    self.stats.calls += 1
     results = jax.device_get(dataclasses.replace(turn, cache=None))
     answers = []
     for slot, row in enumerate(self._table.rows):
@@ -430,7 +397,9 @@ class Engine:
         answers.extend(self._take_in(slot, row, results))
     return answers
 
-  def _take_in(self, slot: int, row: slots_lib.Row, results) -> list[Answer]:
+  def _take_in(
+    self, slot: int, row: slots_lib.Row, results
+  ) -> list[Completion]:
     """Appends what a row drew; returns its answer where that has ended."""
     count = int(results.count[slot])
     tokens = results.tokens[slot, :count]
@@ -446,28 +415,38 @@ class Engine:
           f'{self._config.compute_dtype}'
         )
       kept.extend(new[slot, :count].tolist())
+    if results.support is not None:
+      row.support.extend(
+        ids[ids >= 0].tolist() for ids in results.support[slot, :count]
+      )
+    if results.free_log_probs is not None:
+      row.free_log_probs.extend(results.free_log_probs[slot, :count].tolist())
     begin = row.length
     self._table.text[slot, begin : begin + count] = tokens
     self._table.held[slot] += count
-    row.drawn.extend(tokens.tolist())
+    row.generated.extend(tokens.tolist())
     row.stop_state = int(results.stop_state[slot])
-    self.work.drawn += count
+    self.stats.generated += count
     if results.stopped[slot]:
       end = 'stop string'
-      if row.drawn[-1] in self._stop_tokens:
+      if row.generated[-1] in self._stop_tokens:
         end = 'stop token'
-    elif len(row.drawn) >= row.budget:
+    elif len(row.generated) >= row.budget:
       end = 'length'
     else:
       return []
     row.answering = False
     return [
-      Answer(
+      Completion(
         row.name,
-        row.drawn,
+        row.generated,
         row.log_probs,
         row.policy_log_probs,
         row.entropies,
         end,
+        None if results.support is None else row.support,
+        free_log_probs=None
+        if results.free_log_probs is None
+        else row.free_log_probs,
       )
     ]

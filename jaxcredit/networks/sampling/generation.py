@@ -7,30 +7,13 @@ from typing import Any
 import jax
 
 from jaxcredit.networks import config as config_lib
+from jaxcredit.networks.sampling import completion as completion_lib
 from jaxcredit.networks.sampling import engine as engine_lib
 from jaxcredit.networks.sampling import sampler, stop_strings
 from jaxcredit.networks.sampling import sampling_params as sampling
 from jaxcredit.networks.sampling import slots as slots_lib
 
-
-@dataclasses.dataclass(frozen=True)
-class Completion:
-  """The answer to a prompt.
-
-  Attributes:
-    tokens: that were drawn, those that end the answer included.
-    log_probs: of the tokens under the sampling distribution.
-    policy_log_probs: of the tokens under the policy itself, at temperature 1.
-    end: 'stop token', 'stop string', or 'length'.
-    text: of the answer, without stop token and without the stop string and
-      what follows it in its token; None where no tokenizer was given.
-  """
-
-  tokens: list[int]
-  log_probs: list[float]
-  policy_log_probs: list[float]
-  end: str
-  text: str | None
+Completion = completion_lib.Completion
 
 
 def make_engine(
@@ -52,30 +35,37 @@ def make_engine(
     prompt_tokens: of the longest prompt.
     new_tokens: tokens of an answer at most.
     strings: texts that end an answer, wherever they lie among tokens.
-    tokenizer: knows the texts of tokens; stop strings need it.
+    tokenizer: knows the texts of tokens; stop strings need it. With it, tokens
+      of the model that it does not have are never sampled.
     slots: prompts that are answered at the same time.
     **options: further ones of `engine.Engine`.
 
   Raises:
-    ValueError: stop strings without a tokenizer, or an option that makes no
-      sense.
+    ValueError: stop strings without a tokenizer, a tokenizer of another model,
+      rows beyond the model's positions, or an option that makes no sense.
   """
   if strings and tokenizer is None:
     raise ValueError(
       f'stop strings ({list(strings)}) need the tokenizer: give tokenizer='
     )
+  if hasattr(tokenizer, 'vocab_size'):
+    config = config.for_tokenizer(tokenizer.vocab_size)
   stops = None
   if strings:
     pieces = stop_strings.token_bytes(tokenizer, config.vocab_size)
     stops = stop_strings.compile_table(strings, pieces, config.vocab_size)
   longest = prompt_tokens + new_tokens
+  config.check_positions(
+    longest, f'a row, {prompt_tokens} tokens with {new_tokens} new ones,'
+  )
   # Prompts of other lengths shall not need another size of the cache.
   sizes = slots_lib.capacities_for(2 * longest + 64)
+  row_tokens = min(slots_lib.bucket(longest, sizes), config.positions)
   return engine_lib.Engine(
     sampler.decoding_params(params),
     config,
     slots=slots,
-    row_tokens=slots_lib.bucket(longest, sizes),
+    row_tokens=row_tokens,
     new_tokens=new_tokens,
     stops=stops,
     **options,
@@ -89,7 +79,7 @@ def generate(
   keys: jax.Array,
   *,
   new_tokens: int,
-  how: sampling.Sampling | None = None,
+  sampling_params: sampling.SamplingParams | None = None,
   stop_tokens: Sequence[int] = (),
   strings: Sequence[str] = (),
   tokenizer: Any = None,
@@ -109,7 +99,7 @@ def generate(
     prompts: tokens of each of N prompts, at least one.
     keys: random keys [N].
     new_tokens: tokens of an answer at most.
-    how: the sampling distribution; temperature 1 by default.
+    sampling_params: the sampling distribution; temperature 1 by default.
     stop_tokens: tokens that end an answer.
     strings: texts that end an answer, wherever they lie among tokens.
     tokenizer: decodes the answers; stop strings need it.
@@ -122,7 +112,7 @@ def generate(
 
   Raises:
     ValueError: stop strings without a tokenizer, an empty prompt, a token
-      outside the vocabulary, or a value of `how` that makes no sense.
+      outside the vocabulary, or sampling parameters that make no sense.
   """
   if not len(prompts):
     return []
@@ -134,30 +124,27 @@ def generate(
     strings=strings,
     tokenizer=tokenizer,
     slots=slots,
-    how=how,
+    sampling_params=sampling_params,
     stop_tokens=stop_tokens,
     **options,
   )
   engine.submit(range(len(prompts)), prompts, keys)
   found: dict[int, Completion] = {}
   while engine.answering:
-    answers = engine.step()
-    for answer in answers:
-      engine.release(answer.name)
-      found[answer.name] = Completion(
-        answer.tokens,
-        answer.log_probs,
-        answer.policy_log_probs,
-        answer.end,
-        tokenizer and text_of(answer, tokenizer, strings),
+    completions = engine.step()
+    for completion in completions:
+      engine.release(completion.name)
+      found[completion.name] = dataclasses.replace(
+        completion,
+        text=tokenizer and text_of(completion, tokenizer, strings),
       )
-    if on_answer is not None and answers:
-      on_answer(len(answers))
+    if on_answer is not None and completions:
+      on_answer(len(completions))
   return [found[i] for i in range(len(prompts))]
 
 
 def text_of(
-  answer: engine_lib.Answer | Completion,
+  answer: Completion,
   tokenizer: Any,
   strings: Sequence[str] = (),
   *,

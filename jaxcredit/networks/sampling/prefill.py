@@ -1,7 +1,7 @@
 """Passes through the decoder that read tokens behind those of a cache.
 
-  read      many tokens a row, for all rows or for some of them, into the cache
-  read_one  one token a row, beside the cache
+  prefill      many tokens a row, for all rows or for some, into the cache
+  decode_step  one token a row, beside the cache
 
 Where tokens are drawn one by one, the cache is only read. What they add lies in
 a small block in which all rows write the same column, and `merge` moves it to
@@ -51,7 +51,7 @@ def _by_token(mixed, like):
   return mixed.astype(like.dtype)
 
 
-def read(
+def prefill(
   params: dict[str, Any],
   config: DecoderConfig,
   cache: Cache,
@@ -129,7 +129,7 @@ def read(
   return Cache(tuple(new_keys), tuple(new_values), length), x
 
 
-def read_one(
+def decode_step(
   params: dict[str, Any],
   config: DecoderConfig,
   cache: Cache,

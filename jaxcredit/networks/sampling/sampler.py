@@ -7,7 +7,7 @@ Rows are ragged: each has its own length, and idle rows stand still.
                may put other rows in place of those that have ended
   sample_turn  reads an observation and draws a whole answer in one call
 
-A row's last token is unread where `decode` begins and where it ends: its keys
+A row's last token is pending where `decode` begins and where it ends: its keys
 and values enter the cache with the next token that is drawn, or with the
 observation that follows. So no pass is made whose logits nobody needs.
 """
@@ -22,7 +22,7 @@ import jax.numpy as jnp
 from jaxcredit.networks import config as config_lib
 from jaxcredit.networks import decoder
 from jaxcredit.networks.sampling import cache as cache_lib
-from jaxcredit.networks.sampling import prefill as reading
+from jaxcredit.networks.sampling import prefill as prefill_lib
 from jaxcredit.networks.sampling import sampling_params as sampling
 from jaxcredit.networks.sampling import stop_strings
 
@@ -48,6 +48,10 @@ class Turn:
       at temperature 1, with no token left out.
     entropies: float32 [B, M], of the policy itself where it drew each token, in
       nats; 0 beyond.
+    support: int32 [B, M, K], the tokens among which each was sampled, -1 where
+      there are fewer and beyond; None without `max_support`.
+    free_log_probs: float32 [B, M], as `log_probs`, had no token been excluded;
+      None where none could be.
     count: int32 [B], tokens drawn.
     stopped: bool [B], whether a stop token or a stop string ended the answer.
     stop_state: int32 [B], where each row is in the stop strings' automaton.
@@ -58,6 +62,8 @@ class Turn:
   log_probs: jax.Array
   policy_log_probs: jax.Array
   entropies: jax.Array
+  support: jax.Array | None
+  free_log_probs: jax.Array | None
   count: jax.Array
   stopped: jax.Array
   stop_state: jax.Array
@@ -79,7 +85,7 @@ def decoding_params(params: decoder.Params) -> dict[str, Any]:
 
 
 @functools.partial(jax.jit, static_argnames='config', donate_argnames='cache')
-def read(
+def prefill(
   params: dict[str, Any],
   config: DecoderConfig,
   cache: Cache,
@@ -101,7 +107,7 @@ def read(
   Returns:
     The cache. It is the caller's part that no row outgrows the capacity.
   """
-  return reading.read(params, config, cache, tokens, count, rows)[0]
+  return prefill_lib.prefill(params, config, cache, tokens, count, rows)[0]
 
 
 @functools.partial(jax.jit, static_argnames='config', donate_argnames='cache')
@@ -122,29 +128,31 @@ def extend(
     count: int32 [B], tokens of each row; 0 leaves a row as it is.
 
   Returns:
-    The cache, and logits float32 [B, V] behind each row's last token.
+    The cache, and logits float32 [B, V] behind each row's last token, -inf for
+    the padding of the vocabulary.
   """
-  cache, x = reading.read(params, config, cache, tokens, count)
+  cache, x = prefill_lib.prefill(params, config, cache, tokens, count)
   last = jnp.maximum(count - 1, 0)
   x = jnp.take_along_axis(x, last[:, None, None], axis=1)[:, 0]
   x = decoder.final_norm(params, config, x)
-  return cache, decoder.logits(params, config, x)
+  scores = decoder.logits(params, config, x)
+  return cache, sampling.mask_padding(scores, config.tokens)
 
 
-def _answer(
+def _generate(
   params,
   config,
   cache,
   keys,
-  unread,
-  drawn,
+  pending_token,
+  generated,
   budget,
   stop_state,
   *,
   steps,
   stop_tokens,
   stops,
-  how,
+  sampling_params,
   read_last,
   excluded=None,
 ):
@@ -152,7 +160,7 @@ def _answer(
 
   With `read_last`, the last token of each row that drew is read as well.
   """
-  batch = unread.shape[0]
+  batch = pending_token.shape[0]
   width = steps + read_last
   ends = jnp.asarray(stop_tokens, jnp.int32)
 
@@ -164,24 +172,26 @@ def _answer(
 
   def next_token(carry):
     step, running = carry['step'], carry['running']
-    recent, scores = reading.read_one(
-      params, config, cache, carry['recent'], carry['unread'], step
+    recent, scores = prefill_lib.decode_step(
+      params, config, cache, carry['recent'], carry['pending_token'], step
     )
-    index = drawn + step
+    scores = sampling.mask_padding(scores, config.tokens)
+    index = generated + step
     banned = excluded
     if excluded is not None:
       banned = jnp.where(index == 0, excluded, -1)
-    token, *scored = sampling.draw(scores, keys, index, how, banned)
+    found = sampling.sample(scores, keys, index, sampling_params, banned)
     # At the last step of `read_last` no column is left, and nothing is drawn.
     column = jnp.minimum(step, steps - 1)
 
     def put(old, new):
-      return old.at[:, column].set(jnp.where(running, new, old[:, column]))
+      mask = running.reshape(-1, *(1,) * (new.ndim - 1))
+      return old.at[:, column].set(jnp.where(mask, new, old[:, column]))
 
     state = carry['stop_state']
-    stopped = jnp.isin(token, ends)
+    stopped = jnp.isin(found.token, ends)
     if stops is not None:
-      state = jnp.where(running, stops.next(state, token), state)
+      state = jnp.where(running, stops.next(state, found.token), state)
       stopped |= stops.found(state)
     stopped &= running
     count = carry['count'] + running
@@ -189,26 +199,37 @@ def _answer(
     return {
       'step': step + 1,
       'recent': recent,
-      'unread': jnp.where(running, token, carry['unread']),
+      'pending_token': jnp.where(running, found.token, carry['pending_token']),
       'running': goes_on,
       'owes': running & ~goes_on & read_last,
       'read': carry['read'] + reads(carry),
       'count': count,
       'stopped': carry['stopped'] | stopped,
       'stop_state': state,
-      'tokens': put(carry['tokens'], token),
-      'log_probs': put(carry['log_probs'], scored[0]),
-      'policy_log_probs': put(carry['policy_log_probs'], scored[1]),
+      'tokens': put(carry['tokens'], found.token),
+      'log_probs': put(carry['log_probs'], found.log_prob),
+      'policy_log_probs': put(carry['policy_log_probs'], found.policy_log_prob),
       'entropies': put(carry['entropies'], sampling.entropy(scores)),
+      'support': None
+      if support is None
+      else put(carry['support'], found.support),
+      'free_log_probs': None
+      if excluded is None
+      else put(carry['free_log_probs'], found.free_log_prob),
     }
 
   wide = jnp.promote_types(params['embedder']['embedding'].dtype, jnp.float32)
+  support = sampling_params.max_support
+  if support is not None:
+    support = jnp.full(
+      (batch, steps, min(support, config.vocab_size)), -1, jnp.int32
+    )
   none = jnp.zeros((batch,), bool)
   zero = jnp.zeros((batch,), jnp.int32)
   carry = {
     'step': jnp.zeros((), jnp.int32),
-    'recent': reading.no_recent(cache, width),
-    'unread': unread,
+    'recent': prefill_lib.no_recent(cache, width),
+    'pending_token': pending_token,
     'running': budget > 0,
     'owes': none,
     'read': zero,
@@ -219,14 +240,20 @@ def _answer(
     'log_probs': jnp.zeros((batch, steps), wide),
     'policy_log_probs': jnp.zeros((batch, steps), wide),
     'entropies': jnp.zeros((batch, steps), wide),
+    'support': support,
+    'free_log_probs': None
+    if excluded is None
+    else jnp.zeros((batch, steps), wide),
   }
   carry = jax.lax.while_loop(go_on, next_token, carry)
   return Turn(
-    reading.merge(cache, carry['recent'], carry['read']),
+    prefill_lib.merge(cache, carry['recent'], carry['read']),
     carry['tokens'],
     carry['log_probs'],
     carry['policy_log_probs'],
     carry['entropies'],
+    carry['support'],
+    carry['free_log_probs'],
     carry['count'],
     carry['stopped'],
     carry['stop_state'],
@@ -243,8 +270,8 @@ def decode(
   config: DecoderConfig,
   cache: Cache,
   keys: jax.Array,
-  unread: jax.Array,
-  drawn: jax.Array,
+  pending_token: jax.Array,
+  generated: jax.Array,
   budget: jax.Array,
   stop_state: jax.Array,
   excluded: jax.Array | None = None,
@@ -252,7 +279,7 @@ def decode(
   steps: int,
   stop_tokens: tuple[int, ...] = (),
   stops: stop_strings.StopTable | None = None,
-  how: sampling.Sampling,
+  sampling_params: sampling.SamplingParams,
 ) -> Turn:
   """Draws a few tokens for each row, or goes on with its answer.
 
@@ -264,8 +291,8 @@ def decode(
     config: of the decoder.
     cache: of B rows, each with all of its tokens but the last; donated.
     keys: random keys [B], one for each answer.
-    unread: int32 [B], each row's last token.
-    drawn: int32 [B], tokens of its answer that a row has drawn in earlier
+    pending_token: int32 [B], each row's last token.
+    generated: int32 [B], tokens of its answer that a row has drawn in earlier
       calls.
     budget: int32 [B], tokens that a row may still draw; 0 for rows that idle.
     stop_state: int32 [B], from the call before; 0 where an answer begins.
@@ -274,25 +301,25 @@ def decode(
     steps: M, tokens that a row draws in this call at most.
     stop_tokens: tokens that end an answer.
     stops: strings that end an answer.
-    how: the sampling distribution.
+    sampling_params: the sampling distribution.
 
   Returns:
     A Turn, whose cache lacks each row's last token again. It is the caller's
     part that no row outgrows the capacity.
   """
-  return _answer(
+  return _generate(
     params,
     config,
     cache,
     keys,
-    unread,
-    drawn,
+    pending_token,
+    generated,
     budget,
     stop_state,
     steps=steps,
     stop_tokens=stop_tokens,
     stops=stops,
-    how=how,
+    sampling_params=sampling_params,
     read_last=False,
     excluded=excluded,
   )
@@ -335,7 +362,7 @@ def sample_turn(
     stop_tokens: tokens that end an answer.
     stops: strings that end an answer.
     temperature: divides the logits; 0 takes the likeliest token.
-    top_k: see `sampling.Sampling`; likewise the next two.
+    top_k: see `sampling.SamplingParams`; likewise the next two.
     top_p: mass of the likeliest tokens that are left.
     min_p: least share of the likeliest token's probability.
     active: bool [B], rows that answer; all by default.
@@ -351,10 +378,10 @@ def sample_turn(
     active = jnp.ones((batch,), bool)
   # A row that does not answer reads all, the others all but the last token.
   early = jnp.maximum(count - active, 0)
-  cache, _ = reading.read(params, config, cache, tokens, early)
+  cache, _ = prefill_lib.prefill(params, config, cache, tokens, early)
   last = jnp.clip(count - 1, 0, width - 1)
   zero = jnp.zeros((batch,), jnp.int32)
-  return _answer(
+  return _generate(
     params,
     config,
     cache,
@@ -366,6 +393,6 @@ def sample_turn(
     steps=max_new_tokens,
     stop_tokens=stop_tokens,
     stops=stops,
-    how=sampling.Sampling(temperature, top_k, top_p, min_p),
+    sampling_params=sampling.SamplingParams(temperature, top_k, top_p, min_p),
     read_last=True,
   )

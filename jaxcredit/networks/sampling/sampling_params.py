@@ -10,9 +10,13 @@ likeliest token always is.
 
 Nothing is sorted: the bounds are found by bisection over the bits of the
 logits, exactly, in as many passes over the vocabulary as a logit has bits.
+
+A learner that scores tokens sampled under a restriction needs to know among
+which tokens each was sampled: its support. With `max_support` it is reported.
 """
 
 import dataclasses
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -24,7 +28,7 @@ GREEDY_BELOW = 1e-5
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class Sampling:
+class SamplingParams:
   """How tokens are drawn.
 
   Each is a number or an array [B] with one for each row; values may change
@@ -36,14 +40,20 @@ class Sampling:
     top_p: leaves the likeliest tokens that make up this mass; None: all.
     min_p: leaves tokens of at least this share of the likeliest one's
       probability; None: all.
+    max_support: K, static. Of the tokens that are left, the K likeliest are
+      kept (the first of equal ones), and reported with each sample. None: all
+      are kept, none is reported.
   """
 
   temperature: float | jax.Array = 1.0
   top_k: int | jax.Array | None = None
   top_p: float | jax.Array | None = None
   min_p: float | jax.Array | None = None
+  max_support: int | None = dataclasses.field(
+    default=None, metadata={'static': True}
+  )
 
-  def check(self) -> 'Sampling':
+  def check(self) -> 'SamplingParams':
     """Returns self; raises ValueError where a number makes no sense.
 
     For concrete numbers, outside of jit.
@@ -72,7 +82,37 @@ class Sampling:
           f'{name} must be a number or one for each row, {demand}, '
           f'not {value!r}'
         )
+    if self.max_support is not None and self.max_support < 1:
+      raise ValueError(
+        f'max_support must be at least 1 or None, not {self.max_support}'
+      )
     return self
+
+  @property
+  def restricts(self) -> bool:
+    """Whether tokens may be left out."""
+    return any(x is not None for x in (self.top_k, self.top_p, self.min_p))
+
+
+class Sample(NamedTuple):
+  """A token for each row.
+
+  Attributes:
+    token: int32 [B].
+    log_prob: [B], under the sampling distribution (at temperature 0 under that
+      of temperature 1, restricted likewise).
+    policy_log_prob: [B], under the policy itself: temperature 1, all tokens.
+    support: int32 [B, K], the tokens among which it was sampled, -1 where there
+      are fewer; None without `max_support`.
+    free_log_prob: [B], as `log_prob`, had no token been excluded; None where
+      none could be.
+  """
+
+  token: jax.Array
+  log_prob: jax.Array
+  policy_log_prob: jax.Array
+  support: jax.Array | None
+  free_log_prob: jax.Array | None
 
 
 def _ordered_bits(x: jax.Array) -> jax.Array:
@@ -119,7 +159,7 @@ def _for_each_row(value, dtype) -> jax.Array:
   return jnp.asarray(value, dtype).reshape(-1, 1)
 
 
-def restrict(scores: jax.Array, sampling: Sampling) -> jax.Array:
+def restrict(scores: jax.Array, sampling: SamplingParams) -> jax.Array:
   """The logits of the sampling distribution.
 
   Args:
@@ -165,6 +205,33 @@ def exclude(scores: jax.Array, tokens: jax.Array) -> jax.Array:
   return jnp.where(index == tokens[:, None], -jnp.inf, scores)
 
 
+def mask_padding(scores: jax.Array, tokens: int) -> jax.Array:
+  """Leaves out the rows of the vocabulary that are no tokens.
+
+  Args:
+    scores: [B, V], logits.
+    tokens: how many there are; see `DecoderConfig.tokenizer_size`.
+
+  Returns:
+    [B, V]: -inf for what is no token.
+  """
+  if tokens == scores.shape[-1]:
+    return scores
+  return jnp.where(jnp.arange(scores.shape[-1]) < tokens, scores, -jnp.inf)
+
+
+def _keep_likeliest(
+  scores: jax.Array, count: int
+) -> tuple[jax.Array, jax.Array]:
+  """Leaves so many tokens; returns the logits and int32 [B, count], which."""
+  values, support = jax.lax.top_k(scores, min(count, scores.shape[-1]))
+  support = jnp.where(values == -jnp.inf, -1, support).astype(jnp.int32)
+  rows = jnp.arange(scores.shape[0])[:, None]
+  where = jnp.where(support < 0, scores.shape[-1], support)
+  kept = jnp.zeros(scores.shape, bool).at[rows, where].set(True, mode='drop')
+  return jnp.where(kept, scores, -jnp.inf), support
+
+
 def entropy(scores: jax.Array) -> jax.Array:
   """Entropies of the policy in nats, at temperature 1 with nothing left out.
 
@@ -194,14 +261,14 @@ def _argmax(x: jax.Array) -> jax.Array:
   return jnp.min(index, axis=-1).astype(jnp.int32)
 
 
-def draw(
+def sample(
   scores: jax.Array,
   keys: jax.Array,
   index: jax.Array,
-  sampling: Sampling,
+  sampling: SamplingParams,
   excluded: jax.Array | None = None,
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-  """Draws a token for each row, by the Gumbel-max trick.
+) -> Sample:
+  """Samples a token for each row, by the Gumbel-max trick.
 
   A row's draw is a function of its key, its index and its logits alone.
 
@@ -214,13 +281,12 @@ def draw(
       are restricted, and their probabilities add up to 1, without it.
 
   Returns:
-    int32 [B], the tokens; [B], their log-probabilities under the sampling
-    distribution (at temperature 0 under that of temperature 1, restricted
-    likewise); and [B], their log-probabilities under the policy itself:
-    temperature 1, nothing left out.
+    The tokens with their log-probabilities.
   """
   allowed = scores if excluded is None else exclude(scores, excluded)
-  restricted = restrict(allowed, sampling)
+  restricted, support = restrict(allowed, sampling), None
+  if sampling.max_support is not None:
+    restricted, support = _keep_likeliest(restricted, sampling.max_support)
   greedy = _for_each_row(sampling.temperature, scores.dtype) < GREEDY_BELOW
   noise = jax.vmap(
     lambda key, i: jax.random.gumbel(
@@ -233,4 +299,5 @@ def draw(
     chosen = jnp.take_along_axis(x, token[:, None], axis=-1)[:, 0]
     return chosen - jax.nn.logsumexp(x, axis=-1)
 
-  return token, score(restricted), score(scores)
+  free = None if excluded is None else score(restrict(scores, sampling))
+  return Sample(token, score(restricted), score(scores), support, free)

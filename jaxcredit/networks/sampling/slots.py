@@ -41,10 +41,12 @@ class Row:
     answering: whether the answer is still to be ended.
     stop_state: where the answer is in the stop strings' automaton.
     excluded: a token that cannot be the answer's first; -1: any can.
-    drawn: tokens of the answer so far.
+    generated: tokens of the answer so far.
     log_probs: theirs under the sampling distribution.
     policy_log_probs: theirs under the policy itself.
-    entropies: of the policy itself where it drew them.
+    entropies: of the policy itself where they were sampled.
+    support: the tokens among which each was sampled, where that is reported.
+    free_log_probs: those of the tokens, had none been excluded.
   """
 
   name: Hashable
@@ -54,14 +56,16 @@ class Row:
   answering: bool = True
   stop_state: int = 0
   excluded: int = -1
-  drawn: list[int] = dataclasses.field(default_factory=list)
+  generated: list[int] = dataclasses.field(default_factory=list)
   log_probs: list[float] = dataclasses.field(default_factory=list)
   policy_log_probs: list[float] = dataclasses.field(default_factory=list)
   entropies: list[float] = dataclasses.field(default_factory=list)
+  support: list[list[int]] = dataclasses.field(default_factory=list)
+  free_log_probs: list[float] = dataclasses.field(default_factory=list)
 
   @property
   def length(self) -> int:
-    return len(self.tokens) + len(self.drawn)
+    return len(self.tokens) + len(self.generated)
 
 
 def shared(text: np.ndarray, held: np.ndarray, tokens: np.ndarray):
@@ -193,7 +197,7 @@ class Slots:
       saved += common
     return copies, saved
 
-  def unread(self) -> dict[int, int]:
+  def pending_tokens(self) -> dict[int, int]:
     """Tokens that rows must read before their last one, by slot."""
     left = {
       slot: row.length - 1 - int(self.held[slot])

@@ -23,7 +23,7 @@ How the answers are distributed:
 
 Tokens that a branch took over are part of it, as the prefixes that independent
 answers share are part of each: credit that compares answers (TEMPO's) takes the
-whole answers. `Answer.drawn` marks the tokens that an answer drew itself; a
+whole answers. `Completion.drawn` marks the tokens that an answer drew itself; a
 learner that takes it as its mask counts each drawn token once.
 """
 
@@ -105,7 +105,7 @@ class Plan:
 
 
 @dataclasses.dataclass(frozen=True)
-class Answer:
+class Completion:
   """An answer of a tree.
 
   Attributes:
@@ -121,7 +121,11 @@ class Answer:
     excluded: the parent's token with which it could not begin; None where it
       could.
     end: 'stop token', 'stop string', or 'length'.
-    text: as that of a `generation.Completion`.
+    support: for each token those among which it was sampled; None without
+      `SamplingParams.max_support`.
+    text: as that of an `engine.Completion`.
+    free_log_probs: as `log_probs`, had no token been excluded; None without
+      `Plan.exclude_parent`.
   """
 
   tokens: list[int]
@@ -132,7 +136,9 @@ class Answer:
   position: int
   excluded: int | None
   end: str
+  support: list[list[int]] | None
   text: str | None
+  free_log_probs: list[float] | None
 
   @property
   def drawn(self) -> list[bool]:
@@ -165,9 +171,9 @@ class _Growing:
     self._plan = plan
     self._new_tokens = new_tokens
     self._tree = answer_trees.Tree(plan.skip_first, plan.skip_last)
-    self._ended: dict[int, Answer] = {}
+    self._ended: dict[int, Completion] = {}
     self._left = plan.token_budget
-    self.answers: list[Answer] = []
+    self.answers: list[Completion] = []
     self.starts: dict[int, _Start] = {}
 
   def next_round(self) -> dict[int, _Start]:
@@ -202,17 +208,17 @@ class _Growing:
       return None
     return self.answers[start.parent].tokens[start.position]
 
-  def end(self, number: int, answer: engine_lib.Answer, text_of) -> bool:
+  def end(self, number: int, answer: engine_lib.Completion, text_of) -> bool:
     """Takes an answer in; returns whether the round is over."""
     start = self.starts[number]
-    head = Answer([], [], [], [], None, 0, None, '', None)
+    head = Completion([], [], [], [], None, 0, None, '', [], None, [])
     if start.parent is not None:
       head = self.answers[start.parent]
 
     def whole(name):
       return getattr(head, name)[: start.position] + getattr(answer, name)
 
-    joined = Answer(
+    joined = Completion(
       tokens=whole('tokens'),
       log_probs=whole('log_probs'),
       policy_log_probs=whole('policy_log_probs'),
@@ -221,7 +227,11 @@ class _Growing:
       position=start.position,
       excluded=self.excluded(start),
       end=answer.end,
+      support=None if answer.support is None else whole('support'),
       text=None,
+      free_log_probs=None
+      if answer.free_log_probs is None
+      else whole('free_log_probs'),
     )
     self._ended[number] = dataclasses.replace(joined, text=text_of(joined))
     if len(self._ended) < len(self.starts):
@@ -250,7 +260,7 @@ def sample(
   trees: int | None = None,
   on_answer: Callable[[int], None] | None = None,
   **options,
-) -> list[list[Answer]]:
+) -> list[list[Completion]]:
   """Answers prompts by trees.
 
   Args:
@@ -301,7 +311,7 @@ def grow(
   tokenizer: Any = None,
   trees: int | None = None,
   on_answer: Callable[[int], None] | None = None,
-) -> list[list[Answer]]:
+) -> list[list[Completion]]:
   """Answers prompts by trees, with an engine at hand.
 
   The tree of a prompt depends on the prompt and its key alone, not on the
@@ -365,7 +375,7 @@ class _Growth:
     # nowhere else.
     self._kept: dict[tuple[int, int], int] = {}
     self.live: dict[int, _Growing] = {}
-    self.groups: list[list[Answer]] = [[] for _ in prompts]
+    self.groups: list[list[Completion]] = [[] for _ in prompts]
 
   def begin(self, prompt: int) -> None:
     self.live[prompt] = _Growing(self._plan, self._new_tokens)

@@ -25,7 +25,7 @@ class Conversation:
   """Tokens of one conversation, in the order in which they are read or drawn.
 
   >>> chat = Conversation(tokenizer, [{'role': 'user', 'content': 'hi'}])
-  >>> chat.add_drawn(sample(chat.unread()))  # doctest: +SKIP
+  >>> chat.add_drawn(sample(chat.pending_tokens()))  # doctest: +SKIP
   >>> chat.add_messages([{'role': 'user', 'content': 'and?'}])
 
   Args:
@@ -54,7 +54,7 @@ class Conversation:
     self._read = 0
     self._stopped = False
 
-  def unread(self) -> list[int]:
+  def pending_tokens(self) -> list[int]:
     """Tokens that stand behind the last one drawn: what a sampler reads."""
     return self.tokens[self._read :]
 

@@ -19,6 +19,8 @@ from jaxcredit.networks.tokenizers import tokenizer as tokenizer_lib
 
 # Put inside what spells a special token; of the private use area.
 _BREAK = '\ue0f1'
+# Stands for an answer when the template is asked what ends one; of the same.
+_ANSWER = '\ue0f2answer\ue0f2'
 _FILES = ('tokenizer.json', 'tokenizer.model', 'vocab.json', 'vocab.txt')
 
 Message = Mapping[str, Any]
@@ -29,7 +31,13 @@ class PretrainedTokenizer(tokenizer_lib.Tokenizer):
 
   Args:
     fast: a tokenizer of `transformers` that stands on one of `tokenizers`.
-    stop_ids: tokens that end an answer beside its end-of-text token.
+    stop_ids: tokens that end an answer beside its end-of-text token and those
+      that its chat template writes behind an answer.
+
+  Attributes:
+    stop_ids: all tokens that end an answer.
+    turn_end_id: the one that the chat template writes behind an answer; the
+      end-of-text token where it writes none.
   """
 
   def __init__(self, fast, stop_ids: Sequence[int] = ()):
@@ -47,14 +55,15 @@ class PretrainedTokenizer(tokenizer_lib.Tokenizer):
     super().__init__(copy, fast.eos_token)
     self._fast = fast
     self.bos_id: int | None = fast.bos_token_id
-    self.stop_ids: tuple[int, ...] = tuple(
-      dict.fromkeys((self.eos_id, *stop_ids))
-    )
+    self.stop_ids = tuple(dict.fromkeys((self.eos_id, *stop_ids)))
     added = copy.get_added_tokens_decoder()
     self._added_text = {number: t.content for number, t in added.items()}
     self._added = _any_of(token.content for token in added.values())
     self._special = _any_of(t.content for t in added.values() if t.special)
     self._plain = plain_text.PlainText(copy.to_str())
+    ends = self._turn_ends()
+    self.stop_ids = tuple(dict.fromkeys((*self.stop_ids, *ends)))
+    self.turn_end_id = ends[0] if ends else self.eos_id
     # Tokens that the tokenizer puts in front of every text, such as <s>.
     self._opening = fast.backend_tokenizer.encode('').ids
     if self._opening and self._opening[-1] in self.stop_ids:
@@ -64,6 +73,33 @@ class PretrainedTokenizer(tokenizer_lib.Tokenizer):
   def has_template(self) -> bool:
     """Whether there is a chat template."""
     return bool(self._fast.chat_template)
+
+  def _turn_ends(self) -> list[int]:
+    """Tokens that the template writes behind an answer, the last one or not.
+
+    Base models name their end of text as the stop token, and bring a template
+    whose turns end otherwise. Some templates end an answer with the opening of
+    the next message.
+    """
+    ends: list[int] = []
+    if not self.has_template:
+      return ends
+    chat = [
+      {'role': 'user', 'content': 'question'},
+      {'role': 'assistant', 'content': _ANSWER},
+      {'role': 'user', 'content': 'question'},
+    ]
+    for messages in (chat[:2], chat):
+      try:
+        text, _ = self.render(messages, add_generation_prompt=False)
+      except ValueError:
+        # It is told when the template is used.
+        continue
+      _, found, behind = text.rpartition(_ANSWER)
+      token = self._added.match(behind.lstrip())
+      if found and token:
+        ends.append(self._backend.token_to_id(token[0]))
+    return ends
 
   def encode_prompt(self, text: str) -> list[int]:
     """Tokens of a user's message, or of a text where there is no template."""
@@ -290,11 +326,14 @@ def _from_folder(folder: pathlib.Path, transformers):
       f'{folder}: the tokenizer has no tokenizer.json and cannot be turned '
       'into one; save it with transformers where its own library is installed'
     )
-  return fast, _generation_stops(folder / 'generation_config.json')
+  return fast, _stops_of_files(folder)
 
 
-def _generation_stops(path: pathlib.Path) -> tuple[int, ...]:
-  if not path.exists():
+def _stops_of_files(folder: pathlib.Path) -> tuple[int, ...]:
+  """Stop tokens of generation_config.json, or else of config.json."""
+  paths = (folder / 'generation_config.json', folder / 'config.json')
+  path = next((path for path in paths if path.exists()), None)
+  if path is None:
     return ()
   try:
     stops = json.loads(path.read_text(encoding='utf-8')).get('eos_token_id')

@@ -38,10 +38,14 @@ class Tokenizer:
     # words, must not become that token.
     self._backend.encode_special_tokens = True
     self.eos_id: int = eos_id
+    # Tokens that end an answer, and the one that a complete answer ends with.
+    self.stop_ids: tuple[int, ...] = (eos_id,)
+    self.turn_end_id: int = eos_id
 
   @property
   def vocab_size(self) -> int:
-    return self._backend.get_vocab_size()
+    """One more than the largest number of a token."""
+    return 1 + max(self._backend.get_vocab().values())
 
   def encode(self, text: str) -> list[int]:
     """Tokens of a text; a stop token spelt out in it is not one."""

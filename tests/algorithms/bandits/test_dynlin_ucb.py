@@ -14,6 +14,7 @@ from jaxcredit.algorithms.bandits import (
   ar2,
   bounds,
   linear_system,
+  play,
 )
 from jaxcredit.algorithms.bandits import ridge as ridge_lib
 from jaxcredit.environments import linear_dynamical_system
@@ -26,7 +27,7 @@ def final_regrets(algorithm, system, configs, horizon, seeds):
   keys = jax.random.split(jax.random.key(0), seeds)
 
   def run(config, key):
-    history = algorithm.run(key, system, config, horizon)
+    history = play.run(algorithm.ALGORITHM, key, system, config, horizon)
     return history.offline_regret[-1]
 
   over_keys = jax.vmap(run, in_axes=(None, 0))

@@ -12,6 +12,7 @@ from jaxcredit.algorithms.bandits import (
   action_sets,
   exp3,
   fixed,
+  lin_ucb,
   linear_system,
   play,
 )
@@ -43,7 +44,7 @@ def close(left, right):
 @pytest.fixture(scope='module')
 def each_round():
   system, config = setting()
-  return exp3.run(KEY, system, config, ROUNDS, record_every=1)
+  return play.run(exp3.ALGORITHM, KEY, system, config, ROUNDS, record_every=1)
 
 
 def test_history_counts_every_round_once(each_round):
@@ -76,9 +77,11 @@ def test_random_numbers_differ_between_blocks():
 
 def test_runs_are_reproducible_and_keys_matter(each_round):
   system, config = setting()
-  again = exp3.run(KEY, system, config, ROUNDS, record_every=1)
+  again = play.run(exp3.ALGORITHM, KEY, system, config, ROUNDS, record_every=1)
   equal(again, each_round)
-  other = exp3.run(jax.random.key(6), system, config, ROUNDS, record_every=1)
+  other = play.run(
+    exp3.ALGORITHM, jax.random.key(6), system, config, ROUNDS, record_every=1
+  )
   assert (other.plays != each_round.plays).any()
   assert (other.shortfall != each_round.shortfall).any()
 
@@ -86,7 +89,9 @@ def test_runs_are_reproducible_and_keys_matter(each_round):
 @pytest.mark.parametrize('every', [100, play.BLOCK, 2 * play.BLOCK])
 def test_how_often_a_run_is_recorded_does_not_change_it(each_round, every):
   system, config = setting()
-  coarse = exp3.run(KEY, system, config, ROUNDS, record_every=every)
+  coarse = play.run(
+    exp3.ALGORITHM, KEY, system, config, ROUNDS, record_every=every
+  )
   edges = np.minimum(np.arange(every, ROUNDS + every, every), ROUNDS)
   np.testing.assert_array_equal(coarse.rounds, edges)
   total = np.cumsum(np.asarray(each_round.plays), axis=0)
@@ -121,11 +126,15 @@ def test_a_run_in_parts_is_the_whole_run(each_round):
 
 def test_default_records():
   system, config = setting()
-  history = jax.eval_shape(lambda: exp3.run(KEY, system, config, ROUNDS))
+  history = jax.eval_shape(
+    lambda: play.run(exp3.ALGORITHM, KEY, system, config, ROUNDS)
+  )
   # 1150 rounds in steps of 4, the smallest that gives at most 500 records.
   assert history.rounds.shape == (288,)
   long = exp3.configure(system, config.actions, 1_000_000)
-  history = jax.eval_shape(lambda: exp3.run(KEY, system, long, 1_000_000))
+  history = jax.eval_shape(
+    lambda: play.run(exp3.ALGORITHM, KEY, system, long, 1_000_000)
+  )
   assert history.rounds.shape == (500,)
 
 
@@ -136,7 +145,9 @@ def test_vmap_equals_a_loop_over_keys_systems_and_settings():
   systems, configs = (stack(*part) for part in zip(*problems_, strict=True))
 
   def run(key, system, config):
-    return exp3.run(key, system, config, ROUNDS, record_every=50)
+    return play.run(
+      exp3.ALGORITHM, key, system, config, ROUNDS, record_every=50
+    )
 
   over_keys = jax.vmap(run, in_axes=(0, None, None))
   batch = jax.vmap(over_keys, in_axes=(None, 0, 0))(keys, systems, configs)
@@ -178,7 +189,7 @@ def test_other_values_do_not_compile():
 def test_the_optimum_has_no_regret():
   system, actions = problems.random_problem(3, sigma=0.0)
   config = fixed.optimum(system, actions)
-  history = fixed.run(KEY, system, config, 500)
+  history = play.run(fixed.ALGORITHM, KEY, system, config, 500)
   np.testing.assert_array_equal(history.offline_regret, 0)
   # In rewards it pays once for the state that it starts in.
   regret = np.asarray(history.reward_regret)
@@ -190,7 +201,10 @@ def test_the_optimum_has_no_regret():
       actions.best(-linear_system.cumulative_markov_parameter(system))
     ),
   )
-  assert float(fixed.run(KEY, system, worst, 500).offline_regret[-1]) > 10
+  assert (
+    float(play.run(fixed.ALGORITHM, KEY, system, worst, 500).offline_regret[-1])
+    > 10
+  )
 
 
 def test_the_expert_of_the_paper():
@@ -201,7 +215,7 @@ def test_the_expert_of_the_paper():
   system = linear_dynamical_system.advertising()
   actions = action_sets.finite(action_sets.budget_shares(3, 1.5, 1.0))
   config = fixed.constant(system, actions, action)
-  history = fixed.run(KEY, system, config, 500)
+  history = play.run(fixed.ALGORITHM, KEY, system, config, 500)
   # Figure 3: 215,722 over a million rounds.
   assert float(history.offline_regret[-1]) * 2000 == pytest.approx(
     215_722, rel=2e-3
@@ -233,3 +247,55 @@ def test_a_system_of_another_dimension_is_refused():
   other = linear_dynamical_system.random(0, dimension=5)
   with pytest.raises(ValueError, match='actions have dimension 3, but the sys'):
     dynlin_ucb.run(KEY, other, config, 500)
+
+
+@pytest.mark.parametrize('algorithm', [exp3, dynlin_ucb, fixed])
+def test_replayed_numbers_give_the_run(algorithm):
+  """Three rounds more than a block, of numbers that were drawn before."""
+  rounds = play.BLOCK + 3
+  system, arms = problems.random_problem(2)
+  config = (
+    fixed.optimum(system, arms)
+    if algorithm is fixed
+    else algorithm.configure(system, arms, rounds)
+  )
+  noise, draws = problems.numbers(KEY, system, rounds)
+  actions, rewards = play.replay(
+    algorithm.ALGORITHM, system, config, noise, draws
+  )
+  history = play.run(
+    algorithm.ALGORITHM, KEY, system, config, rounds, record_every=1
+  )
+  np.testing.assert_array_equal(actions, problems.played(history))
+  h = linear_system.cumulative_markov_parameter(system)
+  best = float((arms.vector(arms.best(h)) * h).sum())
+  np.testing.assert_allclose(
+    best - np.asarray(rewards), history.shortfall, atol=1e-5
+  )
+
+
+def test_numbers_to_replay_have_to_fit():
+  system, arms = problems.random_problem(2)
+  config = fixed.optimum(system, arms)
+  with pytest.raises(
+    ValueError, match=r'noise must be \[T, 5\] and draws \[T\]'
+  ):
+    play.replay(fixed.ALGORITHM, system, config, np.zeros((3, 4)), np.zeros(3))
+
+
+@pytest.mark.parametrize('algorithm', [dynlin_ucb, lin_ucb])
+def test_rounds_beyond_the_horizon_are_not_silent(algorithm):
+  system, arms = problems.random_problem(2)
+  config = algorithm.configure(system, arms, 2)
+  state = algorithm.init(config)
+  for _ in range(2):
+    action, state = algorithm.select(config, state, jnp.array(0.5))
+    state = algorithm.update(config, state, action, jnp.array(1.0))
+  assert np.isfinite(jax.tree.leaves(state.statistics)[1]).all()
+  with pytest.raises(ValueError, match='round 3 is beyond the 2 rounds'):
+    algorithm.update(config, state, action, jnp.array(1.0))
+  traced = jax.jit(algorithm.update)(config, state, action, jnp.array(1.0))
+  assert any(
+    np.isnan(np.asarray(leaf)).any()
+    for leaf in jax.tree.leaves(traced.statistics)
+  )

@@ -12,6 +12,7 @@ from jaxcredit.algorithms.bandits import (
   d_lin_ucb,
   exp3,
   lin_ucb,
+  play,
 )
 from tests.algorithms.bandits import problems
 
@@ -125,7 +126,9 @@ def agrees(case, seed, sigma):
       **options,
     )
     key = jax.random.key(seed)
-    history = algorithm.run(key, system, config, ROUNDS, record_every=1)
+    history = play.run(
+      algorithm.ALGORITHM, key, system, config, ROUNDS, record_every=1
+    )
     noise, draws = problems.numbers(key, system, ROUNDS)
     agent = reference(
       told,

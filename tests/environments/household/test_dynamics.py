@@ -63,8 +63,7 @@ def test_random_play(wording):
       previous, seen = seen.admissible, environment.step(command)
       action = dynamics.encode(environment.world, command, wording)
       result = STEP(arrays, state, action)
-      if not command.startswith('examine'):
-        assert bool(result.valid) == expected, command
+      assert bool(result.valid) == expected, command
       assert float(result.reward) == seen.reward
       assert bool(result.terminated) == seen.terminated
       state = result.state
@@ -120,7 +119,15 @@ def test_worlds_batch():
 def test_unknown_commands():
   world = world_lib.compile_world(kitchen())
   arrays = dynamics.world_arrays(world)
-  for command in ('', 'fly', 'go to moon 1', 'take x from y', 'put a'):
+  for command in (
+    '',
+    'fly',
+    'go to moon 1',
+    'take x from y',
+    'put a',
+    'examine unicorn 1',
+    'examine',
+  ):
     action = dynamics.encode(world, command)
     assert action[0] == dynamics.INVALID
     result = STEP(arrays, arrays.start, jnp.asarray(action))

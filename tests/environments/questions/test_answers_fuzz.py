@@ -4,11 +4,13 @@ The checkers here have no process of their own, so that a text which takes long
 shows as a failure of the kind 'time'.
 """
 
+import fractions
+
 import hypothesis
 import pytest
 from hypothesis import strategies
 
-from jaxcredit.environments import questions
+from jaxcredit.environments import completion, questions
 from jaxcredit.environments.questions import answers
 
 CHECKERS = {
@@ -101,16 +103,90 @@ def test_what_is_written_is_read(value, before):
 )
 def test_braces_nest(content, after):
   text = f'\\boxed{{1}} \\boxed{{{content}}}{after}'
-  assert answers.boxed(text) == content.strip()
+  empty = completion.is_placeholder(content)
+  assert answers.boxed(text) == ('1' if empty else content.strip())
+
+
+WRITTEN = (
+  '#### {}', '\\boxed{{{}}}', 'The answer is {}.', '**Answer:** {}', '${}$',
+  'It is {} dollars', '#### ${}', '\\boxed{{\\text{{{}}}}}', 'so $x = {}$',
+  '\\boxed{{x = {}}}', '<think>9</think>{}', '9</think>#### {}',
+)  # fmt: skip
+
+
+@hypothesis.settings(max_examples=300, deadline=None)
+@hypothesis.given(
+  value=strategies.integers(-(10**9), 10**9),
+  other=strategies.integers(-(10**9), 10**9),
+  form=strategies.sampled_from(WRITTEN),
+  separator=strategies.sampled_from([',', '', '{,}', '\\,', '\\;', '~']),
+  ending=strategies.sampled_from(
+    [
+      '',
+      '\n',
+      ' \\boxed{}',
+      ' \\boxed{\\text{answer}}',
+      ' <think>7',
+      '\n#### So',
+    ]
+  ),
+)
+def test_a_number_is_read_as_it_was_meant(
+  value, other, form, separator, ending
+):
+  written = f'{value:,}'.replace(',', separator)
+  text = form.format(written) + ending
+  assert questions.NumberChecker(str(value))(text) == 1, text
+  if other != value:
+    assert questions.NumberChecker(str(other))(text) == 0, text
+
+
+@hypothesis.settings(max_examples=300, deadline=None)
+@hypothesis.given(
+  above=strategies.integers(-999, 999),
+  below=strategies.integers(1, 999),
+  form=strategies.sampled_from(
+    ['\\boxed{{{}}}', '#### {}', 'The answer is ${}$.', 'it is {}']
+  ),
+  fraction=strategies.sampled_from(
+    [
+      '{}/{}',
+      '\\frac{{{}}}{{{}}}',
+      '\\dfrac{{{}}}{{{}}}',
+      '\\tfrac{{{}}} {{{}}}',
+    ]
+  ),
+)
+def test_a_fraction_is_neither_of_its_parts(above, below, form, fraction):
+  text = form.format(fraction.format(above, below))
+  value = fractions.Fraction(above, below)
+  assert questions.NumberChecker(str(value))(text) == 1, text
+  for part in (above, below):
+    right = part == value
+    assert questions.NumberChecker(str(part))(text) == right, text
+
+
+@hypothesis.settings(max_examples=150, deadline=None)
+@hypothesis.given(thought=texts)
+def test_only_what_is_said_counts(thought):
+  for name, right in (
+    ('number', '18'), ('choice', 'B'), ('exact', 'New York'),
+  ):  # fmt: skip
+    checker = CHECKERS[name]
+    assert checker(f'{thought}</think>\\boxed{{{right}}}') == 1
+    assert checker(f'\\boxed{{{right}}}{thought}</think>') == 0
 
 
 @pytest.mark.parametrize('name', CHECKERS)
-@pytest.mark.parametrize('piece', ['\\boxed{', '\\boxed{1', '1,', '1e', '####'])
+@pytest.mark.parametrize(
+  'piece', ['\\boxed{', '\\boxed{1', '1,', '1e', '####', '1 ', '\\frac{1}', '{',
+            'answer is 1', '9\\,', '<think>', '\\boxed{2}', 'B or ', '$', '**']
+)  # fmt: skip
 def test_time_grows_with_the_text_alone(name, piece):
   """Of quadratic time, a text of this length would need minutes."""
   questions.failures.clear()
   question = questions.Question(
     '?', '', CHECKERS[name], time_limit=20.0, max_length=10**6
   )
-  assert question.score(piece * (200_000 // len(piece))) == 0
+  assert question.score(piece * (200_000 // len(piece))) is not None
   assert not questions.failures

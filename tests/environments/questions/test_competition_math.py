@@ -97,8 +97,8 @@ def test_an_answer_must_be_marked():
     r'\operatorname{zeros}(10000,10000)',
   ],
 )
-def test_what_takes_forever_scores_0(answer):
-  assert score('5', rf'\boxed{{{answer}}}', limit=0.5) == 0
+def test_what_takes_forever_is_never_right(answer):
+  assert not score('5', rf'\boxed{{{answer}}}', limit=0.5)
   assert score('5', r'\boxed{3+2}') == 1
   assert {kind for _, kind in questions.failures} <= {'time', 'memory', 'error'}
 
@@ -117,7 +117,7 @@ def test_code_is_not_run(code, tmp_path):
   code = code.replace('{}', str(made))
   for form in ('%s', r'\text{%s}', '1%s', '(%s)', '5^%s', r'\det(%s)'):
     answer = form % code
-    assert score('5', rf'\boxed{{{answer}}}', limit=2.0) == 0
+    assert not score('5', rf'\boxed{{{answer}}}', limit=2.0)
   assert not made.exists()
 
 
@@ -141,7 +141,7 @@ def test_any_text_gets_a_score(text):
     question = questions.Question(
       '?', '', questions.FormulaChecker('5'), time_limit=1.0
     )
-    assert question.score(rf'\boxed{{{text}}}') in (0, 1)
+    assert question.score(rf'\boxed{{{text}}}') in (0, 1, None)
   finally:
     logging.disable(logging.NOTSET)
 
@@ -151,12 +151,17 @@ def test_problems_of_a_file(tmp_path):
   problems = [
     {'problem': 'Half?', 'solution': r'\boxed{1}, no: \boxed{\frac12}'},
     {'problem': 'Five?', 'answer': '$5$', 'solution': 'none'},
+    {'problem': '2+2?', 'answer': 4},
+    {'problem': '2+2?', 'answer': None, 'solution': r'\boxed{4}'},
+    {'problem': '2+2?', 'answer': r'\boxed{4}'},
   ]
   path.write_text('\n'.join(map(json.dumps, problems)))
-  half, five = questions.competition_math.load(path)
+  half, five, *others = questions.competition_math.load(path)
   assert half.reference == r'\boxed{\frac12}' and half.score(r'\boxed{.5}') == 1
   assert half.prompt.startswith('Half?\nThink')
   assert five.checker.reference == '5' and five.score(five.reference) == 1
+  assert [other.checker.reference for other in others] == ['4'] * 3
+  assert {other.reference for other in others} == {r'\boxed{4}'}
 
 
 def test_in_the_workers_of_a_pool():

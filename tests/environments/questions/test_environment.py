@@ -128,6 +128,41 @@ def test_a_verdict_is_short_and_printable():
     assert observation.encode('utf-8') and '\n' not in observation
 
 
+@pytest.mark.parametrize(
+  ('text', 'reason'),
+  [
+    ('raise', 'KeyError'),
+    ('nan', 'the score is nan'),
+    ('spin', 'took longer than 0.1 s'),
+  ],
+)
+def test_a_check_that_fails_loses_the_episode_or_is_wrong(text, reason):
+  question = questions.Question(
+    '?', 'yes', made_up_checkers.misbehave, time_limit=0.1, name='mine'
+  )
+  environment, _ = start(question)
+  with pytest.raises(questions.CheckFailedError, match=f"'mine'.*{reason}"):
+    environment.step(text)
+  environment, _ = start(question, failed_check='wrong', tries=2)
+  step = environment.step(text)
+  assert (step.reward, step.terminated) == (0, False)
+  assert step.observation == (f'{questions.UNCHECKED} You may try 1 more time.')
+  assert environment.step('true').reward == 1
+
+
+def test_a_pool_loses_the_episode_of_a_failed_check_alone():
+  question = questions.Question('?', 'yes', made_up_checkers.misbehave)
+  with pool_lib.EnvironmentPool(
+    questions.QuestionEnvironment, 2, workers=0
+  ) as pool:
+    pool.reset({0: question, 1: question})
+    answers = pool.step({0: 'nan', 1: 'true'})
+    assert answers[0] is None and answers[1].reward == 1
+    (failure,) = pool.failures
+    assert 'could not be checked' in failure.reason
+    assert 'the score is nan' in failure.reason
+
+
 def test_wrong_use():
   with pytest.raises(RuntimeError, match='reset'):
     questions.QuestionEnvironment().step('x')
@@ -138,6 +173,7 @@ def test_wrong_use():
     ({'solved_at': 0.0}, 'solved_at'),
     ({'solved_at': 1.1}, 'solved_at'),
     ({'try_discount': -1.0}, 'try_discount'),
+    ({'failed_check': 'zero'}, 'failed_check must be one of'),
   ):
     with pytest.raises(ValueError, match=message):
       questions.QuestionEnvironment(**options)
@@ -190,7 +226,7 @@ def test_a_policy_plays_and_gets_credit():
     formats.Plain(repeats_task=False),
     pool,
     task_sentence=lambda question: question.prompt,
-    limits=collector_lib.Limits(
+    limits=collector_lib.RolloutLimits(
       steps=tries, new_tokens=3, row_tokens=256, chunks=(64,)
     ),
   )

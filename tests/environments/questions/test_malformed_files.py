@@ -98,6 +98,8 @@ def test_broken_lines(name, line, message, tmp_path):
     ('competition_math', {'solution': '5'}, 'no answer in'),
     ('competition_math', {'solution': r'\boxed{}'}, 'no answer in'),
     ('competition_math', {'answer': ' '}, "no text 'answer'"),
+    ('competition_math', {'answer': 4.5}, "no text 'answer' but 4.5"),
+    ('competition_math', {'problem': [1]}, r"no text 'problem' but \[1\]"),
     ('competition_math', {'answer': 'x' * 1001}, '1 to 1000 characters'),
   ],
 )

@@ -15,6 +15,7 @@ installed = pytest.mark.skipif(
 )
 # Kinds that cannot be asked, and why.
 UNUSABLE = {
+  'coin_flip': "cannot be told from guessing: its scorer says that '0' is",
   'composite': 'at least one dataset',
   'game_of_life_halting': 'accepts any answer',
 }
@@ -37,6 +38,7 @@ def no_failures_before():
   questions.failures.clear()
 
 
+@pytest.mark.system
 @installed
 def test_every_kind_accepts_its_reference_and_refuses_junk(caplog):
   caplog.set_level(logging.CRITICAL)
@@ -51,13 +53,95 @@ def test_every_kind_accepts_its_reference_and_refuses_junk(caplog):
     else:
       no_reference.add(kind)
     for junk in JUNK:
-      assert question.score(junk) < 0.5, (kind, junk)
-      assert question.score(f'<answer>{junk}</answer>') < 0.5, (kind, junk)
+      for text in (junk, f'<answer>{junk}</answer>'):
+        # None: it is not known, and not right.
+        assert (question.score(text) or 0) < 0.5, (kind, junk)
   assert no_reference == NO_REFERENCE
   # prime_factorization raises on what is no number.
   label = 'reasoning-gym prime_factorization'
   assert questions.failures[label, 'error'] > 0
   assert {kind for _, kind in questions.failures} <= {'error', 'refused'}
+
+
+CONSTANT = (
+  'nan', 'NaN', '-nan', 'inf', '-inf', 'Infinity', '1e999', '-1e999',
+  'nan+nanj', 'nan + nani', '(nan)', '[nan]', '0', '1', '-1', '0.0', 'None', '[]', '{}',
+)  # fmt: skip
+# Kinds with two answers, or nearly: a constant is right for about half.
+TWO_ANSWERS = {
+  'circuit_logic', 'course_schedule', 'isomorphic_strings', 'ransom_note',
+  'syllogism',
+}  # fmt: skip
+
+
+@pytest.mark.system
+@installed
+def test_a_constant_answer_is_worth_little_on_every_kind(caplog):
+  caplog.set_level(logging.CRITICAL)
+  for kind in set(procedural.names()) - UNUSABLE.keys():
+    # Those that take minutes to make are not tried on many.
+    found = procedural.guess(kind)
+    if found.count < 8:
+      continue
+    assert found.share <= (0.75 if kind in TWO_ANSWERS else 0.6), (kind, found)
+    asked = procedural.generate(kind, 8)
+    for constant in CONSTANT:
+      solved = sum((q.score(constant) or 0) > 1 - 1e-9 for q in asked)
+      assert solved <= 7, (kind, constant)
+      if 'n' in constant.lower()[:4] and constant != 'None':
+        assert not solved, (kind, constant)
+
+
+@installed
+@pytest.mark.parametrize('constant', CONSTANT[:12])
+def test_what_is_no_number_is_no_answer(constant):
+  (question,) = procedural.generate('complex_arithmetic', 1)
+  assert question.score(f'<answer>{constant}</answer>') == 0
+  assert question.score(question.reference) == 1
+  assert questions.failures['reasoning-gym complex_arithmetic', 'time'] == 0
+
+
+@installed
+def test_what_guessing_is_worth_is_told(caplog):
+  found = procedural.guess('isomorphic_strings')
+  assert found.count == 30 and 0.3 < found.share < 0.7
+  assert found.answer in ('True', 'False')
+  procedural.generate('isomorphic_strings', 1)
+  assert 'isomorphic_strings: the constant answer' in caplog.text
+  assert 'is no learning' in caplog.text
+  caplog.clear()
+  procedural.generate('chain_sum', 1)
+  assert not caplog.text
+
+
+@installed
+def test_questions_are_made_when_they_are_asked_for(monkeypatch):
+  many = procedural.generate('chain_sum', procedural.BLOCK, seed=3)
+  assert len(many) == procedural.BLOCK
+  assert many[:3] == procedural.generate('chain_sum', 3, seed=3)
+  assert many[-1].name == f'chain_sum train 3:{procedural.BLOCK - 1}'
+  assert many[-1].score(many[-1].reference) == 1
+
+
+@installed
+def test_a_question_that_cannot_be_used_is_replaced(monkeypatch):
+  make, refused = procedural._question, []
+
+  def faulty(task, config, index, *rest):
+    if index == 1 and len(refused) < 3:
+      refused.append(config['seed'])
+      raise ValueError('its scorer refuses its own reference answer')
+    return make(task, config, index, *rest)
+
+  asked = procedural.generate('chain_sum', 4)
+  plain = [q.prompt for q in asked]
+  monkeypatch.setattr(procedural, '_question', faulty)
+  again = procedural.generate('chain_sum', 4)
+  prompts = [q.prompt for q in again]
+  assert prompts[1] != plain[1] and len(set(refused)) == 3
+  assert [*prompts[:1], *prompts[2:]] == [*plain[:1], *plain[2:]]
+  assert again[1].name == 'chain_sum train 0:1'
+  assert again[1].score(again[1].reference) == 1
 
 
 @installed
@@ -88,7 +172,7 @@ def test_answers_are_not_executed(kind, tmp_path):
 def test_a_scorer_that_is_stuck_is_ended():
   """`eval` of a huge power, which no signal interrupts."""
   (question,) = procedural.generate('binary_matrix', 1, time_limit=0.5)
-  assert question.score('9**9**9**9') == 0
+  assert question.score('9**9**9**9') is None
   label = 'reasoning-gym binary_matrix'
   assert questions.failures == {(label, 'time'): 1}
   # The process that took its place knows the question.

@@ -1,4 +1,4 @@
-"""Whatever a checker does, a score comes out, in time."""
+"""Whatever a checker does, a score or none comes out, in time."""
 
 import dataclasses
 import pickle
@@ -9,6 +9,7 @@ import threading
 import pytest
 
 from jaxcredit.environments import questions
+from jaxcredit.environments.questions import question as question_lib
 from jaxcredit.environments.questions import time_limit
 from tests.environments.questions import made_up_checkers
 
@@ -31,11 +32,19 @@ def test_prompt_and_checker_alone():
 
 
 @pytest.mark.parametrize(
-  ('text', 'score'), [('large', 1), ('negative', 0), ('true', 1)]
+  ('text', 'score', 'told'),
+  [('large', 1, 'score 7'), ('negative', 0, 'score -3'), ('true', 1, '')],
 )
-def test_scores_are_kept_between_0_and_1(text, score):
-  assert make(made_up_checkers.misbehave).score(text) == score
+def test_scores_are_kept_between_0_and_1(
+  text, score, told, caplog, monkeypatch
+):
+  monkeypatch.setattr(question_lib, '_out_of_bounds', set())
+  for _ in range(2):
+    assert make(made_up_checkers.misbehave).score(text) == score
   assert not questions.failures
+  # Once, not with every answer.
+  assert caplog.text.count('below 0 count as 0') == bool(told)
+  assert told in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -52,9 +61,12 @@ def test_scores_are_kept_between_0_and_1(text, score):
     ('swallow', 'time', 'took longer than 0.2 s'),
   ],
 )
-def test_a_failing_checker_scores_0_and_is_counted(text, kind, message, caplog):
+def test_a_check_that_fails_is_no_score_and_is_counted(
+  text, kind, message, caplog
+):
   question = make(made_up_checkers.misbehave, time_limit=0.2, name='mine')
-  assert question.score(text) == 0
+  score, reason = question.judge(text)
+  assert score is None and re.search(message, reason)
   assert questions.failures == {('function', kind): 1}
   assert caplog.text.count('mine: its checker (function) failed') == 1
   assert re.search(message, caplog.text)
@@ -76,7 +88,7 @@ def test_in_a_thread_time_is_measured_alone():
   )
   thread.start()
   thread.join()
-  assert scores == [0]
+  assert scores == [None]
   assert questions.failures == {('function', 'time'): 1}
 
 
@@ -86,6 +98,9 @@ def test_of_a_long_text_the_end_is_read():
   assert question.score('yes' + 'x' * 8) == 0
   number = make(questions.NumberChecker('7'), max_length=10)
   assert number.read('#### 7' + ' ' * 10) == ''
+  # The end of a thought that was cut is no answer.
+  assert number.score('<think>' + 'x' * 1000 + ' 7') == 0
+  assert number.score('<think>' + 'x' * 1000 + '</think> 7') == 1
 
 
 def test_what_is_not_text_is_the_callers_mistake():

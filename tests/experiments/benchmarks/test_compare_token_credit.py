@@ -32,7 +32,7 @@ def write(folder, successes, seconds):
       'seconds_credit': 0.5,
       'seconds_values': 0.25,
       'generated_episodes': 16,
-      'drawn_tokens': 16 * (6 + number),
+      'sampled_tokens': 16 * (6 + number),
       'branch_share': 0.25,
       'branch_points': 3.0 * number,
     }

@@ -7,9 +7,11 @@ from absl import flags
 from absl.testing import flagsaver
 
 from experiments.domains import household as household_tasks
+from experiments.domains import questions as question_tasks
 from experiments.domains import shop as shop_tasks
 from experiments.domains import virtualhome as virtualhome_tasks
-from tests.experiments import imported_script, test_gigpo_script
+from experiments.run import option_flags
+from tests.experiments import imported_script
 
 DOMAINS = {
   'household': (
@@ -21,59 +23,85 @@ DOMAINS = {
     virtualhome_tasks.VirtualHomeDomain,
   ),
   'shop': (shop_tasks.ShopOptions, shop_tasks.ShopDomain),
-}
-# Flags that change another field too: without a file, tasks are generated.
-MORE = {
-  'problems': {'evaluation_count'},
-  'games': {'generated_games'},
-  'evaluate_on': {'evaluation_count'},
+  'questions': (
+    question_tasks.QuestionOptions,
+    question_tasks.QuestionDomain,
+  ),
 }
 
 
-@pytest.fixture(scope='module', params=['experiments.gigpo', 'experiments.spa'])
-def script(request):
-  with imported_script.imported(request.param) as module:
+@pytest.fixture(scope='module')
+def domain_flags():
+  with imported_script.imported('experiments.domains.flags') as module:
     yield module
 
 
+def another(field: dataclasses.Field) -> str:
+  """A value that is not the default, as one would type it."""
+  default, choices = field.default, field.metadata['choices']
+  if choices:
+    return choices[(choices.index(default) + 1) % len(choices)]
+  if isinstance(default, bool):
+    return 'false' if default else 'true'
+  if isinstance(default, int):
+    return str(default + 1)
+  if isinstance(default, float):
+    return str(default / 2)
+  return '/another' if default is None or isinstance(default, str) else 'q,v'
+
+
 @pytest.mark.parametrize('name', DOMAINS)
-def test_a_domain_is_chosen(script, name):
+def test_a_domain_is_chosen(domain_flags, name):
   options, domain = DOMAINS[name]
   with flagsaver.as_parsed(domain=name):
-    assert isinstance(script.domain_flags.options(), options)
-    assert type(script.domain_flags.domain()) is domain
+    assert type(domain_flags.domain(9, 3)) is domain
+  assert type(domain_flags.OPTIONS.read(name)) is options
 
 
-def test_those_are_all(script):
-  assert list(DOMAINS) == list(script.domain_flags.DOMAINS)
+def test_those_are_all(domain_flags):
+  assert list(DOMAINS) == list(domain_flags.DOMAINS)
   flag = flags.FLAGS['domain']
   assert flag.parser.enum_values == list(DOMAINS)
 
 
 @pytest.mark.parametrize('name', DOMAINS)
-def test_every_flag_sets_its_field_and_no_other(script, name):
-  by_module = flags.FLAGS.flags_by_module_dict()
-  own = [
-    *by_module[f'experiments.{name}_flags'],
-    flags.FLAGS['warm_start_slips'],
-  ]
-  if name != 'shop':
-    own.append(flags.FLAGS['anchor'])
-  seen = {'evaluation_count'}
-  with flagsaver.as_parsed(domain=name):
-    before = dataclasses.asdict(script.domain_flags.options())
-    for flag in own:
-      with flagsaver.as_parsed(**{flag.name: test_gigpo_script.another(flag)}):
-        after = dataclasses.asdict(script.domain_flags.options())
-      changed = {field for field in before if before[field] != after[field]}
-      assert changed == {flag.name} | MORE.get(flag.name, set()), flag.name
-      seen |= changed
-    with flagsaver.as_parsed(evaluation_count='7'):
-      assert script.domain_flags.options().evaluation_count == 7
-  assert seen == before.keys()
+def test_defaults_are_those_of_the_options(domain_flags, name):
+  assert domain_flags.OPTIONS.read(name) == DOMAINS[name][0]()
 
 
-def test_the_shop_has_one_kind_of_anchor(script):
-  with flagsaver.as_parsed(domain='shop', anchor='state'):
-    with pytest.raises(ValueError, match='--anchor=state is not for the shop'):
-      script.domain_flags.options()
+@pytest.mark.parametrize('name', DOMAINS)
+def test_every_flag_sets_its_field_and_no_other(domain_flags, name):
+  options = DOMAINS[name][0]
+  before = dataclasses.asdict(options())
+  for field in dataclasses.fields(options):
+    assert len(field.metadata['help']) >= 9, field.name
+    assert name in flags.FLAGS[field.name].help
+    typed = another(field)
+    with flagsaver.as_parsed(domain=name, **{field.name: typed}):
+      after = dataclasses.asdict(domain_flags.OPTIONS.read(name))
+    changed = {field for field in before if before[field] != after[field]}
+    assert changed == {field.name}
+
+
+def test_a_run_is_made_again_from_what_it_recorded(domain_flags):
+  config = {'domain': 'shop', 'max_steps': 7, 'seed': 5, 'products': 40,
+            'games': 'of another domain', 'results_per_page': None}  # fmt: skip
+  made = domain_flags.recorded(config)
+  assert type(made) is shop_tasks.ShopDomain
+  assert made.environment().keywords == {
+    'products': 40, 'wording': 'compact', 'results_per_page': 10,
+    'reward': 'score', 'max_steps': 7,
+  }  # fmt: skip
+  # Lists of JSON are tuples again.
+  config = {'domain': 'questions', 'max_steps': 7, 'seed': 5,
+            'tasks': ['gsm8k', 'svamp']}  # fmt: skip
+  union = option_flags.UnionFlags(domain_flags.OPTIONS.kinds, {})
+  assert union.recorded('questions', config).tasks == ('gsm8k', 'svamp')
+
+
+def test_values_that_are_not_allowed(domain_flags):
+  with flagsaver.as_parsed(warm_start_slips='0.95'):
+    with pytest.raises(ValueError, match='warm_start_slips must be at most'):
+      domain_flags.OPTIONS.read('shop')
+    # Of a domain that is not played no flag is looked at.
+    assert domain_flags.OPTIONS.read('questions')

@@ -110,3 +110,40 @@ def test_games_that_the_expert_does_not_win_in_time_are_left_out():
     trace = household_tasks.demonstrate(game, '2.1.1', 8, index)
     assert (trace is None) == (game not in kept)
   assert max(len(trace) for _, trace in short) <= 8
+
+
+def test_counts_that_are_left_open(games_file, monkeypatch):
+  """All of a file, or as many generated ones as is usual."""
+  asked = []
+
+  def generate(seed, count):
+    asked.append((seed, count))
+    return household.load_games(games_file)
+
+  monkeypatch.setattr(household, 'generate_games', generate)
+
+  def load(**options):
+    asked.clear()
+    domain = household_tasks.HouseholdDomain(
+      household_tasks.HouseholdOptions(**options), 9, 0
+    )
+    domain.load()
+    return domain
+
+  load()
+  assert asked == [
+    (household_tasks.TRAINING_SEED, 2000),
+    (household_tasks.EVALUATION_SEED, 120),
+  ]
+  load(generated_games=5, evaluation_count=6)
+  assert [count for _, count in asked] == [5, 6]
+  path = str(games_file)
+  domain = load(games=path, evaluate_on=path)
+  assert not asked
+  assert len(domain.train_tasks) == len(domain.test_tasks) == 4
+  domain = load(games=path, evaluate_on=path, generated_games=3,
+                evaluation_count=2)  # fmt: skip
+  assert (len(domain.train_tasks), len(domain.test_tasks)) == (3, 2)
+  # The expert cannot show more games of the file than there are.
+  domain = load(games=path, evaluate_on=path, warm_start_real_games=True)
+  assert domain.demonstration_count == 4

@@ -27,7 +27,7 @@ OPTIONS = question_tasks.QuestionOptions(
 
 def load(seed=0, **changes):
   domain = question_tasks.QuestionDomain(
-    dataclasses.replace(OPTIONS, **changes), seed
+    dataclasses.replace(OPTIONS, **changes), 1, seed
   )
   domain.load()
   return domain

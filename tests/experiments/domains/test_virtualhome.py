@@ -114,12 +114,25 @@ def test_problems_too_long_for_an_episode_are_left_out(recorded_file):
   )
 
 
-@pytest.mark.parametrize(
-  'changes', [{'generated_problems': 0}, {'evaluation_count': 0}]
-)
-def test_something_must_be_played(changes):
+def test_something_must_be_played():
   with pytest.raises(ValueError, match='without recorded problems some must'):
-    dataclasses.replace(OPTIONS, **changes)
+    dataclasses.replace(OPTIONS, generated_problems=0)
+
+
+def test_without_a_count_there_are_as_many_problems_as_is_usual(monkeypatch):
+  asked = {}
+
+  def generate(seed, count, bases, **options):
+    asked[options['split']] = count
+    return bases[:1]
+
+  monkeypatch.setattr(virtualhome, 'generate_problems', generate)
+  made = virtualhome_tasks.VirtualHomeDomain(
+    virtualhome_tasks.VirtualHomeOptions(), 20, 0
+  )
+  made.load()
+  assert asked == {'train': 2000, 'test': 120}
+  assert made.test_from == '120 problems generated from 21 (seed 3000000)'
 
 
 def test_options_reach_what_they_name():

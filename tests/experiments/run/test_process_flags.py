@@ -1,7 +1,7 @@
 """Processes join, stop together, and none outlives another."""
 
 import os
-import pathlib
+import re
 import signal
 import sys
 import time
@@ -24,7 +24,11 @@ def gigpo():
     yield module
 
 
-def start(folder: pathlib.Path, *does: str, more=(), auto=False):
+# Seconds that anything may take on a machine with much else to do.
+PATIENCE = 240
+
+
+def start(folder, *does: str, more=(), auto=False, heartbeat=60):
   """Starts a process for each thing to do; their words go to `log`."""
   port = process_group.free_port()
   started = []
@@ -42,7 +46,13 @@ def start(folder: pathlib.Path, *does: str, more=(), auto=False):
         'SLURM_PROCID': str(index),
         'SLURM_LOCALID': str(index),
       }
-    arguments = ['-m', MODULE, *own, '--heartbeat=8', f'--here={folder}']
+    arguments = [
+      '-m',
+      MODULE,
+      *own,
+      f'--heartbeat={heartbeat}',
+      f'--here={folder}',
+    ]
     arguments += [f'--does={word}' for word in does]
     started.append(
       process_group.start(
@@ -52,8 +62,8 @@ def start(folder: pathlib.Path, *does: str, more=(), auto=False):
   return started
 
 
-def wait_for(paths, started, folder, limit=120):
-  end = time.monotonic() + limit
+def wait_for(paths, started, folder):
+  end = time.monotonic() + PATIENCE
   while not all(path.exists() for path in paths):
     for index, process in enumerate(started):
       assert process.poll() is None, process_group.words(folder / 'log', index)
@@ -96,16 +106,21 @@ def test_they_end_in_good_order(tmp_path, auto):
   ],
 )
 def test_none_outlives_one_that_is_killed(tmp_path, does, killed):
-  started = start(tmp_path, *does)
+  started = start(tmp_path, *does, heartbeat=8)
   try:
     wait_for([tmp_path / f'{i}.pid' for i in range(2)], started, tmp_path)
+    # Most often enough to be where it waits; anywhere else it ends as well.
     time.sleep(0.5)
     os.kill(started[killed].pid, signal.SIGKILL)
-    begin = time.monotonic()
-    assert started[1 - killed].wait(60) not in (0, 130, 143)
-    assert time.monotonic() - begin < 60
-    # It is not this process's own fault, and none of its calls is shown.
-    assert 'Traceback' not in words(tmp_path, 1 - killed)
+    other = 1 - killed
+    assert started[other].wait(PATIENCE) not in (0, 130, 143)
+    if does[other] == 'sleeps':
+      # Then the library ends it, in words of its own.
+      assert words(tmp_path, other)
+      return
+    ends = f'error: process {other} of 2 ends: another process ended'
+    assert ends in words(tmp_path, other)
+    assert 'go on from the last checkpoint' in words(tmp_path, other)
   finally:
     end(started)
 
@@ -115,7 +130,7 @@ def test_none_outlives_one_that_is_killed(tmp_path, does, killed):
 def test_one_that_fails_does_not_leave_the_others_waiting(tmp_path, failing):
   started = start(tmp_path, 'waits', failing)
   try:
-    assert [process.wait(60) for process in started] == [1, 1]
+    assert [process.wait(PATIENCE) for process in started] == [1, 1]
     assert 'as it was told to' in words(tmp_path, 1)
     assert 'error: process 1 of 2 ends: it failed' in words(tmp_path, 1)
     assert 'error: process 0 of 2 ends: another' in words(tmp_path, 0)
@@ -130,11 +145,10 @@ def test_one_that_fails_does_not_leave_the_others_waiting(tmp_path, failing):
 def test_a_signal_to_one_stops_all_at_the_same_time(tmp_path, number):
   started = start(tmp_path, 'works', 'works')
   try:
-    wait_for([tmp_path / f'{i}.pid' for i in range(2)], started, tmp_path)
-    time.sleep(0.5)
+    wait_for([tmp_path / f'{i}.works' for i in range(2)], started, tmp_path)
     os.kill(started[1].pid, number)
     # To the other it is as if its machine were taken away.
-    assert [p.wait(60) for p in started] == [143, 128 + number]
+    assert [p.wait(PATIENCE) for p in started] == [143, 128 + number]
     counts = [(tmp_path / f'{i}.count').read_text() for i in range(2)]
     assert counts[0] == counts[1]
     assert int(counts[0]) > 2
@@ -155,7 +169,8 @@ def test_the_launcher_tags_lines_and_tells_of_a_failure(tmp_path, capfd):
   assert run('waits', 'fails') == 1
   output = capfd.readouterr()
   assert '[1] error: as it was told to' in output.out
-  assert 'error: process 1 ended with status 1' in output.err
+  # The other one notices, and may be quicker to end.
+  assert re.search('error: process [01] ended with status 1', output.err)
 
 
 def test_the_launcher_gives_each_its_devices():

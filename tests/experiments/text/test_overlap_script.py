@@ -60,7 +60,7 @@ def test_interrupted_twice_is_bitwise_the_uninterrupted_run(uninterrupted):
   process = script.start(*command(folder), log=log)
   small_run.wait_until(lambda: small_run.trained(folder) >= 6, process, log)
   process.send_signal(signal.SIGKILL)
-  process.wait(60)
+  process.wait(small_run.PATIENCE)
   complete(folder)
   small_run.assert_same_run(folder, uninterrupted)
 

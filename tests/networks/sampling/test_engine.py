@@ -12,41 +12,20 @@ from jaxcredit.networks.sampling import engine as engine_lib
 from jaxcredit.networks.sampling import sampler
 from jaxcredit.networks.sampling import sampling_params as sampling
 from jaxcredit.networks.sampling import slots as slots_lib
-from tests.networks import test_decoder
+from tests.networks import tiny_decoder
 from tests.networks.sampling import test_sampling
 
 STOP = 7
 NEW = 6
-PLAIN = sampling.Sampling()
-
-
-@functools.cache
-def build(variant='plain', **changes):
-  changes = {'layers': 1, **changes}
-  if variant == 'windows':
-    changes['layers'] = 2
-  config, params = test_decoder.build(variant, **changes)
-  return config, params, sampler.decoding_params(params)
-
-
-@functools.cache
-def _logits(config):
-  def behind(params, tokens):
-    hidden = decoder.hidden_states(params, config, tokens[None])
-    return decoder.logits(params, config, hidden[0])
-
-  return jax.jit(behind)
+PLAIN = sampling.SamplingParams()
 
 
 def slow_answer(variant, row, key, how=PLAIN, budget=NEW):
   """Draws token by token; the whole row is read again for each."""
-  config, params, _ = build(variant)
+  config, params, _ = tiny_decoder.for_sampling(variant)
   tokens, log_probs, policy = list(row), [], []
   while len(log_probs) < budget and (not log_probs or tokens[-1] != STOP):
-    # Padding at the right changes nothing that stands in front of it.
-    padded = np.zeros((128,), np.int32)
-    padded[: len(tokens)] = tokens
-    scores = np.asarray(_logits(config)(params, padded)[len(tokens) - 1])
+    scores = tiny_decoder.logits_behind(config, params, tokens)
     options = {
       name: getattr(how, name)
       for name in ('temperature', 'top_k', 'top_p', 'min_p')
@@ -68,7 +47,7 @@ def slow_answer(variant, row, key, how=PLAIN, budget=NEW):
 
 
 def make_engine(variant='plain', vocab_size=40, **options):
-  config, _, fast = build(variant, vocab_size=vocab_size)
+  config, _, fast = tiny_decoder.for_sampling(variant, vocab_size=vocab_size)
   options = {
     'slots': 8, 'row_tokens': 96, 'new_tokens': NEW, 'stop_tokens': (STOP,),
     'chunks': (16,), **options,
@@ -119,31 +98,35 @@ def check_slow(answer, slow):
   ('variant', 'how'),
   [
     ('plain', PLAIN),
-    ('plain', sampling.Sampling(temperature=0.0)),
-    ('plain', sampling.Sampling(1.4, top_k=9, top_p=0.8, min_p=0.05)),
+    ('plain', sampling.SamplingParams(temperature=0.0)),
+    ('plain', sampling.SamplingParams(1.4, top_k=9, top_p=0.8, min_p=0.05)),
     ('qwen2', PLAIN),
-    ('qwen3', sampling.Sampling(temperature=0.6)),
+    ('qwen3', sampling.SamplingParams(temperature=0.6)),
     ('windows', PLAIN),
   ],
 )
 def test_many_rows_through_few_slots_are_those_of_a_slow_sampler(variant, how):
   rows = prompts(20)
   keys = jax.random.split(jax.random.key(0), 20)
-  engine = make_engine(variant, slots=3, burst=2, how=how)
+  engine = make_engine(
+    variant, slots=3, decode_steps_per_call=2, sampling_params=how
+  )
   answers = answer_all(engine, rows, keys)
   assert set(answers) == set(rows)
   for i, row in rows.items():
     check_slow(answers[i], slow_answer(variant, row, keys[i], how))
-  assert engine.work.drawn == sum(len(a.tokens) for a in answers.values())
+  assert engine.stats.generated == sum(len(a.tokens) for a in answers.values())
   # Slots that are freed do not wait for the longest of their companions.
-  assert engine.work.calls < 20 / 3 * NEW / 2 + NEW
+  assert engine.stats.calls < 20 / 3 * NEW / 2 + NEW
 
 
 @functools.cache
 def reference():
   rows = prompts(20)
   keys = jax.random.split(jax.random.key(0), 20)
-  answers = answer_all(make_engine(slots=3, burst=2), rows, keys)
+  answers = answer_all(
+    make_engine(slots=3, decode_steps_per_call=2), rows, keys
+  )
   assert {a.end for a in answers.values()} == {'stop token', 'length'}
   return rows, keys, answers
 
@@ -153,11 +136,11 @@ def reference():
   [
     {'slots': 1},
     {'slots': 16},
-    {'slots': 3, 'burst': 32},
+    {'slots': 3, 'decode_steps_per_call': 32},
     {'slots': 3, 'share_prefixes': False},
     {'slots': 3, 'capacities': (32, 64)},
     {'slots': 3, 'chunks': (4, 8)},
-    {'slots': 16, 'read_tokens': 16},
+    {'slots': 16, 'prefill_tokens': 16},
   ],
 )
 def test_answers_depend_on_nothing_but_prompt_and_key(options):
@@ -196,7 +179,7 @@ def play_turns(engine, turns, reads, keys):
 @pytest.mark.parametrize('variant', ['plain', 'windows'])
 @pytest.mark.parametrize('temperature', [1.0, 0.7])
 def test_log_probs_over_turns_are_those_of_the_learner(variant, temperature):
-  config, params, _ = build(variant)
+  config, params, _ = tiny_decoder.for_sampling(variant)
   rng = np.random.default_rng(0)
   count, turns = 5, 4
   reads = [
@@ -205,12 +188,17 @@ def test_log_probs_over_turns_are_those_of_the_learner(variant, temperature):
   ]
   keys = jax.random.split(jax.random.key(1), (turns, count))
   engine = make_engine(
-    variant, how=sampling.Sampling(temperature), capacities=(32, 64)
+    variant,
+    sampling_params=sampling.SamplingParams(temperature),
+    capacities=(32, 64),
   )
   rows, log_probs = play_turns(engine, turns, reads, keys)
   # What the cache held was not read again: a turn reads its observation, with
   # the last token of the answer before it and without its own last token.
-  assert engine.work.read == sum(len(r) for turn in reads for r in turn) - count
+  assert (
+    engine.stats.prefilled
+    == sum(len(r) for turn in reads for r in turn) - count
+  )
   tokens = np.zeros((count, 96), np.int32)
   for i, row in enumerate(rows):
     tokens[i, : len(row)] = row
@@ -231,15 +219,15 @@ def test_a_text_that_changes_is_read_from_where_it_differs():
   keys = jax.random.split(jax.random.key(2), 2)
   row = list(range(8, 28))
   first = answer_all(engine, {'row': row}, keys[:1], release=False)
-  assert engine.work.read == 19
+  assert engine.stats.prefilled == 19
   changed = row[:12] + [39, 38, 37]
   second = answer_all(engine, {'row': changed}, keys[1:], release=False)
-  assert engine.work.read == 19 + 2
+  assert engine.stats.prefilled == 19 + 2
   check_slow(first['row'], slow_answer('plain', row, keys[0]))
   check_slow(second['row'], slow_answer('plain', changed, keys[1]))
   # A head of what is held: nothing is read but the last token.
   third = answer_all(engine, {'row': row[:5]}, keys[:1], release=False)
-  assert engine.work.read == 19 + 2
+  assert engine.stats.prefilled == 19 + 2
   check_slow(third['row'], slow_answer('plain', row[:5], keys[0]))
 
 
@@ -251,16 +239,16 @@ def test_the_prompt_of_a_group_is_read_once():
   }
   keys = jax.random.split(jax.random.key(3), 16)
   for slots in (16, 3, 1):
-    engine = make_engine(slots=slots, burst=2)
+    engine = make_engine(slots=slots, decode_steps_per_call=2)
     answers = answer_all(engine, rows, keys)
     # The last token is left for the first draw.
-    assert engine.work.read == 2 * 29
-    assert engine.work.shared == 14 * 29
+    assert engine.stats.prefilled == 2 * 29
+    assert engine.stats.prefix_cache_hits == 14 * 29
     for i in (0, 7, 9, 15):
       check_slow(answers[i], slow_answer('plain', rows[i], keys[i]))
   engine = make_engine(slots=16, share_prefixes=False)
   check_same(answer_all(engine, rows, keys), answers)
-  assert engine.work.read == 16 * 29
+  assert engine.stats.prefilled == 16 * 29
 
 
 def test_rows_share_what_they_begin_with_and_no_more():
@@ -276,16 +264,16 @@ def test_rows_share_what_they_begin_with_and_no_more():
   }
   keys = jax.random.split(jax.random.key(4), 6)
   for slots in (1, 2, 6):
-    engine = make_engine(slots=slots, burst=3)
+    engine = make_engine(slots=slots, decode_steps_per_call=3)
     for i, answer in answer_all(engine, rows, keys).items():
       check_slow(answer, slow_answer('plain', rows[i], keys[i]))
-    assert engine.work.shared >= 3 * 15
+    assert engine.stats.prefix_cache_hits >= 3 * 15
 
 
 def test_rows_come_and_go():
   # Names are released with an answer under way or before they have a slot;
   # others are submitted while some answer.
-  engine = make_engine(slots=2, burst=1)
+  engine = make_engine(slots=2, decode_steps_per_call=1)
   rows = prompts(8, seed=5)
   keys = jax.random.split(jax.random.key(5), 8)
   engine.submit([0, 1, 2, 3], [rows[i] for i in range(4)], keys[:4])
@@ -320,7 +308,7 @@ def test_the_batch_shrinks_and_grows_with_the_rows():
 
 
 def test_budgets_of_answers():
-  engine = make_engine(slots=2, burst=4, stop_tokens=())
+  engine = make_engine(slots=2, decode_steps_per_call=4, stop_tokens=())
   keys = jax.random.split(jax.random.key(7), 2)
   engine.submit(['short'], [[9, 10]], keys[:1], new_tokens=1)
   engine.submit(['long'], [[9, 10]], keys[1:], new_tokens=9)
@@ -333,7 +321,7 @@ def test_budgets_of_answers():
 
 def test_no_compilation_when_lengths_change():
   functions = (
-    sampler.read, sampler.decode, engine_lib.cache_lib.copy,
+    sampler.prefill, sampler.decode, engine_lib.cache_lib.copy,
     engine_lib.cache_lib.grow, engine_lib.cache_lib.take,
   )  # fmt: skip
 
@@ -344,10 +332,12 @@ def test_no_compilation_when_lengths_change():
     # Groups of two go through the slots, then four rows take three turns;
     # texts, answers and the numbers of the distribution are of any size.
     rng = np.random.default_rng(seed)
-    how = sampling.Sampling(rng.uniform(0.5, 2), top_p=rng.uniform(0.5, 0.9))
+    how = sampling.SamplingParams(
+      rng.uniform(0.5, 2), top_p=rng.uniform(0.5, 0.9)
+    )
     engine = make_engine(
-      vocab_size=41, burst=2, chunks=(8, 32), capacities=(64,),
-      row_tokens=64 + seed % 2, how=how,
+      vocab_size=41, decode_steps_per_call=2, chunks=(8, 32), capacities=(64,),
+      row_tokens=64 + seed % 2, sampling_params=how,
     )  # fmt: skip
     texts = prompts(10, seed=seed, longest=40)
     keys = jax.random.split(jax.random.key(seed), 20)
@@ -383,13 +373,14 @@ def test_rows_that_hold_all_slots_for_ever_are_an_error():
 
 def test_it_is_the_same_on_a_mesh():
   rows, keys, expected = reference()
-  config, params, _ = build()
+  config, params, _ = tiny_decoder.for_sampling()
   mesh = sharding.make_mesh(data=2, fsdp=2, tensor=2)
   with jax.set_mesh(mesh):
     placed = jax.device_put(params, sharding.shardings(params, mesh))
     engine = engine_lib.Engine(
       sampler.decoding_params(placed), config, slots=8, row_tokens=96,
-      new_tokens=NEW, stop_tokens=(STOP,), chunks=(16,), burst=32,
+      new_tokens=NEW, stop_tokens=(STOP,), chunks=(16,),
+      decode_steps_per_call=32,
     )  # fmt: skip
     check_same(answer_all(engine, rows, keys), expected)
     keys_of_layer = engine._cache.keys[0]
@@ -440,11 +431,15 @@ def test_names_that_cannot_be():
   ('options', 'message'),
   [
     ({'slots': 0}, 'slots must be positive, not 0'),
-    ({'burst': 0}, 'burst must be positive'),
+    ({'decode_steps_per_call': 0}, 'decode_steps_per_call must be positive'),
     ({'chunks': ()}, 'chunks must be positive'),
-    ({'read_tokens': 0}, 'read_tokens must be positive'),
-    ({'how': sampling.Sampling(-1.0)}, 'temperature must be'),
-    ({'how': sampling.Sampling(np.ones(3))}, 'samples all rows alike'),
+    ({'row_tokens': 32_769}, 'a row of 32769 tokens is beyond the 32768 pos'),
+    ({'prefill_tokens': 0}, 'prefill_tokens must be positive'),
+    ({'sampling_params': sampling.SamplingParams(-1.0)}, 'temperature must be'),
+    (
+      {'sampling_params': sampling.SamplingParams(np.ones(3))},
+      'samples all rows alike',
+    ),
   ],
 )
 def test_options_that_cannot_be(options, message):

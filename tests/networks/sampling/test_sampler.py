@@ -7,14 +7,12 @@ import pytest
 
 from jaxcredit.networks import decoder
 from jaxcredit.networks.sampling import sampler
-from tests.networks import test_decoder
+from tests.networks import tiny_decoder
 
 STOP = 7
-
-
-def decoding(variant='plain'):
-  config, params = test_decoder.build(variant)
-  return config, params, sampler.decoding_params(params)
+_log_probs = jax.jit(
+  decoder.log_probs, static_argnames=('config', 'temperature')
+)
 
 
 def pad(rows, width=8):
@@ -37,7 +35,7 @@ def turn(params, config, cache, keys, rows, width=8, **options):
 )
 @pytest.mark.parametrize('temperature', [1.0, 0.6])
 def test_log_probs_over_turns_are_those_of_the_whole_row(variant, temperature):
-  config, params, fast = decoding(variant)
+  config, params, fast = tiny_decoder.for_sampling(variant)
   rng = np.random.default_rng(0)
   cache = sampler.init_cache(config, 3, 48)
   rows, drawn = [[], [], []], [[], [], []]
@@ -62,7 +60,7 @@ def test_log_probs_over_turns_are_those_of_the_whole_row(variant, temperature):
       rows[i] += reads[i] + answer
   assert cache.length.tolist() == [len(row) for row in rows]
   tokens, length = pad(rows, 64)
-  expected, _ = decoder.log_probs(
+  expected, _ = _log_probs(
     params, config, tokens, length, temperature=temperature
   )
   for i in range(3):
@@ -72,7 +70,7 @@ def test_log_probs_over_turns_are_those_of_the_whole_row(variant, temperature):
 
 
 def test_greedy():
-  config, params, fast = decoding()
+  config, params, fast = tiny_decoder.for_sampling()
   reads = [[9, 10, 11], [12]]
   keys = jax.random.split(jax.random.key(0), 2)
   result = turn(
@@ -86,14 +84,13 @@ def test_greedy():
   for i, read in enumerate(reads):
     row = list(read)
     for token in result.tokens[i, : int(result.count[i])].tolist():
-      hidden = decoder.hidden_states(params, config, jnp.array([row]))
-      logits = decoder.logits(params, config, hidden[0, -1])
-      assert int(jnp.argmax(logits)) == token
+      logits = tiny_decoder.logits_behind(config, params, row)
+      assert int(np.argmax(logits)) == token
       row.append(token)
 
 
 def test_rows_do_not_depend_on_each_other():
-  config, _, fast = decoding()
+  config, _, fast = tiny_decoder.for_sampling()
   keys = jax.random.split(jax.random.key(3), 4)
   reads = [[9, 10], [11, 12, 13], [14], [15, 16]]
   together = turn(fast, config, sampler.init_cache(config, 4, 32), keys, reads)
@@ -108,7 +105,7 @@ def test_rows_do_not_depend_on_each_other():
 
 
 def test_it_draws_from_the_distribution():
-  config, params, fast = decoding()
+  config, params, fast = tiny_decoder.for_sampling()
   count = 4096
   keys = jax.random.split(jax.random.key(0), count)
   result = turn(
@@ -120,15 +117,14 @@ def test_it_draws_from_the_distribution():
     width=2,
     max_new_tokens=1,
   )
-  hidden = decoder.hidden_states(params, config, jnp.array([[9, 10]]))
-  expected = jax.nn.softmax(decoder.logits(params, config, hidden[0, -1]))
+  expected = jax.nn.softmax(tiny_decoder.logits_behind(config, params, [9, 10]))
   observed = np.bincount(np.asarray(result.tokens[:, 0]), minlength=40) / count
   # Four standard deviations of a share of at most one half.
   np.testing.assert_allclose(observed, expected, atol=4 * 0.5 / count**0.5)
 
 
 def test_growing_and_taking_rows():
-  config, _, fast = decoding()
+  config, _, fast = tiny_decoder.for_sampling()
   keys = jax.random.split(jax.random.key(1), 2)
   cache = sampler.init_cache(config, 2, 16)
   cache = turn(fast, config, cache, keys, [[9, 10], [11]]).cache
@@ -148,21 +144,20 @@ def test_growing_and_taking_rows():
 
 
 def test_extend_gives_the_logits_behind_each_row():
-  config, params, fast = decoding()
+  config, params, fast = tiny_decoder.for_sampling()
   tokens, count = pad([[9, 10, 11], [12]])
   cache, logits = sampler.extend(
     fast, config, sampler.init_cache(config, 2, 16), tokens, count
   )
   assert cache.length.tolist() == [3, 1]
   for i, row in enumerate([[9, 10, 11], [12]]):
-    hidden = decoder.hidden_states(params, config, jnp.array([row]))
     np.testing.assert_allclose(
-      logits[i], decoder.logits(params, config, hidden[0, -1]), atol=1e-5
+      logits[i], tiny_decoder.logits_behind(config, params, row), atol=1e-5
     )
 
 
 def test_one_compilation_for_all_turns():
-  config, _, fast = decoding()
+  config, _, fast = tiny_decoder.for_sampling()
   cache = sampler.init_cache(config, 2, 64)
   before = sampler.sample_turn._cache_size()
   for number in range(3):
@@ -174,7 +169,7 @@ def test_one_compilation_for_all_turns():
 
 
 def test_stops_early():
-  config, _, fast = decoding()
+  config, _, fast = tiny_decoder.for_sampling()
   keys = jax.random.split(jax.random.key(0), 2)
   cache = sampler.init_cache(config, 2, 32)
   result = turn(

@@ -1,5 +1,7 @@
 """Restrictions and draws against NumPy, on distributions made by hand."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -68,7 +70,7 @@ def test_tokens_left(options, kept):
   expected = slow_restrict(EIGHTHS, **options)
   assert np.flatnonzero(expected).tolist() == kept
   scores = jnp.asarray(EIGHTHS, jnp.float32)[None]
-  restricted = sampling.restrict(scores, sampling.Sampling(**options))
+  restricted = sampling.restrict(scores, sampling.SamplingParams(**options))
   np.testing.assert_allclose(jax.nn.softmax(restricted)[0], expected, atol=1e-6)
 
 
@@ -84,7 +86,7 @@ def test_each_row_has_its_own_numbers(dtype):
   }
   with jax.enable_x64(dtype == 'float64'):
     restricted = sampling.restrict(
-      jnp.asarray(scores, dtype), sampling.Sampling(**options)
+      jnp.asarray(scores, dtype), sampling.SamplingParams(**options)
     )
     assert restricted.dtype == dtype
     found = np.asarray(jax.nn.softmax(restricted))
@@ -100,7 +102,7 @@ def test_each_row_has_its_own_numbers(dtype):
 
 def test_huge_and_tiny_logits_are_restricted_exactly():
   scores = jnp.array([[-1e30, 0.0, -0.25, 88.0, 1e30, 1e-40, -3e38]])
-  kept = sampling.restrict(scores, sampling.Sampling(top_k=3))
+  kept = sampling.restrict(scores, sampling.SamplingParams(top_k=3))
   assert np.flatnonzero(np.isfinite(kept[0])).tolist() == [3, 4, 5] or (
     # Subnormal numbers may count as zero.
     np.flatnonzero(np.isfinite(kept[0])).tolist() == [1, 3, 4, 5]
@@ -113,8 +115,8 @@ def frequencies(options, count=8192, logits=EIGHTHS, seed=0):
   )
   keys = jax.random.split(jax.random.key(seed), count)
   index = jnp.arange(count, dtype=jnp.int32) % 3
-  tokens, log_probs, policy = sampling.draw(
-    scores, keys, index, sampling.Sampling(**options)
+  tokens, log_probs, policy, *_ = sampling.sample(
+    scores, keys, index, sampling.SamplingParams(**options)
   )
   observed = np.bincount(tokens, minlength=len(logits))
   return observed, np.asarray(tokens), np.asarray(log_probs), np.asarray(policy)
@@ -158,11 +160,15 @@ def test_a_token_that_is_excluded_is_not_drawn():
   keys = jax.random.split(jax.random.key(2), count)
   excluded = jnp.where(jnp.arange(count) % 2, 4, -1)
   zero = jnp.zeros((count,), jnp.int32)
-  for how in (sampling.Sampling(), sampling.Sampling(0.0, top_k=1)):
-    tokens, log_probs, policy = map(
-      np.asarray, sampling.draw(scores, keys, zero, how, excluded)
+  for how in (sampling.SamplingParams(), sampling.SamplingParams(0.0, top_k=1)):
+    given = sampling.sample(scores, keys, zero, how, excluded)
+    tokens, log_probs, policy = map(np.asarray, given[:3])
+    with np.errstate(divide='ignore'):
+      all_of_them = np.log(slow_restrict(EIGHTHS, top_k=how.top_k))
+    np.testing.assert_allclose(
+      given.free_log_prob, all_of_them[tokens], atol=1e-5
     )
-    free = sampling.draw(scores, keys, zero, how)
+    free = sampling.sample(scores, keys, zero, how)
     np.testing.assert_array_equal(tokens[::2], free[0][::2])
     np.testing.assert_array_equal(log_probs[::2], free[1][::2])
     others = np.delete(np.exp(EIGHTHS), 4)
@@ -204,12 +210,55 @@ def test_entropies(dtype):
   np.testing.assert_allclose(found[5], np.log(50), rtol=1e-6)
 
 
+def test_the_support_is_what_was_left():
+  rng = np.random.default_rng(0)
+  scores = jnp.asarray(3 * rng.normal(size=(64, 20)), jnp.float32)
+  keys = jax.random.split(jax.random.key(0), 64)
+  zero = jnp.zeros((64,), jnp.int32)
+  how = sampling.SamplingParams(0.7, top_p=0.9, max_support=20)
+  found = sampling.sample(scores, keys, zero, how)
+  left = np.isfinite(sampling.restrict(scores, how))
+  for row in range(64):
+    ids = found.support[row][found.support[row] >= 0].tolist()
+    assert sorted(ids) == np.flatnonzero(left[row]).tolist()
+  # The bound leaves the likeliest of them, whose probabilities add up to 1.
+  narrow = dataclasses.replace(how, max_support=2)
+  found = sampling.sample(scores, keys, zero, narrow)
+  assert found.support.shape == (64, 2)
+  likeliest = np.argsort(-np.asarray(scores), axis=1)[:, :2]
+  for row in range(64):
+    ids = found.support[row][found.support[row] >= 0]
+    assert ids.tolist() == likeliest[row, : min(2, left[row].sum())].tolist()
+    log_p = jax.nn.log_softmax(scores[row, ids] / 0.7)
+    at = ids.tolist().index(int(found.token[row]))
+    np.testing.assert_allclose(found.log_prob[row], log_p[at], atol=1e-6)
+
+
+def test_the_first_of_equal_tokens_are_kept():
+  scores = jnp.zeros((1, 9))
+  keys = jax.random.split(jax.random.key(0), 1)
+  how = sampling.SamplingParams(top_k=2, max_support=3)
+  found = sampling.sample(scores, keys, jnp.zeros((1,), jnp.int32), how)
+  assert found.support[0].tolist() == [0, 1, 2]
+  np.testing.assert_allclose(found.log_prob[0], np.log(1 / 3), rtol=1e-6)
+
+
+def test_padding_of_the_vocabulary():
+  scores = jnp.arange(6.0)[None]
+  masked = sampling.mask_padding(scores, 4)
+  assert masked[0].tolist() == [0, 1, 2, 3, -np.inf, -np.inf]
+  assert sampling.mask_padding(scores, 6) is scores
+  np.testing.assert_allclose(
+    sampling.entropy(masked), sampling.entropy(scores[:, :4]), rtol=1e-6
+  )
+
+
 def test_keys_and_indices_decide():
   scores = jnp.zeros((4, 1000))
   keys = jax.random.split(jax.random.key(0), 2)[jnp.array([0, 0, 1, 0])]
   index = jnp.array([5, 6, 5, 5])
-  how = sampling.Sampling()
-  tokens, _, _ = sampling.draw(scores, keys, index, how)
+  how = sampling.SamplingParams()
+  tokens, *_ = sampling.sample(scores, keys, index, how)
   assert tokens[0] == tokens[3]
   assert len(set(tokens.tolist())) == 3
   # The Gumbel-max trick, spelt out.
@@ -221,30 +270,30 @@ def test_temperature_zero_takes_the_first_of_the_likeliest():
   scores = jnp.array([[0.0, 2.0, 2.0, 1.0], [3.0, 2.0, 2.0, 1.0]])
   keys = jax.random.split(jax.random.key(0), 2)
   zero = jnp.zeros((2,), jnp.int32)
-  tokens, log_probs, policy = sampling.draw(
-    scores, keys, zero, sampling.Sampling(temperature=0.0)
+  tokens, log_probs, policy, *_ = sampling.sample(
+    scores, keys, zero, sampling.SamplingParams(temperature=0.0)
   )
   assert tokens.tolist() == [1, 0]
   expected = jax.nn.log_softmax(scores)[jnp.arange(2), tokens]
   np.testing.assert_allclose(log_probs, expected, rtol=1e-6)
   np.testing.assert_allclose(policy, expected, rtol=1e-6)
   # Beside a row that is drawn.
-  mixed, _, _ = sampling.draw(
+  mixed, *_ = sampling.sample(
     jnp.broadcast_to(scores[:1], (64, 4)),
     jax.random.split(jax.random.key(1), 64),
     jnp.zeros((64,), jnp.int32),
-    sampling.Sampling(temperature=jnp.arange(64) % 2),
+    sampling.SamplingParams(temperature=jnp.arange(64) % 2),
   )
   assert set(mixed[::2].tolist()) == {1}
   assert len(set(mixed[1::2].tolist())) > 1
 
 
 def test_other_values_do_not_compile():
-  draw = jax.jit(sampling.draw)
+  draw = jax.jit(sampling.sample)
   scores, index = jnp.zeros((1, 9)), jnp.zeros((1,), jnp.int32)
   keys = jax.random.split(jax.random.key(0), 1)
   for value in (0.3, 0.9):
-    how = sampling.Sampling(value, top_k=int(10 * value), top_p=value)
+    how = sampling.SamplingParams(value, top_k=int(10 * value), top_p=value)
     draw(scores, keys, index, how)
   assert draw._cache_size() == 1
 
@@ -264,10 +313,10 @@ def test_other_values_do_not_compile():
 )
 def test_numbers_that_make_no_sense(options, message):
   with pytest.raises(ValueError, match=message):
-    sampling.Sampling(**options).check()
+    sampling.SamplingParams(**options).check()
 
 
 def test_numbers_that_make_sense():
-  sampling.Sampling().check()
-  sampling.Sampling(0, top_k=1, top_p=1.0, min_p=0.0).check()
-  sampling.Sampling(np.ones(3), top_k=np.array([1, 2, 3])).check()
+  sampling.SamplingParams().check()
+  sampling.SamplingParams(0, top_k=1, top_p=1.0, min_p=0.0).check()
+  sampling.SamplingParams(np.ones(3), top_k=np.array([1, 2, 3])).check()

@@ -16,16 +16,22 @@ from jaxcredit.networks.sampling import (
 )
 from jaxcredit.networks.sampling import sampling_params as sampling
 from tests import shared_data
+from tests.networks import tiny_decoder
 from tests.networks.sampling import test_engine, test_generation, test_sampling
 
 STOP = test_engine.STOP
 NEW = 12
-PLAIN = sampling.Sampling()
+PLAIN = sampling.SamplingParams()
 Plan = tree_sampling.Plan
 
 
 def make_engine(**options):
-  options = {'slots': 16, 'new_tokens': NEW, 'burst': 4, **options}
+  options = {
+    'slots': 16,
+    'new_tokens': NEW,
+    'decode_steps_per_call': 4,
+    **options,
+  }
   return test_engine.make_engine(**options)
 
 
@@ -40,10 +46,8 @@ def texts(count, seed=0):
 
 
 def scores_behind(row):
-  config, params, _ = test_engine.build()
-  padded = np.zeros((128,), np.int32)
-  padded[: len(row)] = row
-  return np.asarray(test_engine._logits(config)(params, padded)[len(row) - 1])
+  config, params, _ = tiny_decoder.for_sampling()
+  return tiny_decoder.logits_behind(config, params, row)
 
 
 def slow_answer(prompt, head, key, excluded, how):
@@ -138,17 +142,17 @@ def check_slow(group, slow):
     (Plan(7, branches=3, skip_first=0, skip_last=0), PLAIN),
     (Plan(6, branches=2, skip_first=3, skip_last=4), PLAIN),
     (Plan(7, branches=2, exclude_parent=True), PLAIN),
-    (Plan(6, exclude_parent=True), sampling.Sampling(0.0)),
+    (Plan(6, exclude_parent=True), sampling.SamplingParams(0.0)),
     (
       Plan(6, branches=2, exclude_parent=True),
-      sampling.Sampling(0.6, top_k=9, top_p=0.8, min_p=0.02),
+      sampling.SamplingParams(0.6, top_k=9, top_p=0.8, min_p=0.02),
     ),
   ],
 )
 def test_trees_are_those_of_a_slow_sampler(plan, how):
   prompts = texts(4, seed=1)
   keys = jax.random.split(jax.random.key(1), 4)
-  engine = make_engine(how=how)
+  engine = make_engine(sampling_params=how)
   groups = grow(engine, prompts, keys, plan)
   parents = set()
   for prompt, key, group in zip(prompts, keys, groups, strict=True):
@@ -156,7 +160,7 @@ def test_trees_are_those_of_a_slow_sampler(plan, how):
     parents |= {answer.parent for answer in group}
   # There are branches of branches.
   assert len(parents) > 2
-  assert engine.work.drawn == sum(
+  assert engine.stats.generated == sum(
     sum(answer.drawn) for group in groups for answer in group
   )
 
@@ -183,7 +187,7 @@ def reference():
   [
     ({'slots': 1}, None),
     ({'slots': 3}, 7),
-    ({'slots': 16, 'burst': 32}, 7),
+    ({'slots': 16, 'decode_steps_per_call': 32}, 7),
     ({'slots': 16, 'share_prefixes': False}, 2),
     ({'slots': 5, 'capacities': (32, 64), 'chunks': (4, 8)}, 4),
   ],
@@ -214,8 +218,8 @@ def test_prompts_and_prefixes_are_read_once():
       for answer in group
     )
     # The last token in front of a draw is read by the draw.
-    assert engine.work.read + engine.work.shared == heads
-    return engine.work
+    assert engine.stats.prefilled + engine.stats.prefix_cache_hits == heads
+    return engine.stats
 
   once = sum(len(prompt) - 1 for prompt in prompts)
   for slots, trees in ((8, None), (24, 3)):
@@ -229,7 +233,7 @@ def test_prompts_and_prefixes_are_read_once():
 
 def learner_scores(prompts, groups, temperature=1.0):
   """Log-probabilities and entropies of each answer, from its whole row."""
-  config, params, _ = test_engine.build()
+  config, params, _ = tiny_decoder.for_sampling()
   rows = [
     [*prompt, *answer.tokens]
     for prompt, group in zip(prompts, groups, strict=True)
@@ -257,7 +261,12 @@ def test_log_probs_of_whole_answers_are_those_of_the_learner(exclude):
   prompts = texts(5, seed=4)
   keys = jax.random.split(jax.random.key(4), 5)
   plan = Plan(7, branches=2, exclude_parent=exclude)
-  groups = grow(make_engine(how=sampling.Sampling(0.8)), prompts, keys, plan)
+  groups = grow(
+    make_engine(sampling_params=sampling.SamplingParams(0.8)),
+    prompts,
+    keys,
+    plan,
+  )
   plain = learner_scores(prompts, groups)
   tempered = learner_scores(prompts, groups, temperature=0.8)
   branches = 0
@@ -332,14 +341,14 @@ def test_where_no_answer_can_branch_they_are_drawn_from_the_prompt():
 
 
 def test_stop_strings_span_the_node_of_a_branch():
-  config, params, _ = test_engine.build()
+  config, params, _ = tiny_decoder.for_sampling()
   strings = ['stop here', 'w9 st']
   words = test_generation.Words()
   keys = jax.random.split(jax.random.key(7), 30)
   groups = tree_sampling.sample(
     params, config, [[8 + i % 20, 10 + i % 3] for i in range(30)], keys,
     plan=Plan(6, branches=2), new_tokens=24, strings=strings, tokenizer=words,
-    chunks=(16,), burst=4,
+    chunks=(16,), decode_steps_per_call=4,
   )  # fmt: skip
   spanning = 0
   for answer in (answer for group in groups for answer in group):
@@ -358,7 +367,7 @@ def test_stop_strings_span_the_node_of_a_branch():
 
 def test_no_compilation_when_lengths_change():
   functions = (
-    sampler.read, sampler.decode, generation.engine_lib.cache_lib.copy,
+    sampler.prefill, sampler.decode, generation.engine_lib.cache_lib.copy,
     generation.engine_lib.cache_lib.grow, generation.engine_lib.cache_lib.take,
   )  # fmt: skip
 
@@ -464,7 +473,7 @@ def test_prompts_that_cannot_be():
     grow(make_engine(), [[]], keys, Plan(2))
   with pytest.raises(ValueError, match='trees must be positive, not 0'):
     grow(make_engine(), [[8]], keys, Plan(2), trees=0)
-  config, params, _ = test_engine.build()
+  config, params, _ = tiny_decoder.for_sampling()
   assert not tree_sampling.sample(
     params, config, [], keys[:0], plan=Plan(2), new_tokens=3
   )

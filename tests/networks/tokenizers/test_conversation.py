@@ -70,15 +70,15 @@ def test_tokens_drawn_survive_where_their_text_does_not(loaded):
   assert conversation.retokenisation_drift(tokenizer, [ab, stop]) is None
 
   chat = conversation.Conversation(tokenizer, [user('hi')])
-  prompt = chat.unread()
+  prompt = chat.pending_tokens()
   assert prompt == tokenizer.encode_chat([user('hi')])
   chat.add_drawn(drawn)
-  assert chat.unread() == []
+  assert chat.pending_tokens() == []
   chat.add_messages([user('and?')])
   assert chat.tokens[len(prompt) :][:3] == drawn
   # From text alone they would be lost, the tokens of the prompts the same.
   anew = tokenizer.encode_chat([user('hi'), assistant('ab'), user('and?')])
-  assert anew == [*prompt, ab, stop, *chat.unread()]
+  assert anew == [*prompt, ab, stop, *chat.pending_tokens()]
   assert chat.messages == [user('hi'), assistant('ab'), user('and?')]
 
 
@@ -121,10 +121,10 @@ def test_any_tokens_among_any_messages(loaded, name, data):
   tokens, drawn = [], []
   for answer, stopped, text in zip(answers, stops, texts, strict=True):
     answer = answer + [tokenizer.eos_id] * stopped
-    read = chat.unread()
+    read = chat.pending_tokens()
     chat.add_drawn(answer)
     harmless.add_drawn(answer)
-    assert chat.unread() == []
+    assert chat.pending_tokens() == []
     tokens += [*read, *answer]
     drawn += [False] * len(read) + [True] * len(answer)
     assert chat.tokens == tokens and chat.drawn == drawn
@@ -132,13 +132,13 @@ def test_any_tokens_among_any_messages(loaded, name, data):
     harmless.add_messages([user('x')])
     assert chat.tokens[: len(tokens)] == tokens
     # What a message spells out is no special token, and nothing is lost.
-    new = chat.unread()
+    new = chat.pending_tokens()
     assert [t for t in new if t in added] == [
-      t for t in harmless.unread() if t in added
+      t for t in harmless.pending_tokens() if t in added
     ]
     seen = tokenizer.decode(new)
     assert (text.strip() if name == 'llama3' else text) in seen
-  assert chat.drawn[len(drawn) :] == [False] * len(chat.unread())
+  assert chat.drawn[len(drawn) :] == [False] * len(chat.pending_tokens())
 
 
 @pytest.mark.parametrize('name', WRITERS)
@@ -215,7 +215,7 @@ def test_no_space_is_put_in_front_of_what_goes_on(loaded):
   chat.add_drawn(tokenizer.encode('so'))
   chat.add_messages([user('b')])
   newline, space = ids(tokenizer, '<0x0A>', '▁')
-  assert chat.unread()[0] == newline
+  assert chat.pending_tokens()[0] == newline
   assert tokenizer.encode('\n') == [space, newline]
 
 
@@ -229,7 +229,7 @@ def test_other_stop_tokens_end_a_message_too(loaded):
     chat = conversation.Conversation(tokenizer, [user('a')])
     chat.add_drawn([*tokenizer.encode('so'), stop])
     chat.add_messages([{'role': 'ipython', 'content': '4'}])
-    following.append(chat.unread())
+    following.append(chat.pending_tokens())
     assert chat.messages[1] == assistant('so')
   assert following[0] == following[1]
   assert tokenizer.decode(following[0]).startswith('<|start_header_id|>ipython')
@@ -250,7 +250,9 @@ def test_a_template_s_end_need_not_be_the_first_stop_token(tmp_path):
     chat = conversation.Conversation(tokenizer, [user('a')])
     chat.add_drawn([*tokenizer.encode('so'), stop])
     chat.add_messages([user('b')])
-    assert tokenizer.decode(chat.unread()).startswith('\n<|im_start|>user\nb')
+    assert tokenizer.decode(chat.pending_tokens()).startswith(
+      '\n<|im_start|>user\nb'
+    )
 
 
 def test_thoughts_of_the_start_stay(loaded):
@@ -258,12 +260,12 @@ def test_thoughts_of_the_start_stay(loaded):
   tokenizer = loaded['thinking']
   start = [user('a'), assistant('<think>b</think>c'), assistant('d')]
   chat = conversation.Conversation(tokenizer, start)
-  read = chat.unread()
+  read = chat.pending_tokens()
   assert '<think>b</think>' in tokenizer.decode(read)
   chat.add_drawn([tokenizer.eos_id])
   chat.add_messages([user('e')])
   assert chat.tokens[: len(read)] == read
-  assert tokenizer.decode(chat.unread()) == (
+  assert tokenizer.decode(chat.pending_tokens()) == (
     '\n<|im_start|>user\ne<|im_end|>\n<|im_start|>assistant\n'
   )
 
@@ -294,10 +296,10 @@ def test_options_hold_at_every_turn(loaded):
     loaded['thinking'], [user('a')], enable_thinking=False
   )
   opening = 'assistant\n<think>\n\n</think>\n\n'
-  assert loaded['thinking'].decode(chat.unread()).endswith(opening)
+  assert loaded['thinking'].decode(chat.pending_tokens()).endswith(opening)
   chat.add_drawn([loaded['thinking'].eos_id])
   chat.add_messages([user('b')])
-  assert loaded['thinking'].decode(chat.unread()).endswith(opening)
+  assert loaded['thinking'].decode(chat.pending_tokens()).endswith(opening)
 
 
 def test_several_messages_and_a_system_message(loaded):
@@ -432,14 +434,14 @@ def test_the_learner_computes_the_sampler_s_log_probabilities(loaded):
   chat = conversation.Conversation(tokenizer, [user('hi')])
   sampled = []
   for turn in range(3):
-    unread = chat.unread()
+    pending = chat.pending_tokens()
     drawn = sampler.sample_turn(
       sampler.decoding_params(params),
       config,
       cache,
       jax.random.split(jax.random.key(turn), 1),
-      np.asarray([unread + [0] * (40 - len(unread))], np.int32),
-      np.asarray([len(unread)], np.int32),
+      np.asarray([pending + [0] * (40 - len(pending))], np.int32),
+      np.asarray([len(pending)], np.int32),
       max_new_tokens=8,
       stop_tokens=tokenizer.stop_ids,
     )

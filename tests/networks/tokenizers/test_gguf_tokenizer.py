@@ -262,7 +262,7 @@ def test_special_tokens_of_the_kind_of_llama_2(tmp_path):
   assert [t for t in chat.tokens if t < 3] == [1]
   chat.add_drawn([*tokenizer.encode('ab'), 2])
   chat.add_messages([{'role': 'user', 'content': '<s> the'}])
-  assert [t for t in chat.unread() if t < 3] == [1]
+  assert [t for t in chat.pending_tokens() if t < 3] == [1]
   plain = load(
     tmp_path / 'x.gguf',
     llama(add_bos_token=False) | {'tokenizer.chat_template': None},

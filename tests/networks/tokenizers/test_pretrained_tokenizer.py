@@ -12,7 +12,7 @@ pytest.importorskip('transformers', reason='an extra')
 import tokenizers
 from tokenizers import models
 
-from jaxcredit.networks.tokenizers import pretrained_tokenizer
+from jaxcredit.networks.tokenizers import conversation, pretrained_tokenizer
 from tests.networks import tiny_tokenizers
 
 WRITERS = {
@@ -231,7 +231,8 @@ def test_tokens_that_end_an_answer(tmp_path):
   assert stops(llama3) == ['<|eot_id|>', '<|eom_id|>']
   qwen = tiny_tokenizers.write_qwen(tmp_path / 'qwen')
   assert stops(qwen) == ['<|im_end|>']
-  assert stops(qwen, stop='<|endoftext|>') == ['<|endoftext|>']
+  # What the template writes behind an answer ends one too.
+  assert stops(qwen, stop='<|endoftext|>') == ['<|endoftext|>', '<|im_end|>']
   one = tiny_tokenizers.write_qwen(
     tmp_path / 'one',
     stops=tiny_tokenizers.qwen().token_to_id('<|endoftext|>'),
@@ -242,6 +243,54 @@ def test_tokens_that_end_an_answer(tmp_path):
   llama2 = tiny_tokenizers.write_llama2(tmp_path / 'llama2')
   with pytest.raises(ValueError, match="has no token '<nothing>'"):
     stops(llama2, stop='<nothing>')
+
+
+def test_what_the_template_writes_behind_an_answer_ends_one(tmp_path):
+  # Base models name another token as their end of text.
+  backend = tiny_tokenizers.qwen()
+  folder = tiny_tokenizers.write(
+    tmp_path / 'base',
+    backend,
+    template=tiny_tokenizers.CHATML,
+    eos_token='<|endoftext|>',
+  )
+  end = backend.token_to_id('<|im_end|>')
+  tokenizer = pretrained_tokenizer.load(folder)
+  assert tokenizer.stop_ids == (backend.token_to_id('<|endoftext|>'), end)
+  assert tokenizer.turn_end_id == end
+  chat = conversation.Conversation(tokenizer, [user('hello')])
+  chat.add_drawn([*tokenizer.encode('hi'), end])
+  chat.add_messages([user('and?')])
+  assert chat.messages[1]['content'] == 'hi'
+  assert tokenizer.decode(chat.tokens) == (
+    '<|im_start|>user\nhello<|im_end|>\n<|im_start|>assistant\nhi<|im_end|>\n'
+    '<|im_start|>user\nand?<|im_end|>\n<|im_start|>assistant\n'
+  )
+  # It stands once, and is of those that the policy sampled.
+  assert chat.drawn[len(chat.drawn) - chat.drawn[::-1].index(True) - 1]
+  assert sum(chat.drawn) == len(tokenizer.encode('hi')) + 1
+
+
+def test_a_template_that_ends_answers_with_the_next_message(tmp_path):
+  template = (
+    "{% for m in messages %}{{ '<|im_start|>' if m.role == 'user' else '' }}"
+    '{{ m.content }}{% endfor %}'
+  )
+  tokenizer = pretrained_tokenizer.load(
+    tiny_tokenizers.write_qwen(tmp_path, template)
+  )
+  start = tiny_tokenizers.qwen().token_to_id('<|im_start|>')
+  assert tokenizer.stop_ids == (tokenizer.eos_id, start)
+
+
+def test_stop_tokens_of_config_json(tmp_path):
+  folder = tiny_tokenizers.write_qwen(tmp_path)
+  stop = tiny_tokenizers.qwen().token_to_id('<|endoftext|>')
+  (folder / 'config.json').write_text(json.dumps({'eos_token_id': stop}))
+  assert stop in pretrained_tokenizer.load(folder).stop_ids
+  # generation_config.json knows better where there is one.
+  (folder / 'generation_config.json').write_text('{"eos_token_id": null}')
+  assert stop not in pretrained_tokenizer.load(folder).stop_ids
 
 
 def test_a_tokenizer_that_names_no_stop_token(tmp_path):

@@ -105,9 +105,7 @@ class Transitions:
       found = (float(rewards[number]), bool(ends[number]))
       if found != (step['r'], step['done']):
         return f'step {number + 1}, {command!r}: reward and done {found}'
-      if bool(valid[number]) != (
-        command in allowed[number]
-      ) and not command.startswith('examine '):
+      if bool(valid[number]) != (command in allowed[number]):
         return f'step {number + 1}, {command!r}: valid {bool(valid[number])}'
     return None
 

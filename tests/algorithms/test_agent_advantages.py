@@ -92,10 +92,10 @@ def test_the_released_trainer_is_reproduced_by_options(seed):
     row[: len(given)] = given
   taken = np.isfinite(padded)
   with jax.enable_x64(True):
-    placed = spa.place(padded, step_of_token, taken, weight='remaining')
+    placed = spa.place(padded, step_of_token, taken, placement='remaining')
     cost = kl_penalty.rewards(log_probs, reference, drawn, coefficient=0.3)
     given = spa.token_advantages(
-      placed + cost, values, drawn, across='all', **RELEASED
+      placed + cost, values, drawn, gae_positions='all', **RELEASED
     )
   np.testing.assert_allclose(
     placed + cost, np.where(drawn, expected_rewards, 0), atol=1e-12
@@ -116,7 +116,7 @@ def test_steps_side_by_side_stay_two():
     scores, np.zeros(6), np.zeros(6), step_of_token >= 0, 0.0
   )
   assert released == [2.0, 0, 0, 0, 0, 0]  # that of the second step
-  given = spa.place(scores, step_of_token, weight='remaining')
+  given = spa.place(scores, step_of_token, placement='remaining')
   assert given.tolist() == [2, 0, 0, 2, 0, 0]
   assert spa.place(scores, step_of_token).tolist() == [1, 0, 0, 2, 4, 0]
 
@@ -130,7 +130,12 @@ def test_what_an_observation_lets_through():
     rewards[k + 1] = 1
     for across, power in (('drawn', 1), ('all', k + 1)):
       given = spa.token_advantages(
-        rewards, np.zeros(52), mask, across=across, whiten=False, **RELEASED
+        rewards,
+        np.zeros(52),
+        mask,
+        gae_positions=across,
+        whiten=False,
+        **RELEASED,
       )
       expected = (0.99 * 0.95) ** power
       assert float(given.total[0]) == pytest.approx(expected, rel=1e-5)
@@ -151,20 +156,22 @@ def test_drawn_is_ppo():
   # Where all is drawn there is one way.
   mask[:] = True
   whole = spa.token_advantages(rewards, values, mask, **options)
-  other = spa.token_advantages(rewards, values, mask, across='all', **options)
+  other = spa.token_advantages(
+    rewards, values, mask, gae_positions='all', **options
+  )
   jax.tree.map(np.testing.assert_array_equal, whole, other)
 
 
-@pytest.mark.parametrize('across', spa.ACROSS)
+@pytest.mark.parametrize('across', spa.GAE_POSITIONS)
 def test_what_the_environment_wrote_has_no_part(across):
   rng = np.random.default_rng(1)
   rewards, values = rng.normal(size=(2, 3, 8))
   mask = rng.random((3, 8)) < 0.6
-  clean = spa.token_advantages(rewards, values, mask, across=across)
+  clean = spa.token_advantages(rewards, values, mask, gae_positions=across)
   poisoned = spa.token_advantages(
     *(np.where(mask, x, np.nan) for x in (rewards, values)),
     mask,
-    across=across,
+    gae_positions=across,
   )
   jax.tree.map(np.testing.assert_array_equal, clean, poisoned)
   kept = np.asarray(clean.total)[mask]
@@ -308,7 +315,11 @@ def test_the_value_before_a_step_stays_visible():
 @pytest.mark.parametrize(
   ('function', 'change', 'message'),
   [
-    ('token_advantages', {'across': 'steps'}, "across must be one of 'drawn'"),
+    (
+      'token_advantages',
+      {'gae_positions': 'steps'},
+      "gae_positions must be one of 'drawn'",
+    ),
     ('token_advantages', {'ddof': 2}, 'ddof must be one of 0, 1'),
     ('token_advantages', {'eps': -1.0}, 'eps must be a finite number'),
     ('token_advantages', {'values': np.zeros((2, 5))}, 'values has shape'),
@@ -342,8 +353,8 @@ def test_nothing_at_all():
     jnp.ones((2, 3)), jnp.zeros((2, 0)), jnp.zeros((2, 0), int)
   )
   assert given.total.tolist() == np.zeros((2, 3)).tolist()
-  for across in spa.ACROSS:
+  for across in spa.GAE_POSITIONS:
     given = spa.token_advantages(
-      jnp.zeros((2, 0)), jnp.zeros((2, 0)), across=across
+      jnp.zeros((2, 0)), jnp.zeros((2, 0)), gae_positions=across
     )
     assert given.total.shape == (2, 0)

@@ -1,12 +1,14 @@
-"""Methods that give credit to tokens, as the training takes them."""
+"""Methods of the table on answers to a question, by hand."""
 
 import json
 
 import numpy as np
 import pytest
 
-from experiments.text import token_credit
-from jaxcredit import types
+from experiments.text import answer_records
+from jaxcredit import methods, types
+from jaxcredit.methods import arrays
+from jaxcredit.methods import tempo as tempo_method
 from jaxcredit.reports import prefix_tree_records
 from jaxcredit.rollouts import episodes as episodes_lib
 from jaxcredit.training import loop as loop_lib
@@ -25,7 +27,7 @@ def make_batch() -> loop_lib.Batch:
     row.read(PROMPT)
     size = len(answer or [9])
     entropies = [0.5, 2.0, 1.0][:size]
-    row.draw(answer or [9], [-1.0] * size, 0, entropies)
+    row.sample(answer or [9], [-1.0] * size, 0, entropies)
     step = episodes_lib.Step('q', 'a', 'r', reward, True, True, 'x')
     episodes.append(
       episodes_lib.Episode(
@@ -41,12 +43,32 @@ def make_batch() -> loop_lib.Batch:
   return loop_lib.Batch(episodes, trajectories, 4)
 
 
+def of_table(method, values=None, batch=None, **options):
+  """Credit of the batch as a method of the table gives it."""
+  batch = batch or make_batch()
+  rows = episodes_lib.pack_rows(
+    [
+      episodes_lib.TokenRow() if e.failure else e.rows[0]
+      for e in batch.episodes
+    ],
+    range(4),
+    6,
+  )
+  found = methods.TABLE[method]
+  given = methods.Batch(batch.trajectories, rows, values)
+  return methods.compiled(found, found.options(**options))(given)
+
+
 def credit(method, values=None, **options):
-  batch = make_batch()
-  rows = token_credit.rows_of(batch)
-  options = token_credit.TokenCreditOptions(method=method, **options)
-  return token_credit.make_token_credit(options)(
-    batch.trajectories, rows, values
+  """Total and returns of tokens, [4, 6]."""
+  given = of_table(method, values, **options)
+  total, returns = np.asarray(given.total)[0], given.returns
+  if methods.TABLE[method].unit != 'token':
+    drawn = np.zeros((4, 6), bool)
+    drawn[:2, 3:], drawn[2, 3:5] = True, True
+    total = np.where(drawn, total, 0)
+  return methods.Credit(
+    total, returns=None if returns is None else np.asarray(returns)[0]
   )
 
 
@@ -75,8 +97,8 @@ def test_nodes_may_be_steps():
   np.testing.assert_allclose(
     given.total, np.where(drawn, 2 * relative, 0), atol=1e-6
   )
-  with pytest.raises(ValueError, match="nodes must be 'tokens' or 'steps'"):
-    token_credit.TokenCreditOptions(nodes='words')
+  with pytest.raises(ValueError, match='nodes must be one of tokens, steps'):
+    methods.TABLE['tempo'].options(nodes='words')
 
 
 def test_without_the_td_term_it_is_grpo():
@@ -122,7 +144,9 @@ def test_what_the_environment_wrote_has_no_credit_but_a_place():
     length=np.array([4, 5], np.int32),
     log_probs=np.zeros((2, 5), np.float32),
   )
-  drawn, read = token_credit.drawn_and_read(rows)
+  ones = np.ones((1, 2, 2), np.float32)
+  batch = methods.Batch(methods.trajectories(ones, ones), rows)
+  drawn, read = arrays.sampled(batch)[0], arrays.environment(batch)[0]
   np.testing.assert_array_equal(drawn, rows.step_of_token >= 0)
   np.testing.assert_array_equal(
     read,
@@ -134,13 +158,12 @@ def test_penalties_cost_the_episode():
   batch = make_batch()
   batch.trajectories.penalties[0, 0, 0] = 0.25
   np.testing.assert_allclose(
-    token_credit.scores_of(batch.trajectories), [[0.75, 0, 0, 0]]
+    arrays.scores(methods.Batch(batch.trajectories)), [[0.75, 0, 0, 0]]
   )
 
 
 def test_figures():
-  method = token_credit.TokenMethod(token_credit.TokenCreditOptions())
-  figures = method.metrics(make_batch())
+  figures = of_table('tempo').metrics
   # [1, 2] | [1, 3] and [1, 2, 3] | [1, 2, 4]: five branch tokens of eight, and
   # the lost episode's answer is no part of it.
   assert figures['branch_share'] == pytest.approx(5 / 8)
@@ -159,33 +182,39 @@ class Letters:
     return ''.join('.abcdefghi'[t] for t in tokens)
 
 
-def test_trees_that_are_kept(tmp_path):
-  method = token_credit.TokenMethod(
-    token_credit.TokenCreditOptions(method='ppo', scale='none')
+def records(method, batch, **options):
+  given = of_table(method, np.zeros((4, 6), np.float32), batch, **options)
+  return answer_records.answer_records(
+    7, batch, given, methods.TABLE[method], Letters()
   )
-  files = method.records(7, make_batch(), Letters(), 4)
-  (name,) = method.record_files
-  assert files.keys() == {name} == {'prefix_trees.jsonl'}
-  (record,) = files[name]
+
+
+@pytest.mark.parametrize('method', ['ppo', 'tempo', 'grpo'])
+def test_trees_that_are_kept(method, tmp_path):
+  (record,) = records(method, make_batch())
   assert record['iteration'] == 7
-  path = tmp_path / name
+  path = tmp_path / 'prefix_trees.jsonl'
   path.write_text(json.dumps(record) + '\n')
   (group,) = prefix_tree_records.read(path)
   assert group.title == 'iteration 7'
+  assert group.method == methods.TABLE[method].label
   first, second, third, lost = group.answers
   assert (''.join(first.tokens), ''.join(third.tokens)) == ('abc', 'ac')
   assert [a.ended for a in group.answers] == [False, True, False, False]
   assert [a.reward for a in group.answers] == [1, 0, 0, 0]
   assert lost.tokens == []
-  # Whatever the method, TEMPO's credit is shown, beside GRPO's.
+  # The tree is the group's, the credit the method's, beside GRPO's.
   third_of = 1 / 3
   np.testing.assert_allclose(first.values, [third_of, third_of, 0.5, 1])
   np.testing.assert_allclose(first.td, [0, 1 / 6, 0.5], atol=1e-6)
   assert first.branch == [False, True, True]
+  values = np.zeros((4, 6), np.float32)
+  expected = credit(method, values).total
+  np.testing.assert_allclose(first.total, expected[0, 3:], atol=1e-6)
+  np.testing.assert_allclose(third.total, expected[2, 3:5], atol=1e-6)
+  grpo = credit('grpo').total
   np.testing.assert_allclose(
-    [a.grpo for a in group.answers],
-    [1 - third_of, -third_of, -third_of, 0],
-    atol=1e-6,
+    [a.grpo for a in group.answers], grpo[:, 3], atol=1e-5
   )
 
 
@@ -193,8 +222,7 @@ def test_a_group_that_was_lost_has_no_tree():
   batch = make_batch()
   for episode in batch.episodes:
     episode.failure = 'it died'
-  method = token_credit.TokenMethod(token_credit.TokenCreditOptions())
-  assert method.records(1, batch, Letters(), 4) == {'prefix_trees.jsonl': []}
+  assert records('tempo', batch) == []
 
 
 def test_branch_points_against_a_count_of_prefixes():
@@ -207,11 +235,11 @@ def test_branch_points_against_a_count_of_prefixes():
     sum((*prefix, token) in prefixes for token in (0, 1)) == 2
     for prefix in prefixes
   )
-  assert token_credit.branch_points(tokens, drawn) == expected > 0
+  assert tempo_method.branch_points(tokens, drawn) == expected > 0
 
 
 def test_a_method_that_is_not_there():
   with pytest.raises(
-    ValueError, match='method must be one of tempo, grpo, hepo, ppo'
+    ValueError, match="no method 'tempi'; did you mean 'tempo'?"
   ):
-    token_credit.TokenCreditOptions(method='magic')
+    methods.choose('tempi')

@@ -1,4 +1,4 @@
-"""PPO on rewards of steps: each option, against slow references."""
+"""PPO and SPA, the methods of rewards of steps, against slow references."""
 
 import dataclasses
 
@@ -6,8 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.text import group_relative_credit, step_credit
-from jaxcredit import types
+from experiments.text import episode_records
+from jaxcredit import methods
 from jaxcredit.rollouts import episodes as episodes_lib
 from jaxcredit.training import loop as loop_lib
 
@@ -25,7 +25,7 @@ def make_batch():
     row, steps = episodes_lib.TokenRow(), []
     for n in range(count):
       row.read([1])
-      row.draw([2, 3], rng.normal(size=2).tolist(), n)
+      row.sample([2, 3], rng.normal(size=2).tolist(), n)
       reward = float(won and n == count - 1)
       steps.append(
         episodes_lib.Step(
@@ -60,26 +60,35 @@ REFERENCE = np.where(ROWS.step_of_token >= 0, ROWS.log_probs - 0.3, 0).astype(
 )
 
 
-def make_method(**options):
-  options = {
-    'reward_scale': SCALE, 'whiten': False, 'discount': 0.9, 'gae_lambda': 0.8,
-    **options,
-  }  # fmt: skip
-  method = step_credit.StepCreditMethod(
-    step_credit.StepCreditOptions(**options),
-    group_relative_credit.CreditOptions(),
+def make(method='spa', **options):
+  """A method and its options, in units of the scaled rewards."""
+  found = methods.TABLE[method]
+  options = {'whiten': False, 'discount': 0.9, 'gae_lambda': 0.8, **options}
+  if method == 'spa':
+    options['grounding_weight'] = SCALE * options.get('grounding_weight', 0.5)
+  return found, found.options(**options)
+
+
+def run(trajectories=BATCH.trajectories, rows=ROWS, without=(), **options):
+  """Credit by episodes, [E, L], and its metrics."""
+  method, options = make(**options)
+  given = {
+    'values': VALUES,
+    'reference_log_probs': REFERENCE,
+    'predictions': {'contributions': SCALE * CONTRIBUTIONS.reshape(2, 2, -1)},
+  }
+  batch = methods.Batch(
+    trajectories,
+    rows,
+    carry=method.first_carry(options),
+    **{name: x for name, x in given.items() if name not in without},
   )
-  method.estimate = lambda rows: CONTRIBUTIONS
-  method.reference = lambda rows: REFERENCE
-  return method
-
-
-def run(**options):
-  method = make_method(**options)
-  given = (BATCH.trajectories, ROWS, VALUES)
-  if method.carried:
-    given = (*given, method.carried)
-  return method.token_credit(*given), method
+  credit = methods.compiled(method, options)(batch)
+  return dataclasses.replace(
+    credit,
+    total=np.asarray(credit.total).reshape(4, -1),
+    returns=np.asarray(credit.returns).reshape(4, -1),
+  )
 
 
 def slow(step_rewards, positions, discount=0.9, gae_lambda=0.8):
@@ -115,39 +124,40 @@ def rewards_by_hand(progress=1.0, grounding=0.5):
 
 @pytest.mark.parametrize('positions', ['drawn', 'all'])
 def test_spa_token_by_token(positions):
-  credit, method = run(gae_positions=positions)
+  credit = run(gae_positions=positions)
   expected = slow(rewards_by_hand(), positions)
   np.testing.assert_allclose(credit.total, expected, atol=1e-5)
   drawn = ROWS.step_of_token >= 0
   np.testing.assert_allclose(
     credit.returns, np.where(drawn, expected + VALUES, 0), atol=1e-5
   )
-  figures = method.metrics(BATCH)
+  figures = credit.metrics
   mask = BATCH.trajectories.mask.reshape(4, STEPS)
   assert figures['step_reward'] == pytest.approx(rewards_by_hand()[mask].mean())
   predicted = CONTRIBUTIONS.sum(-1)[:3]
-  assert figures['predicted_outcome'] == pytest.approx(predicted.mean())
+  assert figures['predicted_outcome'] == pytest.approx(
+    SCALE * predicted.mean(), rel=1e-5
+  )
   assert figures['estimator_error'] == pytest.approx(
-    np.abs(predicted - [1, 0, 1]).mean(), rel=1e-5
+    SCALE * np.abs(predicted - [1, 0, 1]).mean(), rel=1e-5
   )
 
 
 @pytest.mark.filterwarnings('error')
-def test_lost_episodes_alone_have_no_figures():
-  method = make_method()
+def test_lost_episodes_alone_spoil_nothing():
   lost = dataclasses.replace(
     BATCH.trajectories, mask=np.zeros_like(BATCH.trajectories.mask)
   )
   rows = dataclasses.replace(
     ROWS, step_of_token=np.full_like(ROWS.step_of_token, -1)
   )
-  given = method.token_credit(lost, rows, VALUES)
-  assert not np.asarray(given.total).any()
-  assert 'predicted_outcome' not in method._figures
+  given = run(lost, rows)
+  assert not given.total.any()
+  assert all(np.isfinite(x) for x in given.metrics.values())
 
 
 def test_steps_have_one_advantage_each():
-  credit, _ = run(gae_positions='steps')
+  credit = run(gae_positions='steps')
   rewards = rewards_by_hand()
   for e, episode in enumerate(BATCH.episodes[:3]):
     after, advantage = 0.0, 0.0
@@ -163,15 +173,14 @@ def test_steps_have_one_advantage_each():
   assert not np.asarray(credit.total)[ROWS.step_of_token < 0].any()
 
 
-def test_ppo_has_the_outcome_alone():
-  credit, method = run(method='ppo')
+def test_ppo_has_the_rewards_of_the_environment():
+  credit = run(method='ppo')
   rewards = np.zeros((4, STEPS))
   for e, episode in enumerate(BATCH.episodes[:3]):
     rewards[e, len(episode.steps) - 1] = SCALE * episode.episode_return
     rewards[e] -= [0.25 * (n == 1 < len(episode.steps)) for n in range(STEPS)]
   np.testing.assert_allclose(credit.total, slow(rewards, 'drawn'), atol=1e-5)
-  assert not method.needs_estimator
-  assert set(method.metrics(BATCH)) == {'step_reward'}
+  assert set(credit.metrics) == {'step_reward'}
 
 
 @pytest.mark.parametrize(
@@ -188,19 +197,17 @@ def test_ppo_has_the_outcome_alone():
 def test_what_needs_an_estimator_has_it_and_the_rest_does_without(
   options, needed
 ):
-  method = make_method(**options)
-  assert method.needs_estimator == needed
-  given = (BATCH.trajectories, ROWS, VALUES)
-  method.estimate = None
+  method, made = make(**options)
+  assert ('contributions' in method.needs_with(made)) == needed
   if needed:
-    with pytest.raises(TypeError):
-      method.token_credit(*given)
+    with pytest.raises(ValueError, match='what a progress estimator says'):
+      run(without=('predictions',), **options)
   else:
-    method.token_credit(*given)
+    run(without=('predictions',), **options)
 
 
 def test_the_released_credit():
-  credit, _ = run(
+  credit = run(
     redistribution='leave_one_out', placement='remaining', gae_positions='all'
   )
   rewards = np.zeros((4, STEPS))
@@ -217,8 +224,8 @@ def test_the_released_credit():
 
 
 def test_kl_as_a_reward_adapts():
-  plain, _ = run()
-  fixed, method = run(kl_reward=0.5)
+  plain = run()
+  fixed = run(kl_reward=0.5)
   drawn = ROWS.step_of_token >= 0
   # Each token costs 0.5 * 0.3; discounted sums differ by those of the cost.
   cost = np.where(drawn, -0.15, 0)
@@ -229,23 +236,22 @@ def test_kl_as_a_reward_adapts():
       later = cost[e, t] + 0.9 * 0.8 * later
       only[e, t] = later
   np.testing.assert_allclose(fixed.total - plain.total, only, atol=1e-5)
-  assert float(fixed.carried['kl_reward']) == 0.5
-  figures = method.metrics(BATCH)
+  assert float(fixed.carry['kl_reward']) == 0.5
+  figures = fixed.metrics
   tokens = drawn.sum()
   assert figures['kl_of_episode'] == pytest.approx(0.3 * tokens / 3, rel=1e-4)
   assert figures['kl_reward'] == 0.5
   for target, factor in ((0.1, 1.2), (100.0, 0.8)):
-    moved, _ = run(
-      kl_reward=0.5, kl_reward_target=target, kl_reward_horizon=3.0
-    )
+    moved = run(kl_reward=0.5, kl_reward_target=target, kl_reward_horizon=3.0)
     # Three episodes are the horizon, and the error is clipped to 0.2.
-    assert float(moved.carried['kl_reward']) == pytest.approx(0.5 * factor)
+    assert float(moved.carry['kl_reward']) == pytest.approx(0.5 * factor)
     np.testing.assert_array_equal(moved.total, fixed.total)
-  assert plain.carried is None and not make_method().carried
+  assert not plain.carry
+  with pytest.raises(ValueError, match='kl_reward must then be above 0|adapts'):
+    make(kl_reward_target=1.0)
 
 
 EFFECTS = {
-  'method': ('ppo', {}),
   'progress_weight': (0.5, {}),
   'grounding_weight': (0.0, {}),
   'redistribution': ('shift', {}),
@@ -258,19 +264,18 @@ EFFECTS = {
   'kl_reward_target': (5.0, {'kl_reward': 0.1}),
   'kl_reward_horizon': (10.0, {'kl_reward': 0.1, 'kl_reward_target': 5.0}),
   'kl_reward_estimator': ('k3', {'kl_reward': 0.1}),
-  'reward_scale': (1.0, {}),
 }
 
 
 @pytest.mark.parametrize(
-  'name', [f.name for f in dataclasses.fields(step_credit.StepCreditOptions)]
+  'name', [f.name for f in dataclasses.fields(methods.TABLE['spa'].options)]
 )
 def test_every_option_matters(name):
   value, others = EFFECTS[name]
 
   def described(**options):
-    credit, _ = run(**options)
-    carried = credit.carried or {'kl_reward': jnp.float32(0)}
+    credit = run(**options)
+    carried = credit.carry or {'kl_reward': jnp.float32(0)}
     return [np.asarray(credit.total).tolist(), float(carried['kl_reward'])]
 
   assert described(**others) == described(**others)
@@ -279,21 +284,29 @@ def test_every_option_matters(name):
 
 @pytest.mark.parametrize(
   'name',
-  ['method', 'redistribution', 'placement', 'gae_positions',
-   'kl_reward_estimator'],
+  ['redistribution', 'placement', 'gae_positions', 'kl_reward_estimator'],
 )  # fmt: skip
 def test_wrong_options(name):
   with pytest.raises(ValueError, match=f"{name} must be one of .*, not 'none_"):
-    step_credit.StepCreditOptions(**{name: 'none_such'})
+    make(**{name: 'none_such'})
 
 
-def test_records_show_the_rewards():
-  _, method = run()
-  (records,) = method.records(3, BATCH, None, 2).values()
-  step = records[0]['steps'][1]
-  assert step['credit']['spa']['total'] == pytest.approx(
-    rewards_by_hand()[0, 1]
+def test_records_show_the_credit_of_steps_and_their_rewards():
+  credit = run()
+  of_tokens = dataclasses.replace(
+    credit, total=credit.total.reshape(2, 2, LENGTH)
   )
-  assert {'grpo', 'gigpo', 'spa'} == set(step['credit'])
+  found = episode_records.step_credit(
+    of_tokens, ROWS.step_of_token.reshape(2, 2, LENGTH), STEPS
+  )
+  np.testing.assert_allclose(
+    found['reward'].reshape(4, STEPS), rewards_by_hand(), atol=1e-5
+  )
+  tokens = credit.total[0, ROWS.step_of_token[0] == 1]
+  assert len(tokens) == 2
+  assert found['total'][0, 0, 1] == pytest.approx(tokens.mean())
+  records = episode_records.episode_records(3, BATCH, found, 'spa')
+  step = records[0]['steps'][1]
+  assert step['credit']['spa']['total'] == pytest.approx(tokens.mean())
   assert step['grounded'] is False
-  assert isinstance(BATCH.trajectories, types.Trajectories)
+  assert step['penalty'] == 0.25 and step['scaled_reward'] == 0

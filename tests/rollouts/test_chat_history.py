@@ -1,10 +1,10 @@
-"""Turns as tokens: what was drawn stays as it was drawn."""
+"""History as tokens: sampled tokens stay as they were sampled."""
 
 import pytest
 
 from jaxcredit.networks.tokenizers import pretrained_tokenizer
 from jaxcredit.networks.tokenizers import tokenizer as tokenizer_lib
-from jaxcredit.rollouts import turns as turns_lib
+from jaxcredit.rollouts import chat_history
 from tests.experiments import tiny_qwen
 
 
@@ -16,20 +16,20 @@ def chat(tmp_path_factory):
 
 def test_texts_follow_each_other_without_a_template():
   tokenizer = tokenizer_lib.train_tokenizer(['look at mug 1'], 300)
-  turns = turns_lib.begin(tokenizer)
-  tokens = turns.read('a mug 1>')
-  turns.draw(tokenizer.encode(' look'))
-  tokens += tokenizer.encode(' look') + turns.read('b>')
+  history = chat_history.begin(tokenizer)
+  tokens = history.add_observation('a mug 1>')
+  history.add_completion(tokenizer.encode(' look'))
+  tokens += tokenizer.encode(' look') + history.add_observation('b>')
   assert tokenizer.decode(tokens) == 'a mug 1> lookb>'
 
 
 @pytest.mark.parametrize('stops', [True, False])
 def test_a_chat_is_that_of_the_template(chat, stops):
-  turns = turns_lib.begin(chat)
-  tokens = turns.read('you see <|im_end|>')
+  history = chat_history.begin(chat)
+  tokens = history.add_observation('you see <|im_end|>')
   drawn = chat.encode('go north') + [chat.eos_id] * stops
-  turns.draw(drawn)
-  tokens += drawn + turns.read('a wall')
+  history.add_completion(drawn)
+  tokens += drawn + history.add_observation('a wall')
   assert chat.decode(tokens) == (
     '<|im_start|>user\nyou see <|im_end|><|im_end|>\n<|im_start|>assistant\n'
     'go north<|im_end|>\n'
@@ -43,11 +43,11 @@ def test_tokens_drawn_are_not_tokenised_again(chat):
   # One letter at a time, which no tokenizer would do.
   drawn = [token for c in 'you see you see' for token in chat.encode(c)]
   assert chat.encode('you see you see') != drawn
-  turns = turns_lib.begin(chat)
-  tokens = turns.read('hi')
-  turns.draw(drawn)
+  history = chat_history.begin(chat)
+  tokens = history.add_observation('hi')
+  history.add_completion(drawn)
   begin = len(tokens)
-  tokens += drawn + turns.read('go on')
+  tokens += drawn + history.add_observation('go on')
   assert tokens[begin : begin + len(drawn)] == drawn
   expected = chat.encode_chat(
     [

@@ -1,17 +1,26 @@
-"""Methods as values, against direct calls of the pure functions."""
+"""Methods of steps, against direct calls of the pure functions."""
 
 import dataclasses
 
 import numpy as np
 import pytest
 
-from experiments.text import group_relative_credit
-from jaxcredit import gigpo, grpo, reinforce_plus_plus, rloo, types
+from jaxcredit import (
+  gigpo,
+  grpo,
+  methods,
+  reinforce_plus_plus,
+  rloo,
+  types,
+)
 
 P, G, S = 3, 4, 5
-CreditOptions = group_relative_credit.CreditOptions
+METHODS = [
+  name
+  for name, method in methods.TABLE.items()
+  if method.unit != 'token' and not method.needs
+]
 OTHERS = {
-  'method': 'grpo',
   'discount': 0.5,
   'step_weight': 0.25,
   'episode_weight': 3.0,
@@ -43,9 +52,14 @@ def trajectories(penalty=0.1) -> types.Trajectories:
   )
 
 
+def of_table(batch, method='gigpo', **options) -> methods.Credit:
+  found = methods.TABLE[method]
+  made = found.options(**options)
+  return methods.compiled(found, made)(methods.Batch(batch))
+
+
 def credit(batch, **options) -> np.ndarray:
-  method = group_relative_credit.make_credit(CreditOptions(**options))
-  return np.asarray(method(batch))
+  return np.asarray(of_table(batch, **options).total)
 
 
 def scores(batch) -> np.ndarray:
@@ -56,7 +70,7 @@ def each_step(values, batch) -> np.ndarray:
   return np.where(batch.mask, np.asarray(values)[..., None], 0)
 
 
-@pytest.mark.parametrize('method', group_relative_credit.METHODS)
+@pytest.mark.parametrize('method', METHODS)
 def test_every_method_gives_each_step_a_finite_credit(method):
   batch = trajectories()
   result = credit(batch, method=method)
@@ -72,43 +86,30 @@ def test_every_method_gives_each_step_a_finite_credit(method):
 
 def test_methods_are_different():
   batch = trajectories()
-  results = [
-    credit(batch, method=method) for method in group_relative_credit.METHODS
-  ]
+  results = [credit(batch, method=method) for method in METHODS]
   for i, a in enumerate(results):
     for b in results[i + 1 :]:
       assert np.abs(a - b).max() > 1e-2
 
 
 @pytest.mark.parametrize(
-  'field', [f.name for f in dataclasses.fields(CreditOptions)]
+  ('method', 'field'),
+  [
+    (method, field.name)
+    for method in METHODS
+    for field in dataclasses.fields(methods.TABLE[method].options)
+  ],
 )
-def test_every_option_has_an_effect(field):
+def test_every_option_has_an_effect(method, field):
   batch = trajectories()
-  changed = [
-    method
-    for method in group_relative_credit.METHODS
-    if not np.allclose(
-      credit(batch, **{'method': method}),
-      credit(batch, **{'method': method, field: OTHERS[field]}),
-      atol=1e-4,
-    )
-  ]
-  expected = {
-    'method': {'gigpo', 'rloo', 'reinforce++', 'reinforce++baseline'},
-    'discount': {'gigpo', 'reinforce++'},
-    'step_weight': {'gigpo'},
-    'episode_weight': {'gigpo'},
-    'scale': {'gigpo', 'grpo'},
-    'episode_statistics': {'gigpo', 'grpo'},
-    'ddof': {'gigpo', 'grpo', 'reinforce++', 'reinforce++baseline'},
-  }
-  assert set(changed) == expected[field]
+  plain = credit(batch, method=method)
+  changed = credit(batch, **{'method': method, field: OTHERS[field]})
+  assert not np.allclose(plain, changed, atol=1e-4)
 
 
 def test_gigpo_is_the_pure_function():
   batch = trajectories()
-  options = {k: v for k, v in OTHERS.items() if k != 'method'}
+  options = OTHERS
   expected = gigpo.advantages(
     batch.rewards,
     batch.mask,
@@ -116,15 +117,10 @@ def test_gigpo_is_the_pure_function():
     penalties=batch.penalties,
     **options,
   )
-  np.testing.assert_array_equal(credit(batch, **options), expected.total)
-  parts = group_relative_credit.gigpo_parts(
-    # Its parts are shown whatever the method.
-    batch,
-    CreditOptions(method='rloo', **options),
-  )
-  np.testing.assert_array_equal(parts.step, expected.step)
-  np.testing.assert_array_equal(parts.episode, expected.episode)
-  np.testing.assert_array_equal(parts.anchor_group, expected.anchor_group)
+  given = of_table(batch, **options)
+  np.testing.assert_array_equal(given.total, expected.total)
+  for name in ('step', 'episode', 'anchor_group'):
+    np.testing.assert_array_equal(given.parts[name], getattr(expected, name))
 
 
 @pytest.mark.parametrize('scale', ['std', 'none'])
@@ -137,10 +133,7 @@ def test_grpo_is_the_pure_function_and_gigpo_without_steps(scale):
 
   batch = trajectories()
   expected = credit(batch, method='gigpo', step_weight=0.0, **options)
-  # GiGPO's weights are not GRPO's.
-  ours = credit(
-    batch, method='grpo', step_weight=2.0, episode_weight=3.0, **options
-  )
+  ours = credit(batch, method='grpo', **options)
   np.testing.assert_array_equal(ours, expected)
 
 
@@ -166,6 +159,6 @@ def test_reinforce_is_the_pure_function_of_charged_rewards():
   np.testing.assert_allclose(ours, expected, atol=1e-6)
 
 
-def test_an_unknown_method():
-  with pytest.raises(ValueError, match="one of gigpo, grpo, .* not 'ppo'"):
-    CreditOptions(method='ppo')
+def test_an_unknown_option():
+  with pytest.raises(ValueError, match='scale must be one of std, none, not'):
+    methods.TABLE['gigpo'].options(scale='variance')
