@@ -13,7 +13,6 @@ The penalty is added to the reward; the group filter looks at the reward without
 it. The asymmetric clip ("clip-higher") is `clip_high` of `losses.policy_loss`.
 """
 
-import functools
 import math
 
 import jax
@@ -59,8 +58,7 @@ def group_filter(
   return (differs & (mask.sum(axis=-1) > 1)) | infinite
 
 
-@explicit_axes.under_any_mesh
-@functools.partial(jax.jit, static_argnames=('limit', 'buffer'))
+@public.function(static=('limit', 'buffer'))
 def overlong_penalty(
   lengths: jax.Array,
   mask: jax.Array | None = None,

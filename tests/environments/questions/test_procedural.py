@@ -65,7 +65,8 @@ def test_every_kind_accepts_its_reference_and_refuses_junk(caplog):
 
 CONSTANT = (
   'nan', 'NaN', '-nan', 'inf', '-inf', 'Infinity', '1e999', '-1e999',
-  'nan+nanj', 'nan + nani', '(nan)', '[nan]', '0', '1', '-1', '0.0', 'None', '[]', '{}',
+  'nan+nanj', 'nan + nani', '(nan)', '[nan]', '0', '1', '-1', '0.0', 'None',
+  '[]', '{}',
 )  # fmt: skip
 # Kinds with two answers, or nearly: a constant is right for about half.
 TWO_ANSWERS = {

@@ -112,15 +112,11 @@ def test_none_outlives_one_that_is_killed(tmp_path, does, killed):
     # Most often enough to be where it waits; anywhere else it ends as well.
     time.sleep(0.5)
     os.kill(started[killed].pid, signal.SIGKILL)
-    other = 1 - killed
-    assert started[other].wait(PATIENCE) not in (0, 130, 143)
-    if does[other] == 'sleeps':
-      # Then the library ends it, in words of its own.
-      assert words(tmp_path, other)
-      return
-    ends = f'error: process {other} of 2 ends: another process ended'
-    assert ends in words(tmp_path, other)
-    assert 'go on from the last checkpoint' in words(tmp_path, other)
+    begin = time.monotonic()
+    assert started[1 - killed].wait(60) not in (0, 130, 143)
+    assert time.monotonic() - begin < 60
+    # It is not this process's own fault, and none of its calls is shown.
+    assert 'Traceback' not in words(tmp_path, 1 - killed)
   finally:
     end(started)
 
