@@ -20,6 +20,8 @@ from jaxcredit.networks.tokenizers import tokenizer as tokenizer_lib
 # Put inside what spells a special token; of the private use area.
 _BREAK = '\ue0f1'
 _FILES = ('tokenizer.json', 'tokenizer.model', 'vocab.json', 'vocab.txt')
+# Either may name code of the folder.
+_CONFIGS = ('tokenizer_config.json', 'config.json')
 
 Message = Mapping[str, Any]
 
@@ -279,9 +281,16 @@ def _from_folder(folder: pathlib.Path, transformers):
   else:
     family = transformers.AutoTokenizer
   try:
-    fast = family.from_pretrained(folder)
+    # A folder's own Python never runs, and nobody is asked whether it may.
+    fast = family.from_pretrained(folder, trust_remote_code=False)
   # Many types, from as many libraries.
   except Exception as error:
+    if any('"auto_map"' in text for text in _texts_of(folder, _CONFIGS)):
+      raise ValueError(
+        f"{folder}: the tokenizer is Python code of the folder's own "
+        '(auto_map), which is never run: load it with transformers where you '
+        'trust it, and save it as a tokenizer.json'
+      ) from None
     raise ValueError(
       f'{folder}: transformers cannot read the tokenizer: {error}'
     ) from error
@@ -291,6 +300,11 @@ def _from_folder(folder: pathlib.Path, transformers):
       'into one; save it with transformers where its own library is installed'
     )
   return fast, _generation_stops(folder / 'generation_config.json')
+
+
+def _texts_of(folder: pathlib.Path, names: Sequence[str]) -> list[str]:
+  paths = [folder / name for name in names]
+  return [path.read_text(errors='replace') for path in paths if path.exists()]
 
 
 def _generation_stops(path: pathlib.Path) -> tuple[int, ...]:
