@@ -63,6 +63,7 @@ def load(folder: pathlib.Path, stage: str = 'train') -> SavedPolicy:
     ValueError: its configuration is damaged.
   """
   flags = run_folder.read_config(folder)
+  _check(folder / run_folder.CONFIG, flags)
   options = options_of(flags)
   pretrained = flags['pretrained'] and os.path.expanduser(flags['pretrained'])
   if stage == 'warm_start':
@@ -81,6 +82,25 @@ def load(folder: pathlib.Path, stage: str = 'train') -> SavedPolicy:
       **options.computing(False),
     )
   return SavedPolicy(params, config, tokenizer)
+
+
+def _check(path: pathlib.Path, flags: dict[str, Any]) -> None:
+  """Raises where the flags are not those of a policy, before any is built."""
+  needed = ('pretrained', 'warm_start_steps', *SIZES)
+  missing = [name for name in needed if name not in flags]
+  if missing:
+    raise ValueError(
+      f'{path} lacks {", ".join(missing)}: it is damaged, or of a run that '
+      'trains no text policy'
+    )
+  for name, kind in (('pretrained', str), ('warm_start_steps', int)):
+    if not isinstance(flags[name], kind | None):
+      raise ValueError(f'{path}: {name} is {flags[name]!r:.100}')
+  if not flags['pretrained']:
+    try:
+      config_lib.check_sizes({name: flags[name] for name in SIZES})
+    except ValueError as error:
+      raise ValueError(f'{path}: {error}') from None
 
 
 def _start(folder, flags, options, pretrained) -> decoder.Params:

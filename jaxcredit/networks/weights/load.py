@@ -118,6 +118,9 @@ def open_source(path: pathlib.Path) -> source_lib.Source:
       path = files[0]
   if path.is_dir():
     return safetensors_source.SafetensorsSource(path)
+  # A pipe would be waited for without an end.
+  if not path.is_file():
+    raise ValueError(f'{path} is neither a file nor a folder')
   if path.suffix == '.gguf':
     # Imported here: the other formats must not need the gguf package.
     from jaxcredit.networks.weights import gguf_source

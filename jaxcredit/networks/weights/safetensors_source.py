@@ -5,15 +5,15 @@ A safetensors file is the length of a header (8 bytes), the header (JSON: name
 with the `safetensors` library, which maps whole files into memory.
 """
 
-import json
 import math
 import os
 import pathlib
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
-from jaxcredit.networks.weights import families
+from jaxcredit.networks.weights import families, json_object
 from jaxcredit.networks.weights import source as source_lib
 
 _INDEX = 'model.safetensors.index.json'
@@ -24,6 +24,8 @@ _DTYPES = {
   'F16': np.dtype(np.float16),
   'BF16': np.dtype(jnp.bfloat16),
 }
+# Axes of a tensor, at most; those of models have two.
+_AXES = 8
 
 
 class SafetensorsSource:
@@ -46,8 +48,9 @@ class SafetensorsSource:
       for name, entry in _read_header(file).items():
         if name in self._tensors:
           raise ValueError(
-            f'{folder}: tensor {name} is in {self._tensors[name][0].name} and '
-            f'in {file.name}; keep the files of one model in the folder'
+            f'{folder}: tensor {json_object.shown(name)} is in '
+            f'{self._tensors[name][0].name} and in {file.name}; keep the files '
+            'of one model in the folder'
           )
         self._tensors[name] = (file, *entry)
     self.shapes = {name: entry[3] for name, entry in self._tensors.items()}
@@ -60,22 +63,17 @@ class SafetensorsSource:
 def _files(folder: pathlib.Path) -> list[pathlib.Path]:
   index = folder / _INDEX
   if index.exists():
-    try:
-      names = set(
-        json.loads(index.read_text(encoding='utf-8'))['weight_map'].values()
-      )
-    except (ValueError, KeyError, AttributeError) as error:
-      raise ValueError(f'{index} is damaged: {error!r}') from None
-    absent = sorted(name for name in names if not (folder / name).exists())
+    names = _files_of_index(index)
+    absent = sorted(name for name in names if not (folder / name).is_file())
     if absent:
       raise FileNotFoundError(
         f'{index} names files that are not there: {", ".join(absent)}; copy '
         'or download them again'
       )
     return [folder / name for name in sorted(names)]
-  if (folder / _SINGLE).exists():
+  if (folder / _SINGLE).is_file():
     return [folder / _SINGLE]
-  files = sorted(folder.glob('*.safetensors'))
+  files = sorted(f for f in folder.glob('*.safetensors') if f.is_file())
   if not files:
     pickles = any(folder.glob('*.bin')) or any(folder.glob('*.pth'))
     raise FileNotFoundError(
@@ -90,43 +88,124 @@ def _files(folder: pathlib.Path) -> list[pathlib.Path]:
   return files
 
 
+def _files_of_index(index: pathlib.Path) -> set[str]:
+  """Names of files beside the index."""
+  weight_map = json_object.read(index).get('weight_map')
+  if not isinstance(weight_map, dict) or not weight_map:
+    raise ValueError(
+      f'{index} is damaged: it has no weight_map of tensors to files'
+    )
+  names = set()
+  for tensor, name in weight_map.items():
+    # A path would lead out of the folder.
+    if (
+      not isinstance(name, str)
+      or not name.endswith('.safetensors')
+      or pathlib.PurePosixPath(name).name != name
+      or pathlib.PureWindowsPath(name).name != name
+      or not name.isprintable()
+    ):
+      raise ValueError(
+        f'{index} has {json_object.shown(tensor)} in {name!r:.120}: only '
+        '.safetensors files of the same folder are read'
+      )
+    names.add(name)
+  return names
+
+
 def _read_header(
   file: pathlib.Path,
 ) -> dict[str, tuple[int, np.dtype, tuple[int, ...]]]:
-  """Name -> (offset in the file, dtype, shape), all checked."""
+  """Name -> (offset in the file, dtype, shape), all checked.
+
+  Every byte behind the header belongs to one tensor, as the format demands:
+  bytes of two tensors, or of none, are damage.
+  """
   size = os.path.getsize(file)
   with open(file, 'rb') as stream:
     length = int.from_bytes(stream.read(8), 'little')
     if size < 8 or length > size - 8:
       raise ValueError(_truncated(file, size, 8 + length))
+    if length > json_object.LARGEST:
+      raise ValueError(
+        f'{file} is damaged: its header has {length:,} bytes, which is more '
+        f'than the format allows ({json_object.LARGEST:,})'
+      )
     try:
-      header = json.loads(stream.read(length))
-      header.pop('__metadata__', None)
-      entries = {
-        name: (entry['dtype'], tuple(entry['shape']), *entry['data_offsets'])
-        for name, entry in header.items()
-      }
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+      header = json_object.parse(stream.read(length))
+    except ValueError as error:
       raise ValueError(
-        f'{file} is no safetensors file, or a damaged one: {error!r}'
+        f'{file} is no safetensors file, or a damaged one: its header {error}'
       ) from None
-  found = {}
-  for name, (kind, shape, start, stop) in entries.items():
-    if kind not in _DTYPES:
+  header.pop('__metadata__', None)
+  entries = {}
+  for name, entry in header.items():
+    try:
+      entries[name] = _entry(entry)
+    except ValueError as error:
       raise ValueError(
-        f'{file}: tensor {name} has dtype {kind}; {", ".join(_DTYPES)} are '
-        'read (quantised checkpoints are not, except as GGUF)'
-      )
-    if stop - start != math.prod(shape) * _DTYPES[kind].itemsize:
+        f'{file}: tensor {json_object.shown(name)} {error}'
+      ) from None
+  end = 0
+  for name, (_, _, start, stop) in sorted(
+    entries.items(), key=lambda item: item[1][2:]
+  ):
+    if start != end:
       raise ValueError(
-        f'{file} is damaged: tensor {name} of shape {list(shape)} and dtype '
-        f'{kind} has {stop - start:,} bytes'
+        f'{file} is damaged: tensor {json_object.shown(name)} begins at byte '
+        f'{start:,} of the data, but the one before it ends at {end:,}'
       )
-    if 8 + length + stop > size:
-      last = max(entry[3] for entry in entries.values())
-      raise ValueError(_truncated(file, size, 8 + length + last))
-    found[name] = (8 + length + start, _DTYPES[kind], shape)
-  return found
+    end = stop
+  front = 8 + length
+  if front + end > size:
+    raise ValueError(_truncated(file, size, front + end))
+  if front + end < size:
+    raise ValueError(
+      f'{file} is damaged: {size - front - end:,} of its {size:,} bytes belong '
+      'to no tensor'
+    )
+  return {
+    name: (front + start, dtype, shape)
+    for name, (dtype, shape, start, _) in entries.items()
+  }
+
+
+def _entry(entry: Any) -> tuple[np.dtype, tuple[int, ...], int, int]:
+  """Dtype, shape and place of one tensor.
+
+  Raises:
+    ValueError: they are none; the message goes behind the tensor's name.
+  """
+  if not isinstance(entry, dict):
+    raise ValueError('is no object with dtype, shape and data_offsets')
+  kind = entry.get('dtype')
+  if not isinstance(kind, str) or kind not in _DTYPES:
+    raise ValueError(
+      f'has dtype {json_object.shown(str(kind))}; {", ".join(_DTYPES)} are '
+      'read (quantised checkpoints are not, except as GGUF)'
+    )
+  shape, place = entry.get('shape'), entry.get('data_offsets')
+  for what, numbers in (('shape', shape), ('data_offsets', place)):
+    if not isinstance(numbers, list) or not all(
+      json_object.is_whole(number) and 0 <= number < 1 << 63
+      for number in numbers
+    ):
+      raise ValueError(
+        f'has {what} {numbers!r:.120}, which must be whole numbers from 0 on'
+      )
+  if len(shape) > _AXES or len(place) != 2:
+    raise ValueError(
+      f'has {len(shape)} axes and {len(place)} offsets; at most {_AXES} axes '
+      'are read, and there are two offsets'
+    )
+  start, stop = place
+  wanted = math.prod(shape) * _DTYPES[kind].itemsize
+  if stop - start != wanted:
+    raise ValueError(
+      f'is damaged: shape {shape} and dtype {kind} make {wanted:,} bytes, but '
+      f'its offsets {place} hold {stop - start:,}'
+    )
+  return _DTYPES[kind], tuple(shape), start, stop
 
 
 def _truncated(file: pathlib.Path, size: int, wanted: int) -> str:

@@ -119,6 +119,23 @@ def test_a_policy_with_adapters(tmp_path, small):
   assert_equal(saved_policy.load(run, 'warm_start').params, params)
 
 
+@pytest.mark.parametrize(
+  ('flags', 'words'),
+  [
+    ({'layers': 10**12}, 'layers must be at most 8,192'),
+    ({'width': '16'}, "width must be a whole number, not '16'"),
+    ({'pretrained': [1]}, r'pretrained is \[1\]'),
+    ({'heads': ...}, 'lacks heads: it is damaged'),
+  ],
+)
+def test_a_configuration_that_is_damaged(tmp_path, flags, words):
+  config = {'warm_start_steps': 4, 'pretrained': None, **SIZES, **flags}
+  config = {name: value for name, value in config.items() if value != ...}
+  (tmp_path / 'config.json').write_text(json.dumps(config))
+  with pytest.raises(ValueError, match=rf'config\.json:? {words}'):
+    saved_policy.load(tmp_path)
+
+
 @pytest.fixture
 def export_policy():
   with imported_script.imported('experiments.tools.export_policy') as module:
