@@ -19,7 +19,7 @@ from jaxcredit.networks.weights import (
   families,
   json_object,
   load,
-  safetensors_source,
+  safetensors_file,
 )
 from tests.networks import tiny_models
 
@@ -59,7 +59,7 @@ def refused(tmp_path, header, data=bytes(32)):
   path = tmp_path / 'model.safetensors'
   path.write_bytes(safetensors_bytes(header, data))
   with pytest.raises(ValueError, match=f'^{re.escape(str(path))}') as raised:
-    safetensors_source._read_header(path)
+    safetensors_file.read(path)
   assert len(str(raised.value)) < len(str(path)) + 500
   return str(raised.value)
 
@@ -69,9 +69,9 @@ def test_a_header_that_is_sound(tmp_path):
   header = {'b': entry([2, 2], 16, 32), 'a': entry([4], 0, 16),
             'none': entry([0, 3], 16, 16)}  # fmt: skip
   path.write_bytes(safetensors_bytes(header, bytes(32)))
-  found = safetensors_source._read_header(path)
+  found = safetensors_file.read(path)
   front = path.stat().st_size - 32
-  assert {name: place[0] - front for name, place in found.items()} == {
+  assert {name: place.offset - front for name, place in found.items()} == {
     'a': 0, 'b': 16, 'none': 16,
   }  # fmt: skip
 
@@ -119,7 +119,7 @@ def test_a_header_that_is_longer_than_any(tmp_path):
     # A hole: takes no room.
     stream.truncate(300_000_000)
   with pytest.raises(ValueError, match='header has 200,000,000 bytes'):
-    safetensors_source._read_header(path)
+    safetensors_file.read(path)
 
 
 def in_library(path):
@@ -159,11 +159,11 @@ def test_what_is_read_is_what_the_library_of_the_format_reads(
     data[place % len(data)] = byte
   path = tmp_path_factory.getbasetemp() / 'fuzz.safetensors'
   path.write_bytes(data)
-  found = attempt(safetensors_source._read_header, path)
+  found = attempt(safetensors_file.read, path)
   if isinstance(found, ValueError):
     assert str(found).startswith(str(path))
     return
-  assert {name: shape for name, (_, _, shape) in found.items()} == (
+  assert {name: tensor.shape for name, tensor in found.items()} == (
     in_library(path)
   )
 
