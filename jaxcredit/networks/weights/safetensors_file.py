@@ -117,15 +117,23 @@ def read(file: pathlib.Path) -> dict[str, Tensor]:
 
 
 def write(file: pathlib.Path, tensors: Mapping[str, np.ndarray]) -> None:
-  """Writes tensors, C-contiguous, into a new file or over an old one."""
+  """Writes a file whole or not at all.
+
+  Args:
+    file: is replaced if it exists.
+    tensors: C-contiguous.
+  """
+  temporary = file.with_name(f'{file.name}.tmp')
+  temporary.unlink(missing_ok=True)
   # The library makes a file that its owner alone may read; one that is opened
   # shows what the user's umask gives.
-  with open(file, 'wb') as stream:
+  with open(temporary, 'xb') as stream:
     mode = stat.S_IMODE(os.fstat(stream.fileno()).st_mode)
   safetensors_numpy.save_file(
-    dict(tensors), str(file), metadata={'format': 'pt'}
+    dict(tensors), str(temporary), metadata={'format': 'pt'}
   )
-  file.chmod(mode)
+  temporary.chmod(mode)
+  temporary.replace(file)
 
 
 def _entry(entry: Any) -> tuple[np.dtype, tuple[int, ...], int, int]:
