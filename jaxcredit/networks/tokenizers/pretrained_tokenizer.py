@@ -14,7 +14,7 @@ from typing import Any
 import tokenizers
 
 from jaxcredit.networks import hub
-from jaxcredit.networks.tokenizers import plain_text, sentencepiece_bpe
+from jaxcredit.networks.tokenizers import plain_text
 from jaxcredit.networks.tokenizers import tokenizer as tokenizer_lib
 
 # Put inside what spells a special token; of the private use area.
@@ -225,7 +225,7 @@ def load(
 
   Args:
     path_or_name: a folder in the Hugging Face form, a .gguf file or a folder
-      with one, a tokenizer file of llama2.c (.bin), or a name on the hub.
+      with one, or a name on the hub.
     stop: the token that ends an answer, where the tokenizer does not say.
 
   Raises:
@@ -249,20 +249,10 @@ def load(
     from jaxcredit.networks.tokenizers import gguf_tokenizer
 
     fast, stops = gguf_tokenizer.read(path)
-  elif path.suffix == '.bin':
-    fast = transformers.PreTrainedTokenizerFast(
-      tokenizer_object=sentencepiece_bpe.read_llama2c(path),
-      bos_token='<s>',
-      eos_token='</s>',
-      unk_token='<unk>',
-    )
   elif path.is_dir():
     fast, stops = _from_folder(path, transformers)
   else:
-    raise ValueError(
-      f'{path}: give a folder with a tokenizer, a .gguf file, or a tokenizer '
-      'file of llama2.c (.bin)'
-    )
+    raise ValueError(f'{path}: give a folder with a tokenizer, or a .gguf file')
   if stop is not None:
     if fast.convert_tokens_to_ids(stop) in (None, fast.unk_token_id):
       raise ValueError(f'{path}: the tokenizer has no token {stop!r}')

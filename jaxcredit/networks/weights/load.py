@@ -15,7 +15,6 @@ from jaxcredit.networks.weights import (
   adapters,
   families,
   json_object,
-  llama2c_source,
   names,
   placement,
   safetensors_source,
@@ -46,8 +45,8 @@ def from_pretrained(
 
   Args:
     path_or_name: a folder in the Hugging Face form (config.json and
-      safetensors files), a .gguf file or a folder with one, a .bin file of
-      llama2.c, or a name on the hub.
+      safetensors files), a .gguf file or a folder with one, or a name on the
+      hub.
     mesh: over which the parameters are sharded; None: the default device.
     rules: which dimension lies on which axis of the mesh.
     param_dtype: of the parameters; float32 are the masters of training.
@@ -136,11 +135,9 @@ def open_source(path: pathlib.Path) -> source_lib.Source:
     from jaxcredit.networks.weights import gguf_source
 
     return gguf_source.GgufSource(path)
-  if path.suffix == '.bin':
-    return llama2c_source.Llama2cSource(path)
   raise ValueError(
-    f'{path}: give a folder in the Hugging Face form, a .gguf file, or a .bin '
-    'file of llama2.c (pickles are never read)'
+    f'{path}: give a folder in the Hugging Face form or a .gguf file (pickles '
+    'are never read)'
   )
 
 
