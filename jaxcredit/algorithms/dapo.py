@@ -18,7 +18,7 @@ import math
 import jax
 import jax.numpy as jnp
 
-from jaxcredit.algorithms.internal import arguments, explicit_axes, public
+from jaxcredit.algorithms.internal import arguments, public
 
 
 @public.function()

@@ -119,6 +119,23 @@ def test_a_policy_with_adapters(tmp_path, small):
   assert_equal(saved_policy.load(run, 'warm_start').params, params)
 
 
+@pytest.mark.parametrize(
+  ('flags', 'words'),
+  [
+    ({'layers': 10**12}, 'layers must be at most 8,192'),
+    ({'width': '16'}, "width must be a whole number, not '16'"),
+    ({'pretrained': [1]}, r'pretrained is \[1\]'),
+    ({'heads': ...}, 'lacks heads: it is damaged'),
+  ],
+)
+def test_a_configuration_that_is_damaged(tmp_path, flags, words):
+  config = {'warm_start_steps': 4, 'pretrained': None, **SIZES, **flags}
+  config = {name: value for name, value in config.items() if value != ...}
+  (tmp_path / 'config.json').write_text(json.dumps(config))
+  with pytest.raises(ValueError, match=rf'config\.json:? {words}'):
+    saved_policy.load(tmp_path)
+
+
 @pytest.fixture
 def export_policy():
   with imported_script.imported('experiments.tools.export_policy') as module:
@@ -145,6 +162,32 @@ def test_export(tmp_path, small, export_policy):
     export_policy.export(run, output, 'train')
   with pytest.raises(FileNotFoundError, match='holds no complete warm start'):
     export_policy.export(run, tmp_path / 'other', 'warm_start')
+
+
+def test_export_of_adapters(tmp_path, small, export_policy):
+  params, config, tokenizer = small
+  options = lora.LoraOptions(2, 3.0, ('q', 'down'))
+  adapters = lora.init(jax.random.key(1), params, options)
+  run = write_source(
+    tmp_path / 'run', adapters, stage='train', lora_rank=2, lora_alpha=3.0,
+    lora_targets=['q', 'down'],
+  )  # fmt: skip
+  tokenizer.save(run / 'tokenizer')
+  output = tmp_path / 'exported'
+  count = export_policy.export(run, output, 'train', adapters=True)
+  assert count == decoder.count_parameters(adapters)
+  again, read = weights.load_adapters(output, config)
+  assert_equal(again, adapters)
+  assert read == options
+  text = 'take mug 1'
+  words = pretrained_tokenizer.load(output)
+  assert words.encode(text) == tokenizer.encode(text)
+  with pytest.raises(ValueError, match='before training has no adapters'):
+    export_policy.export(run, tmp_path / 'other', 'warm_start', adapters=True)
+  plain = write_source(tmp_path / 'plain', params, stage='train')
+  with pytest.raises(ValueError, match='plain learned no adapters'):
+    export_policy.export(plain, tmp_path / 'other', 'train', adapters=True)
+  assert not (tmp_path / 'other').exists()
 
 
 @pytest.mark.parametrize(
