@@ -8,8 +8,9 @@ import jax
 import numpy as np
 import pytest
 
-from experiments.text import policy_options, saved_policy
-from experiments.text import stages as text_training
+from experiments.text import policy_options, saved_policy, warm_start
+from experiments.text import training as training_lib
+from jaxcredit import methods
 from jaxcredit.networks import config as config_lib
 from jaxcredit.networks import decoder, lora, weights
 from jaxcredit.networks.tokenizers import pretrained_tokenizer
@@ -18,6 +19,7 @@ from jaxcredit.training import checkpoints as checkpoints_lib
 from jaxcredit.training import evaluation
 from jaxcredit.training import learner as learner_lib
 from tests.experiments import imported_script, tiny_qwen
+from tests.experiments.text import test_training
 from tests.reports import run_files
 
 SIZES = {
@@ -212,18 +214,25 @@ def test_a_warm_start_that_is_not_complete(tmp_path, small, steps, at, missing):
 @pytest.fixture
 def training(tmp_path, monkeypatch, small):
   """A run whose policy is read at once and which never plays."""
-  settings = types.SimpleNamespace(
-    run=tmp_path / 'run', policy=policy_options.PolicyOptions()
-  )
-  settings.run.mkdir()
+  folder = tmp_path / 'run'
+  folder.mkdir()
   domain = types.SimpleNamespace(test_from='8 games of valid_seen.jsonl')
-  run = text_training.TextTraining(settings, domain, None, None)
+  method = methods.TABLE['gigpo']
+  run = training_lib.TextTraining(
+    test_training.make_settings(),
+    domain,
+    method,
+    method.options(),
+    (),
+    None,
+    folder,
+  )
   monkeypatch.setattr(
     saved_policy,
     'load',
     lambda source, stage: saved_policy.SavedPolicy(*small),
   )
-  monkeypatch.setattr(run, '_prepare_policy', lambda tokenizer, config: None)
+  monkeypatch.setattr(run, 'prepare_policy', lambda tokenizer, config: None)
   return run
 
 
@@ -238,7 +247,7 @@ def test_its_evaluation_on_the_same_games_is_taken_over(
   )
   small[2].save(source / 'tokenizer')
   for _ in range(1 + again):
-    assert training._copy_start(source) is small[0]
+    assert warm_start.take_over(training, source) is small[0]
   assert evaluation.read(training.folder) == [before]
   assert (training.folder / 'tokenizer' / 'tokenizer.json').exists()
 
@@ -253,8 +262,8 @@ def test_on_other_games_it_is_evaluated_anew(
   training.domain.test_from = '9 games of valid_seen.jsonl'
   played = []
   monkeypatch.setattr(
-    training, '_evaluate_once', lambda *arguments: played.append(arguments)
+    training.evaluations, 'once', lambda *arguments: played.append(arguments)
   )
-  training._copy_start(source)
+  warm_start.take_over(training, source)
   assert played == [(small[0], 'after the warm start', 0)]
   assert evaluation.read(training.folder) == []

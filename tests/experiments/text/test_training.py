@@ -60,7 +60,7 @@ def test_every_option_of_the_settings_is_used(name, kind):
     loop.LoopOptions,
     policy_gradient.LossOptions,
     critic.CriticOptions,
-    *{method.options for method in methods.TABLE.values()},
+    *dict.fromkeys(method.options for method in methods.TABLE.values()),
   ],
 )
 def test_numbers_that_make_no_sense_are_refused(kind):
