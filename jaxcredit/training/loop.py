@@ -25,11 +25,19 @@ from jaxcredit.rollouts import collector as collector_lib
 from jaxcredit.rollouts import episodes as episodes_lib
 from jaxcredit.rollouts import overlong
 from jaxcredit.rollouts import timing as timing_lib
-from jaxcredit.training import batch_credit, finite_credit, stage_clock
+from jaxcredit.training import batch as batch_lib
+from jaxcredit.training import (
+  batch_credit,
+  batch_rows,
+  finite_credit,
+  stage_clock,
+)
 from jaxcredit.training import critic as critic_lib
 from jaxcredit.training import learner as learner_lib
 
 _log = logging.getLogger(__name__)
+
+Batch = batch_lib.Batch
 
 # (rows, trajectories) -> float array, what a stage predicts; see
 # `methods.Batch.predictions`.
@@ -140,21 +148,6 @@ def sample_tasks(
   while len(chosen) < count:
     chosen.extend(rng.permutation(len(tasks))[: count - len(chosen)].tolist())
   return [tasks[i] for i in chosen]
-
-
-@dataclasses.dataclass
-class Batch:
-  """What an iteration learns from.
-
-  Attributes:
-    episodes: P * G, groups side by side.
-    trajectories: of them, numpy [P, G, S].
-    generated: episodes played, those left out included.
-  """
-
-  episodes: list[episodes_lib.Episode]
-  trajectories: types.Trajectories
-  generated: int
 
 
 class Loop:
@@ -410,9 +403,11 @@ class Loop:
     clock = stage_clock.StageClock('packing', 'values', 'credit', 'update')
     with clock.measure('packing'):
       rows = (
-        self._rows_by_episode(batch.episodes)
+        batch_rows.one_row_each(
+          batch.episodes, self._lengths, self._method.label
+        )
         if self._one_row
-        else self._rows(batch.episodes)
+        else batch_rows.all_rows(batch.episodes, self._lengths)
       )
     with clock.measure('values'), self._on_devices():
       seen = self._seen(state, batch, rows)
@@ -423,8 +418,8 @@ class Loop:
       self._report_not_finite(credit, batch, iteration)
     state = dataclasses.replace(state, carry=credit.carry)
     metrics: dict[str, Any] = {}
-    if self._one_row:
-      rows = self._learned(rows, batch.episodes)
+    if self._one_row and not self._options.learn_shared_prefix:
+      rows = batch_rows.without_shared_prefixes(rows, batch.episodes)
     if self._options.overlong_filter and rows is not None:
       rows = overlong.leave_out(rows, batch.episodes)
     if rows is not None and (rows.trajectory >= 0).any():
@@ -432,7 +427,7 @@ class Loop:
         state, rows, seen, credit, summary.used, iteration, reference, clock
       )
     metrics = {
-      **self._describe(batch),
+      **batch_lib.metrics(batch),
       **self._overlong_metrics(batch),
       **metrics,
       **summary.metrics,
@@ -489,48 +484,6 @@ class Loop:
       jax.block_until_ready(state)
     return state, {**figures, **metrics}
 
-  def _pack(self, rows, trajectories) -> types.Rows:
-    """Packs rows to the least of the lengths that holds them."""
-    longest = max([len(row.tokens) for row in rows] + [1])
-    length = next((l for l in self._lengths if l >= longest), longest)
-    return episodes_lib.pack_rows(rows, trajectories, length)
-
-  def _rows(self, episodes) -> types.Rows | None:
-    """All rows; None where there is none."""
-    rows, trajectories = [], []
-    for index, episode in enumerate(episodes):
-      if not episode.failure:
-        rows.extend(episode.rows)
-        trajectories.extend([index] * len(episode.rows))
-    return self._pack(rows, trajectories) if rows else None
-
-  def _rows_by_episode(self, episodes) -> types.Rows:
-    """One row for each episode, empty where it was lost."""
-    rows, trajectories = [], []
-    for index, episode in enumerate(episodes):
-      taken = not episode.failure and bool(episode.rows)
-      if taken and len(episode.rows) > 1:
-        raise ValueError(
-          f'an episode has {len(episode.rows)} rows: {self._method.label} '
-          'needs a format that continues one text, not one that rebuilds its '
-          'prompt'
-        )
-      rows.append(episode.rows[0] if taken else episodes_lib.TokenRow())
-      trajectories.append(index if taken else -1)
-    return self._pack(rows, trajectories)
-
-  def _learned(self, rows: types.Rows, episodes) -> types.Rows:
-    """Rows without the tokens that are learned in another answer."""
-    taken = np.array([episode.shared_prefix_length for episode in episodes])
-    if self._options.learn_shared_prefix or not taken.any():
-      return rows
-    drawn = rows.step_of_token >= 0
-    others = drawn & (np.cumsum(drawn, axis=1) <= taken[:, None])
-    return dataclasses.replace(
-      rows,
-      step_of_token=np.where(others, types.NOT_LEARNED, rows.step_of_token),
-    )
-
   def _orders(self, rows: types.Rows, iteration: int):
     """How many mini-batches there are, and the order of each epoch."""
     options = self._options
@@ -554,7 +507,7 @@ class Loop:
       needed = (
         used.any(axis=1)
         if self._method.unit == 'token'
-        else _has_credit(rows, used)
+        else batch_rows.have_credit(rows, used)
       )
     advantages = total.reshape(-1, total.shape[-1])
     metrics: dict[str, Any] = {}
@@ -603,42 +556,3 @@ class Loop:
       limit=options.new_tokens,
       buffer=options.overlong_buffer or options.new_tokens,
     )
-
-  def _describe(self, batch: Batch) -> dict[str, Any]:
-    episodes = [e for e in batch.episodes if not e.failure]
-    steps = [s for e in episodes for s in e.steps]
-    tokens = sum(len(r.tokens) for e in episodes for r in e.rows)
-    return {
-      'success_rate': _mean([e.success for e in episodes]),
-      'mean_return': _mean([e.episode_return for e in episodes]),
-      'episode_length': _mean([len(e.steps) for e in episodes]),
-      'invalid_share': _mean([not s.valid for s in steps]),
-      'inadmissible_share': _mean([not s.admissible for s in steps]),
-      'grounding_accuracy': episodes_lib.grounding_accuracy(episodes),
-      'truncated_share': _mean([e.truncated for e in episodes]),
-      'failed_episodes': len(batch.episodes) - len(episodes),
-      'generated_episodes': batch.generated,
-      'sampled_tokens': sum(
-        sum(step >= 0 for r in e.rows for step in r.step_of_token)
-        - e.shared_prefix_length
-        for e in episodes
-      ),
-      'steps': len(steps),
-      'tokens': tokens,
-    }
-
-
-def _has_credit(rows: types.Rows, used: np.ndarray) -> np.ndarray:
-  """Tells which rows hold a step with credit.
-
-  Args:
-    rows: [N, L].
-    used: bool [E, S], steps with credit.
-  """
-  sampled = rows.step_of_token >= 0
-  step = np.maximum(rows.step_of_token, 0)
-  return (sampled & used[rows.trajectory[:, None], step]).any(axis=1)
-
-
-def _mean(values) -> float:
-  return float(np.mean(values)) if len(values) else float('nan')

@@ -72,6 +72,7 @@ def training(folder):
   return [record for record in records if record['stage'] == 'train']
 
 
+@pytest.mark.system
 def test_gigpo(tmp_path):
   run('gigpo', tmp_path / 'run', *GIGPO)
   records = training(tmp_path / 'run')
@@ -85,6 +86,7 @@ def test_gigpo(tmp_path):
   assert 'GiGPO' in page and '<svg' in page
 
 
+@pytest.mark.system
 def test_tempo(tmp_path):
   for name, count in (('train', 8), ('test', 4)):
     lines = (
@@ -106,6 +108,7 @@ def test_tempo(tmp_path):
     assert (tmp_path / 'run' / name).exists()
 
 
+@pytest.mark.system
 def test_spa(tmp_path, monkeypatch):
   def begin(module):
     # The domain is made in one place. This one is played in no time.
@@ -127,6 +130,7 @@ def test_spa(tmp_path, monkeypatch):
 @pytest.mark.skipif(
   not distribution.has_control(), reason="jaxmarl is missing (extra 'control')"
 )
+@pytest.mark.system
 def test_lare(tmp_path, capsys):
   run('lare', tmp_path / 'run', *LARE)
   table = (tmp_path / 'run' / 'table.md').read_text('utf-8')

@@ -11,10 +11,10 @@ from jaxcredit import methods, ppo
 from jaxcredit.networks import config as config_lib
 from jaxcredit.networks import decoder, sharding
 from jaxcredit.networks.heads import value_head
+from jaxcredit.training import batch_rows, packed_rows
 from jaxcredit.training import checkpoints as checkpoints_lib
 from jaxcredit.training import critic as critic_lib
 from jaxcredit.training import loop as loop_lib
-from jaxcredit.training import packed_rows
 from tests.training import test_learner, test_loop
 
 LENGTH = test_learner.LENGTH
@@ -237,7 +237,7 @@ def test_an_episode_of_many_rows_is_refused(tokens_learner):
   batch = loop.collect(test_loop.init_state().policy.params, 0)
   batch.episodes[2].rows *= 2
   with pytest.raises(ValueError, match='has 2 rows: Mine needs a format'):
-    loop._rows_by_episode(batch.episodes)
+    batch_rows.one_row_each(batch.episodes, [test_loop.ROW_TOKENS], 'Mine')
 
 
 def test_values_need_a_critic():
