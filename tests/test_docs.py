@@ -16,8 +16,8 @@ from jaxcredit import methods
 from tests import distribution, readme
 from tests.algorithms import test_docstrings
 
-DOCS = distribution.REPOSITORY / 'docs'
-PAGES = sorted(path for path in DOCS.glob('*.md'))
+DOCS = readme.DOCS
+PAGES = readme.pages()
 COMING_FROM = DOCS / 'coming_from.md'
 
 
@@ -78,6 +78,93 @@ def test_rows_in_order_get_the_advantages_of_their_groups(tmp_path):
   np.testing.assert_allclose(
     here['leave_one_out'], relative.ravel() * 4 / 3, atol=1e-6
   )
+
+
+def test_questions_are_scored_as_the_page_says(tmp_path):
+  page = DOCS / 'questions.md'
+  here = variables_of(blocks(page)[0], tmp_path)
+  claims = re.findall(r'^(\w+\..*)  # (.+)$', blocks(page)[0], re.M)
+  assert len(claims) == 2
+  for expression, result in claims:
+    # The attempt of the block was the first; its claim is of one like it.
+    here['environment'].reset(here['question'])
+    assert eval(expression, here) == eval(result), expression  # noqa: S307
+
+
+def test_bandits_run_as_the_page_says(tmp_path):
+  (block,) = blocks(DOCS / 'bandits.md')
+  # Shorter, and fewer of them: each is compiled and played the same way.
+  short = block.replace('100_000', '1_000').replace(', 50)', ', 3)')
+  here = variables_of(short, tmp_path)
+  regret = here['history'].offline_regret[:, -1]
+  assert regret.shape == (3,) and np.isfinite(regret).all()
+
+
+def test_the_first_page_shows_code_that_runs(tmp_path):
+  (block,) = blocks(DOCS / 'index.md')
+  variables_of(block, tmp_path)
+
+
+def test_commands_write_to_folders_of_their_own():
+  """Over all pages, where the same command may be shown more than once."""
+  shown = []
+  for text in [readme.text(), *(p.read_text('utf-8') for p in PAGES)]:
+    shown += readme.commands(text)
+  assert len({command.folder() for command in shown}) > 10
+  assert readme.collisions(shown) == {}
+
+
+def test_collisions_are_found():
+  flagfile = '--flagfile=experiments/flagfiles/gigpo/quick.cfg'
+  text = f"""
+    python -m experiments.gigpo {flagfile}
+    .venv/bin/python -m experiments.gigpo {flagfile} \\
+        --run=runs/other  # as it should be
+    python -m experiments.gigpo --run=runs/overridden {flagfile}
+    python -m experiments.tools.launch --processes=2 -- experiments.gigpo
+"""
+  shown = readme.commands(text)
+  assert [command.folder() for command in shown] == [
+    'runs/quick',
+    'runs/other',
+    # What stands behind overrides what stands before.
+    'runs/quick',
+    'runs/gigpo',
+  ]
+  assert readme.collisions(shown) == {'runs/quick': {shown[0], shown[2]}}
+
+
+def test_modules_and_flagfiles_of_commands_exist():
+  shown = []
+  for text in [readme.text(), *(p.read_text('utf-8') for p in PAGES)]:
+    shown += re.findall(r'(?<!-)-m\s+((?:experiments|jaxcredit)[\w.]*)', text)
+    for path in re.findall(r'experiments/flagfiles/[\w/]+\.cfg', text):
+      if 'NAME' not in path:
+        assert (distribution.REPOSITORY / path).exists(), path
+  assert len(shown) > 20
+  for module in set(shown):
+    assert importlib.util.find_spec(module), module
+
+
+def test_every_page_is_in_the_index():
+  for folder in {page.parent for page in PAGES}:
+    if not (folder / 'index.md').exists():
+      continue
+    index = (folder / 'index.md').read_text(encoding='utf-8')
+    listed = re.findall(r'^([\w/]+)$', index, re.M)
+    for page in PAGES:
+      if page.parent == folder and page.stem != 'index':
+        assert page.stem in listed, page
+  index = (DOCS / 'index.md').read_text(encoding='utf-8')
+  for part in ('results', 'launching', 'reference'):
+    assert f'\n{part}/index\n' in index
+
+
+def test_the_reference_lists_the_public_modules():
+  text = (DOCS / 'reference' / 'index.md').read_text(encoding='utf-8')
+  rows = re.findall(r'^\| (`[^|]*) \|', text, re.M)
+  named = [name for row in rows for name in re.findall(r'`(\w+)`', row)]
+  assert sorted(named) == sorted(jaxcredit.__all__)
 
 
 @pytest.mark.parametrize('page', PAGES, ids=lambda page: page.stem)

@@ -63,7 +63,7 @@ def batches_of_epoch(
 
   Rows are shuffled whatever their length, so that each batch stands for the
   whole: with batches of like length, tasks of unlike length took turns, and the
-  policy learned less (docs/results.md). Padding costs little, since the learner
+  policy learned less (docs/results). Padding costs little, since the learner
   cuts a batch by length itself. What does not fill a batch waits for the next
   epoch's shuffle.
 

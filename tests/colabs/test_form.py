@@ -1,6 +1,7 @@
 """What every notebook has: an install cell, one switch, its runtime."""
 
 import ast
+import importlib
 import re
 
 import pytest
@@ -116,3 +117,33 @@ def test_your_own_project_imports_advantages_alone():
   (only,) = ours
   assert only.module == 'jaxcredit'
   assert {alias.name for alias in only.names} == {'gigpo', 'grpo'}
+
+
+@by_name
+def test_what_it_imports_and_names_exists(name):
+  """Modules of the package, and their attributes that the notebook names."""
+  if name == 'lare' and not distribution.has_control():
+    pytest.skip('jaxmarl is not installed: make control')
+  code = '\n'.join(notebooks.sources(notebooks.read(name), 'code'))
+  tree = ast.parse(code)
+  modules = {}
+  for node in ast.walk(tree):
+    if isinstance(node, ast.ImportFrom) and node.module.startswith('jaxcredit'):
+      package = importlib.import_module(node.module)
+      for alias in node.names:
+        if not hasattr(package, alias.name):
+          importlib.import_module(f'{node.module}.{alias.name}')
+        modules[alias.asname or alias.name] = getattr(package, alias.name)
+  assert modules
+  # A variable of the notebook may take the name over.
+  for node in ast.walk(tree):
+    if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+      modules.pop(node.id, None)
+  named = [
+    node
+    for node in ast.walk(tree)
+    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
+  ]
+  for node in named:
+    if node.value.id in modules:
+      assert hasattr(modules[node.value.id], node.attr), ast.unparse(node)
