@@ -4,8 +4,8 @@ Twice: the wheel in a new environment of its own, with the versions and hashes
 of requirements/, and here, with Flax and every extra blocked.
 
 What the light install guarantees: jaxcredit imports no extra, and runs. It
-does not guarantee that no extra is there: Flax brings orbax-checkpoint and
-rich, optax and chex bring absl-py. All others stay away.
+does not guarantee that no extra is there: Flax brings orbax-checkpoint, rich
+and markdown-it-py, jax scipy, optax and chex absl-py. All others stay away.
 """
 
 import dataclasses
@@ -22,7 +22,13 @@ from packaging import utils
 
 from tests import distribution, readme
 
-BROUGHT_BY_LIGHT_REQUIREMENTS = {'absl-py', 'orbax-checkpoint', 'rich'}
+# Flax and its companions bring these themselves.
+BROUGHT_BY_LIGHT_REQUIREMENTS = {
+  'absl-py', 'markdown-it-py', 'orbax-checkpoint', 'rich', 'scipy',
+}  # fmt: skip
+
+# Each starts an interpreter.
+pytestmark = pytest.mark.system
 
 REQUIREMENTS = (
   distribution.REPOSITORY

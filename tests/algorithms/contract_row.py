@@ -34,6 +34,7 @@ class Row:
     squares: whether it holds squares of the floats, which may be infinite
       where the floats are not.
     undefined: whether it is NaN where nothing counts.
+    bounded: whether the result of an infinite float is finite.
   """
 
   name: str
@@ -48,6 +49,7 @@ class Row:
   result: Callable[[Any], Any] = lambda result: result
   squares: bool = False
   undefined: bool = False
+  bounded: bool = False
 
   def call(self, floats, mask, integers):
     """The function's result, a pytree."""

@@ -124,6 +124,7 @@ TABLE = [
     dapo.overlong_penalty,
     lambda f, m, i: given(f[0], m, limit=2, buffer=2),
     (5,),
+    bounded=True,
   ),
   Row(
     'reinforce++',

@@ -216,7 +216,7 @@ def test_all_masked_gives_zero(row):
 def test_bad_rewards_stay_visible(row):
   if not row.gradient:
     pytest.skip('no floats come out')
-  for bad in (np.nan, np.inf):
+  for bad in (np.nan,) if row.bounded else (np.nan, np.inf):
     floats, mask, integers = contract_row.arguments(row, LEADING)
     mask = np.ones_like(mask)
     first = ('gigpo', 'rein', 'place', 'step_advantages')

@@ -67,6 +67,9 @@ def imported(name: str) -> Iterator[types.ModuleType]:
   # Such as a test file has imported: its flags are not this script's.
   _forget_all(name)
   with flagsaver.flagsaver():
+    for flag in list(flags.FLAGS):
+      if flags.FLAGS.find_module_defining_flag(flag).startswith('experiments.'):
+        delattr(flags.FLAGS, flag)
     module = importlib.import_module(name)
     if not flags.FLAGS.is_parsed():
       flags.FLAGS.mark_as_parsed()

@@ -16,7 +16,7 @@ from experiments.bandits import scaling as bandit_scaling
 from experiments.bandits import settings as bandit_settings
 from experiments.run import interruption
 from jaxcredit import dynlin_ucb
-from jaxcredit.algorithms.bandits import bounds, exp3
+from jaxcredit.algorithms.bandits import bounds, exp3, play
 from tests.experiments import script
 
 FLAGS = (
@@ -207,7 +207,9 @@ def test_chunks_of_many_settings_are_the_runs_of_each():
   assert (curves.plays.sum(axis=-1) == 1100).all()
   keys = jax.random.split(jax.random.key(3), 2)
   for v, p in enumerate(parts):
-    history = exp3.run(keys[1], p.system, configs[v], 1100, record_every=250)
+    history = play.run(
+      exp3.ALGORITHM, keys[1], p.system, configs[v], 1100, record_every=250
+    )
     np.testing.assert_allclose(
       curves.offline[v, 1], history.offline_regret, rtol=1e-5
     )

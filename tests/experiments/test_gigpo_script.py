@@ -216,7 +216,10 @@ def test_folders_that_are_not_there(errors, tmp_path, flag, words):
 def test_a_warm_start_that_is_not_complete(errors, tmp_path):
   source = tmp_path / 'source'
   (source / 'checkpoints' / 'warm_start' / '75').mkdir(parents=True)
-  config = {'warm_start_steps': 300, 'pretrained': None}
+  config = {
+    'warm_start_steps': 300, 'pretrained': None, 'width': 16, 'layers': 1,
+    'heads': 2, 'kv_heads': 1, 'head_dim': 8, 'hidden': 24,
+  }  # fmt: skip
   (source / 'config.json').write_text(json.dumps(config))
   values = {'generated_games': '1', 'evaluation_count': '1', 'groups': '1'}
   error = errors(run=str(tmp_path / 'run'), start_from=str(source), **values)

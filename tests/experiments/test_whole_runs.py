@@ -103,7 +103,7 @@ def test_tempo(tmp_path):
   assert [record['iteration'] for record in records] == [1]
   for record in records:
     assert 0 <= record['branch_share'] <= 1
-    assert 0 < record['drawn_tokens'] <= 2 * 3 * 6
+    assert 0 < record['sampled_tokens'] <= 2 * 3 * 6
   for name in ('report.html', 'prefix_trees.html'):
     assert (tmp_path / 'run' / name).exists()
 

@@ -177,6 +177,7 @@ class Letters:
   """Tokens are letters; 4 ends an answer."""
 
   eos_id = 4
+  stop_ids = (4,)
 
   def decode(self, tokens):
     return ''.join('.abcdefghi'[t] for t in tokens)

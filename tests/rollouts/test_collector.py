@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from jaxcredit import gigpo
+from jaxcredit.environments import completion
 from jaxcredit.networks import config as config_lib
 from jaxcredit.networks import decoder
 from jaxcredit.networks.sampling import engine as engine_lib
@@ -313,7 +314,7 @@ def test_stop_strings_end_answers_and_stay_in_them(tokenizer):
         # The token is whole in the row; the action ends with the string.
         assert step.valid
         cut = text[: text.index(found[0]) + len(found[0])]
-        assert step.action == cut.strip()
+        assert step.action == completion.said(cut).text.strip()
         ended[found[0], text == cut] += 1
       else:
         assert drawn[-1] == tokenizer.eos_id or len(drawn) == 5

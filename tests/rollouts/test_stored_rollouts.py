@@ -77,7 +77,7 @@ def test_they_come_back(tmp_path):
     12,
   )
   # The estimator has no use for entropies, and nothing is off-policy.
-  unused = {'entropies', 'weights'}
+  unused = {'entropies', 'weights', 'support'}
   assert all(getattr(found.rows, name) is None for name in unused)
   for field in dataclasses.fields(expected):
     if field.name in unused:

@@ -6,6 +6,7 @@ import jax
 import numpy as np
 import pytest
 
+from jaxcredit.environments import completion
 from jaxcredit.networks.sampling import tree_sampling
 from jaxcredit.rollouts import collector as collector_lib
 from jaxcredit.rollouts import tree_engine
@@ -67,7 +68,7 @@ def test_answers_are_those_of_tree_sampling(episodes):
     assert row.entropies[:begin] == [0.0] * begin
     # The action is read from the whole answer, what was taken over included.
     text = test_collector.ToyTokenizer().decode(answer.tokens)
-    assert episode.steps[0].action == text.strip()
+    assert episode.steps[0].action == completion.said(text).text.strip()
   assert any(e.steps[0].action for e in episodes if e.shared_prefix_length)
 
 

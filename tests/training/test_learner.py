@@ -41,7 +41,9 @@ def make_rows(count=7, seed=0):
   return rows, advantages
 
 
-def bigram_log_probs(params, config, tokens, length, *, temperature=1.0):
+def bigram_log_probs(
+  params, config, tokens, length, *, temperature=1.0, support=None
+):
   """As `decoder.log_probs`, of a policy that sees one token back."""
   del config
   scores = jax.nn.log_softmax(params['table'][tokens[:, :-1]] / temperature)

@@ -232,7 +232,7 @@ def test_a_lock_where_devices_exchange_data():
 
 
 def real_loop(pool, kind='decoupled', mesh=None, lock=None):
-  limits = collector_lib.Limits(
+  limits = collector_lib.RolloutLimits(
     steps=4, new_tokens=5, row_tokens=200, chunks=(64,)
   )
   config = test_collector.CONFIG

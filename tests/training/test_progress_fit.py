@@ -273,8 +273,8 @@ def test_every_option_has_an_effect():
   [
     ({'train': 'none'}, "train must be one of full, head, lora, not 'none'"),
     ({'head': 'none'}, "head must be one of mlp, linear, logits, not 'none'"),
-    ({'steps': 0}, 'must be positive'),
-    ({'held_out': 1.0}, 'held_out must be in'),
+    ({'steps': 0}, 'steps must be at least 1, not 0'),
+    ({'held_out': 1.0}, 'held_out must be at most 0.999999, not 1.0'),
   ],
 )
 def test_wrong_options(options, message):

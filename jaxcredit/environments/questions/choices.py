@@ -33,7 +33,7 @@ _CHOOSES = (
 def _plain(text: str) -> str:
   text = unicodedata.normalize('NFKC', text).casefold()
   return ' '.join(re.sub(r'[$*_`{}]|\\[a-z]+', ' ', text).split()).strip(
-    '.,;: '
+    '.,;:"\'\u201c\u201d '
   )
 
 

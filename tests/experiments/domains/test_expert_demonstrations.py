@@ -21,7 +21,7 @@ ROOM = 10_000
 class Characters:
   """Every character a token; prompts stand between two tokens of their own."""
 
-  eos_id = STOP
+  eos_id = turn_end_id = STOP
 
   def encode(self, text):
     return [ord(c) for c in text]

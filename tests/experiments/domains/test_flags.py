@@ -100,9 +100,9 @@ def test_a_run_is_made_again_from_what_it_recorded(domain_flags):
 
 
 def test_values_that_are_not_allowed(domain_flags):
-  with pytest.raises(flags.IllegalFlagValueError, match='warm_start_slips'):
-    with flagsaver.as_parsed(warm_start_slips='0.95'):
-      pass
+  with flagsaver.flagsaver():
+    with pytest.raises(flags.IllegalFlagValueError, match='warm_start_slips'):
+      flags.FLAGS(['script', '--warm_start_slips=0.95'])
   with flagsaver.as_parsed(generated_problems='0'):
     with pytest.raises(ValueError, match='without recorded problems some must'):
       domain_flags.OPTIONS.read('virtualhome')

@@ -216,7 +216,7 @@ def checked(given):
 
 
 def test_how_a_run_is_shared_out_may_change(gigpo):
-  may_change = gigpo.training_flags.MAY_CHANGE
+  may_change = gigpo.script.training_flags.MAY_CHANGE | run_script.MAY_CHANGE
   own = run_script.own_flags(gigpo.__name__)
   for name in (
     'processes', 'process', 'coordinator', 'heartbeat', 'mesh_data',

@@ -11,6 +11,7 @@ from experiments.text import policy_options
 from experiments.text import settings as settings_lib
 from experiments.text import training as training_lib
 from jaxcredit import methods
+from jaxcredit.networks import config as config_lib
 from jaxcredit.rollouts import collector
 from jaxcredit.rollouts import pool as pool_lib
 from jaxcredit.training import critic, loop, policy_gradient
@@ -191,9 +192,20 @@ def test_a_batch_that_is_lost_whole_ends_the_run(training):
     training.report_failures(4, True)
 
 
+def tiny_config(vocabulary):
+  return config_lib.DecoderConfig(
+    vocab_size=vocabulary, width=8, layers=1, heads=1, kv_heads=1, head_dim=8,
+    hidden=8,
+  )  # fmt: skip
+
+
 def test_a_tokenizer_of_another_policy(training):
   tokenizer = types.SimpleNamespace(vocab_size=500)
-  with pytest.raises(ValueError, match='500 tokens, the policy 499: they do n'):
-    training.prepare_policy(tokenizer, types.SimpleNamespace(vocab_size=499))
-  training.prepare_policy(tokenizer, types.SimpleNamespace(vocab_size=512))
+  with pytest.raises(
+    ValueError, match='500 tokens, the model 499: they do not'
+  ):
+    training.prepare_policy(tokenizer, tiny_config(499))
+  config = tiny_config(512)
+  training.prepare_policy(tokenizer, config)
   assert training.tokenizer is tokenizer
+  assert training.config == config.for_tokenizer(500)

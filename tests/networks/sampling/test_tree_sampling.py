@@ -223,12 +223,12 @@ def test_prompts_and_prefixes_are_read_once():
 
   once = sum(len(prompt) - 1 for prompt in prompts)
   for slots, trees in ((8, None), (24, 3)):
-    assert work(slots, trees).read == once
+    assert work(slots, trees).prefilled == once
   alone = work(24, share_prefixes=False)
-  assert alone.shared == 0
-  assert alone.read > 8 * once
+  assert alone.prefix_cache_hits == 0
+  assert alone.prefilled > 8 * once
   # Where slots are short some is read again, but not all.
-  assert once < work(3, 3).read < alone.read / 2
+  assert once < work(3, 3).prefilled < alone.prefilled / 2
 
 
 def learner_scores(prompts, groups, temperature=1.0):

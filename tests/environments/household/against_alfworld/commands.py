@@ -146,16 +146,17 @@ class Policy:
     return self._cut(command)
 
   def _spell(self, command: str) -> str:
-    """The same words in other letters and with other spaces."""
+    """The same words with other marks around them.
+
+    Not in other letters, or with other spaces in between: the package refuses
+    those, and ours takes them for the command (`environments.commands`).
+    """
     rng = self._rng
     return rng.choice(
       (
-        command.upper(), command.title(), command.capitalize(),
         f'  {command}', f'{command}  ', f'\t{command}\n', f'\r\n{command}\r\n',
-        f'\u00a0{command}\u2003', f'\ufeff{command}', f'{command}\u200b',
-        f'\x1f{command}\x1c', command.replace(' ', '  '),
-        command.replace(' ', '\t'), command.replace(' ', '\u00a0'),
-        command.replace(' ', '_'), command.replace(' ', ''), f'{command}.',
+        f'\ufeff{command}', f'{command}\u200b', command.replace(' ', '_'),
+        command.replace(' ', ''), f'{command}.',
         f'"{command}"', f'> {command}', f'Action: {command}',
         f'{command} {command}', f'{command}, {command}',
         f'{command}\n{command}',
