@@ -48,7 +48,7 @@ _RUN = flags.DEFINE_string(
 _COMPILATION_CACHE = flags.DEFINE_string(
   'compilation_cache',
   os.path.join('~', '.cache', 'jaxcredit', 'compiled'),
-  'Folder where compiled programs are kept for later runs; empty for none.',
+  'Folder that keeps compiled programs for later runs; empty turns it off.',
 )
 
 # Flags of every script that change no number of a run.

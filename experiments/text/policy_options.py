@@ -1,4 +1,4 @@
-"""How a policy computes, where it lies, and what of it is learned."""
+"""Sizes, precision, mesh and adapters of a policy."""
 
 import dataclasses
 import functools
@@ -16,14 +16,14 @@ from jaxcredit.training import learner as learner_lib
 
 @dataclasses.dataclass(frozen=True)
 class SizeOptions:
-  """Sizes of a policy that is trained from nothing."""
+  """Sizes of a policy that is trained from scratch."""
 
-  width: int = options_lib.option(128, 'Width of the policy.', 1)
-  layers: int = options_lib.option(3, 'Blocks of the policy.', 1)
+  width: int = options_lib.option(128, 'Hidden size.', 1)
+  layers: int = options_lib.option(3, 'Decoder blocks.', 1)
   heads: int = options_lib.option(4, 'Query heads.', 1)
   kv_heads: int = options_lib.option(2, 'Key/value heads.', 1)
   head_dim: int = options_lib.option(32, 'Size of a head.', 2)
-  hidden: int = options_lib.option(384, 'Size of the linear units.', 1)
+  hidden: int = options_lib.option(384, 'Intermediate size of the MLP.', 1)
 
   def __post_init__(self):
     options_lib.check(self)
@@ -54,25 +54,23 @@ class PolicyOptions:
   )
   remat: bool | None = options_lib.option(
     None,
-    'Compute each block again in the backward pass, which saves memory; by '
-    'default for a pretrained model.',
+    'Recompute each block in the backward pass, which saves memory; by default '
+    'only for a pretrained model.',
   )
   mesh_data: int = options_lib.option(
-    1, 'Devices over which the rows of a batch are dealt out.', 1
+    1, 'Devices over which rows are sharded.', 1
   )
   mesh_fsdp: int = options_lib.option(
-    1, 'Devices over which rows and parameters are dealt out.', 1
+    1, 'Devices over which rows and parameters are sharded.', 1
   )
-  mesh_tensor: int = options_lib.option(
-    1, 'Devices over which each product is cut (tensor parallelism).', 1
-  )
+  mesh_tensor: int = options_lib.option(1, 'Devices of tensor parallelism.', 1)
   lora_rank: int = options_lib.option(
     0,
-    'LoRA rank; 0 trains all parameters. The warm start always trains all.',
+    'LoRA rank; 0 trains all parameters, as the warm start always does.',
     0,
   )
   lora_alpha: float = options_lib.option(
-    16.0, "The adapters' product is scaled by alpha / rank.", 1e-9
+    16.0, 'LoRA alpha: adapters are scaled by alpha / rank.', 1e-9
   )
   lora_targets: tuple[str, ...] = options_lib.option(
     ('.*',),
