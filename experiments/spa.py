@@ -14,7 +14,7 @@ Exit status: 0 complete, 1 an error, 130 stopped by Ctrl-C, 143 by SIGTERM; the
 last two save what is done.
 """
 
-from absl import app, flags
+from absl import flags
 
 from experiments.text import script
 
@@ -27,4 +27,14 @@ def main(argv):
 
 
 if __name__ == '__main__':
-  app.run(main)
+  script.start(
+    main,
+    (
+      'progress_weight',
+      'grounding_weight',
+      'exploration_tasks',
+      'exploration_rollouts',
+      'estimator_steps',
+      'kl_reward',
+    ),
+  )

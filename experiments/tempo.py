@@ -12,7 +12,7 @@ Exit status: 0 complete, 1 an error, 130 stopped by Ctrl-C, 143 by SIGTERM; the
 last two save what is done.
 """
 
-from absl import app, flags
+from absl import flags
 
 from experiments.text import script
 
@@ -25,4 +25,4 @@ def main(argv):
 
 
 if __name__ == '__main__':
-  app.run(main)
+  script.start(main, ('td_weight', 'scale', 'tasks', 'questions', 'sampler'))

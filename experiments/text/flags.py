@@ -153,6 +153,7 @@ def read() -> settings.Settings:
   loop_options = _LOOP.read(
     seed=_SEED.value,
     max_steps=_MAX_STEPS.value,
+    new_tokens=_MAX_NEW_TOKENS.value,
     tree=_tree(),
     learn_shared_prefix=_TREE_TOKENS.value == 'all',
   )

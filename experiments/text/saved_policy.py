@@ -63,25 +63,95 @@ def load(folder: pathlib.Path, stage: str = 'train') -> SavedPolicy:
     ValueError: its configuration is damaged.
   """
   flags = run_folder.read_config(folder)
+  _check(folder / run_folder.CONFIG, flags)
   options = options_of(flags)
   pretrained = flags['pretrained'] and os.path.expanduser(flags['pretrained'])
   if stage == 'warm_start':
     params = _start(folder, flags, options, pretrained)
   else:
     params = _trained(folder, flags, options, pretrained)
-  if pretrained:
-    tokenizer = pretrained_tokenizer.load(pretrained)
-    config = weights.read_config(pretrained, **options.computing(True))
-  else:
-    tokenizer = tokenizer_lib.Tokenizer.load(folder / 'tokenizer')
-    config = config_lib.DecoderConfig(
-      # A mesh may have asked for a few more than the tokenizer has.
-      vocab_size=params['embedder']['embedding'].shape[0],
-      **{name: flags[name] for name in SIZES},
-      **options.computing(False),
-    )
+  config, tokenizer = _config_and_tokenizer(
+    folder, flags, options, pretrained, params['embedder']['embedding'].shape[0]
+  )
   config = config.for_tokenizer(tokenizer.vocab_size)
   return SavedPolicy(params, config, tokenizer)
+
+
+def _check(path: pathlib.Path, flags: dict[str, Any]) -> None:
+  """Raises where the flags are not those of a policy, before any is built."""
+  needed = ('pretrained', 'warm_start_steps', *SIZES)
+  missing = [name for name in needed if name not in flags]
+  if missing:
+    raise ValueError(
+      f'{path} lacks {", ".join(missing)}: it is damaged, or of a run that '
+      'trains no text policy'
+    )
+  for name, kind in (('pretrained', str), ('warm_start_steps', int)):
+    if not isinstance(flags[name], kind | None):
+      raise ValueError(f'{path}: {name} is {flags[name]!r:.100}')
+  if not flags['pretrained']:
+    try:
+      config_lib.check_sizes({name: flags[name] for name in SIZES})
+    except ValueError as error:
+      raise ValueError(f'{path}: {error}') from None
+
+
+def save_adapters(folder: pathlib.Path, output: pathlib.Path) -> int:
+  """Writes what a run learned beside its policy, as adapters.
+
+  Args:
+    folder: of the run.
+    output: folder to write.
+
+  Returns:
+    Number of parameters.
+
+  Raises:
+    FileNotFoundError: there is no run, or it has not come so far.
+    ValueError: the run learned no adapters, or its configuration is damaged.
+  """
+  flags = run_folder.read_config(folder)
+  _check(folder / run_folder.CONFIG, flags)
+  options = options_of(flags)
+  if options.lora is None:
+    raise ValueError(
+      f'{folder} learned no adapters (--lora_rank is 0): export the policy '
+      'without --adapters'
+    )
+  pretrained = flags['pretrained'] and os.path.expanduser(flags['pretrained'])
+  learned = checkpoints.read_params(
+    folder / 'checkpoints' / 'train', console.console.print
+  )
+  # Adapters do not depend on the vocabulary.
+  config, tokenizer = _config_and_tokenizer(
+    folder, flags, options, pretrained, 1
+  )
+  # What was trained before the adapters is a model of its own.
+  trained = flags['warm_start_steps'] or flags.get('start_from')
+  weights.save_adapters(
+    output,
+    learned,
+    options.lora,
+    config,
+    base='' if trained or not pretrained else flags['pretrained'],
+  )
+  tokenizer.save(output)
+  return decoder.count_parameters(learned)
+
+
+def _config_and_tokenizer(folder, flags, options, pretrained, vocabulary):
+  """Of the policy of a run; a mesh may have asked for more tokens than its."""
+  if pretrained:
+    return (
+      weights.read_config(pretrained, **options.computing(True)),
+      pretrained_tokenizer.load(pretrained),
+    )
+  config = config_lib.DecoderConfig(
+    vocab_size=vocabulary,
+    **{name: flags[name] for name in SIZES},
+    **options.computing(False),
+  )
+  return config, tokenizer_lib.Tokenizer.load(folder / 'tokenizer')
 
 
 def _start(folder, flags, options, pretrained) -> decoder.Params:

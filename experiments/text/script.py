@@ -7,13 +7,13 @@ all domains, can be chosen by flags.
 
 import dataclasses
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from absl import flags
 
 from experiments.domains import flags as domain_flags
-from experiments.run import console, interruption, script
+from experiments.run import console, help_pages, interruption, script
 from experiments.text import domain as domain_lib
 from experiments.text import flags as training_flags
 from experiments.text import (
@@ -29,6 +29,23 @@ from jaxcredit import methods
 # What a script adopts.
 for _module in (training_flags, method_flags, domain_flags, progress_flags):
   flags.adopt_module_key_flags(_module)
+
+# What --help shows of every script that trains a text policy.
+_SHORT: help_pages.Groups = {
+  'Run': (
+    *script.SHORT, 'seed', 'iterations', 'evaluate_every', 'checkpoint_every',
+  ),
+  'Task': ('domain', 'max_steps', 'max_new_tokens', 'evaluation_count'),
+  'Policy': (
+    'pretrained', 'start_from', 'layers', 'width', 'format', 'lora_rank',
+    'warm_start_steps', 'mesh_fsdp',
+  ),
+  'Rollouts': ('groups', 'group_size', 'temperature', 'reward_scale'),
+  'Learner': (
+    'learning_rate', 'minibatches', 'epochs', 'clip', 'kl_coefficient',
+    'micro_batch_tokens',
+  ),
+}  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,3 +151,14 @@ def main(argv: list[str], module: str) -> int:
     report=report,
     may_change=training_flags.MAY_CHANGE,
   )
+
+
+def start(main: Callable[[list[str]], int], credit: Sequence[str]) -> None:
+  """Starts the script that this process is; does not return.
+
+  Args:
+    main: of the script.
+    credit: flags of credit that --help shows, beside --method.
+  """
+  groups = {'Credit': ('method', *credit)}
+  script.start(main, help_pages.merge(groups, _SHORT))

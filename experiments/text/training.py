@@ -92,7 +92,8 @@ class TextTraining:
     settings.policy.check()
     for stage in self._stages:
       stage.check(self)
-    self.domain.load()
+    with self.stop.at_once('making tasks'):
+      self.domain.load()
     console.print_line(
       f'training on {self.domain.train_from}, evaluating on '
       f'{self.domain.test_from}'

@@ -33,7 +33,7 @@ def run(training) -> decoder.Params | None:
   """
   settings = training.settings
   if settings.start_from:
-    return _take_over(training, pathlib.Path(settings.start_from))
+    return take_over(training, pathlib.Path(settings.start_from))
   params, rows = None, None
   if settings.pretrained:
     params, config = settings.policy.load(settings.pretrained)
@@ -119,7 +119,10 @@ def _imitate(training, params, rows) -> decoder.Params | None:
 def _demonstrations(training):
   """Demonstrated rows; trains the tokenizer, or reads that of the run."""
   settings, domain = training.settings, training.domain
-  with console.bar('demonstrations', domain.demonstration_count) as advance:
+  with (
+    training.stop.at_once('demonstrations'),
+    console.bar('demonstrations', domain.demonstration_count) as advance,
+  ):
     shown = domain.demonstrate(advance)
   if shown.count < settings.warm_start.batch:
     raise ValueError(
@@ -162,7 +165,7 @@ def _trained_tokenizer(training, shown) -> tokenizer_lib.Tokenizer:
   return tokenizer_lib.Tokenizer.load(path)
 
 
-def _take_over(training, source: pathlib.Path) -> decoder.Params:
+def take_over(training, source: pathlib.Path) -> decoder.Params:
   """Takes the warm start of another run, with its evaluation."""
   options = training.settings.policy
   policy = saved_policy.load(source, 'warm_start')

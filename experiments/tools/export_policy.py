@@ -4,7 +4,8 @@
 
 The folder holds config.json, model.safetensors and the tokenizer.
 `transformers` loads it, and so does --pretrained=exported here. Adapters (LoRA)
-are merged.
+are merged; with --adapters they are written alone, as the peft library and
+inference servers read them (adapter_config.json, adapter_model.safetensors).
 """
 
 import pathlib
@@ -25,20 +26,38 @@ _STAGE = flags.DEFINE_enum(
   saved_policy.STAGES,
   'Which policy of the run: after training, or after the warm start.',
 )
+_ADAPTERS = flags.DEFINE_bool(
+  'adapters',
+  False,
+  'Writes the adapters that training learned, and not the model. Their base is '
+  'the policy before training (--stage=warm_start).',
+)
 
 
-def export(run: pathlib.Path, output: pathlib.Path, stage: str) -> int:
+def export(
+  run: pathlib.Path,
+  output: pathlib.Path,
+  stage: str,
+  *,
+  adapters: bool = False,
+) -> int:
   """Writes the folder; returns the number of parameters.
 
   Raises:
     FileExistsError: the folder holds something.
     FileNotFoundError: there is no run, or it has not come so far.
-    ValueError: its configuration is damaged.
+    ValueError: its configuration is damaged, or there are no adapters.
   """
+  if adapters and stage != 'train':
+    raise ValueError(
+      'the policy before training has no adapters: leave out --stage'
+    )
   if output.exists() and (not output.is_dir() or any(output.iterdir())):
     raise FileExistsError(
       f'{output} is not an empty folder: choose another --output'
     )
+  if adapters:
+    return saved_policy.save_adapters(run, output)
   policy = saved_policy.load(run, stage)
   weights.save_pretrained(output, policy.params, policy.config)
   policy.tokenizer.save(output)
@@ -48,7 +67,12 @@ def export(run: pathlib.Path, output: pathlib.Path, stage: str) -> int:
 def write() -> None:
   """Exports the run that the flags name."""
   output = pathlib.Path(_OUTPUT.value).expanduser()
-  count = export(pathlib.Path(_RUN.value).expanduser(), output, _STAGE.value)
+  count = export(
+    pathlib.Path(_RUN.value).expanduser(),
+    output,
+    _STAGE.value,
+    adapters=_ADAPTERS.value,
+  )
   console.console.print(f'{output}: {count:,} parameters', soft_wrap=True)
 
 

@@ -5,11 +5,12 @@ The `num_generations` rows of a prompt follow each other, so that a group is
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from jaxcredit import tempo
+from jaxcredit import methods, tempo, types
 
 
 def _grouped(name: str, rows: jax.Array, num_generations: int) -> jax.Array:
@@ -49,6 +50,98 @@ def estimator(
     return advantages(scores, **options).reshape(rewards.shape)
 
   return estimate
+
+
+def of_method(
+  method: methods.Method, options: Any = None
+) -> Callable[..., jax.Array]:
+  """An estimator for rows in order, from a method that judges whole episodes.
+
+  Args:
+    method: of `methods.TABLE`, whose unit is the episode and which needs
+      rewards alone.
+    options: of the method; None for its own.
+
+  Returns:
+    (rewards float [B], num_generations) -> float [B].
+
+  Raises:
+    ValueError: the method gives credit to steps or tokens, or needs more.
+
+  Example:
+    >>> from jaxcredit import methods
+    >>> from jaxcredit.integrations import rows_in_order
+    >>> estimate = rows_in_order.of_method(methods.TABLE['rloo'])
+    >>> print(estimate(rewards=jnp.array([1.0, 0, 1, 1]), num_generations=2))
+    [ 1. -1.  0.  0.]
+  """
+  options = method.options() if options is None else options
+  if method.unit != 'episode' or method.needs_with(options):
+    raise ValueError(
+      f'{method.label} gives credit to {method.unit}s or needs more than '
+      'rewards: an estimator of rows in order is given rewards alone'
+    )
+
+  def returns_to_credit(returns: jax.Array) -> jax.Array:
+    steps = returns[..., None]
+    batch = methods.Batch(methods.trajectories(steps, jnp.ones_like(steps)))
+    return method.credit(batch, options).total[..., 0]
+
+  return estimator(returns_to_credit)
+
+
+def of_token_method(
+  method: methods.Method, options: Any = None
+) -> Callable[..., jax.Array]:
+  """Credit of tokens for rows in order, from a method of tokens.
+
+  Args:
+    method: of `methods.TABLE`, whose unit is the token and which needs no more
+      than tokens and rewards.
+    options: of the method; None for its own.
+
+  Returns:
+    (tokens int [B, L], mask [B, L], rewards float [B], num_generations) ->
+    float [B, L], 0 where masked.
+
+  Raises:
+    ValueError: the method's unit is another, or it needs more.
+
+  Example:
+    >>> from jaxcredit import methods
+    >>> from jaxcredit.integrations import rows_in_order
+    >>> tempo = methods.TABLE['tempo']
+    >>> credit = rows_in_order.of_token_method(tempo, tempo.options('none'))
+    >>> tokens, mask = jnp.array([[5, 6], [5, 7]]), jnp.ones((2, 2), bool)
+    >>> print(credit(tokens, mask, jnp.array([1.0, 0]), 2))
+    [[ 0.5  1. ]
+     [-0.5 -1. ]]
+  """
+  options = method.options() if options is None else options
+  if method.unit != 'token' or method.needs_with(options):
+    raise ValueError(
+      f'{method.label} gives credit to {method.unit}s or needs more than '
+      'tokens and rewards'
+    )
+
+  def credit(tokens, mask, rewards, num_generations):
+    tokens, mask = jnp.asarray(tokens), jnp.asarray(mask) != 0
+    steps = _grouped('rewards', jnp.asarray(rewards), num_generations)[
+      ..., None
+    ]
+    taken = _grouped('mask', mask, num_generations).any(axis=-1, keepdims=True)
+    count, length = tokens.shape
+    rows = types.Rows(
+      tokens=tokens,
+      step_of_token=jnp.where(mask, 0, -1),
+      trajectory=jnp.arange(count),
+      length=length - jnp.argmax(mask[:, ::-1], axis=1) * mask.any(axis=1),
+      log_probs=jnp.zeros(tokens.shape, steps.dtype),
+    )
+    batch = methods.Batch(methods.trajectories(steps, taken), rows)
+    return method.credit(batch, options).total.reshape(tokens.shape)
+
+  return credit
 
 
 def tempo_advantages(

@@ -19,16 +19,17 @@ import jax
 from tunix.rl import function_registry
 from tunix.rl.grpo import grpo_learner
 
-from jaxcredit import grpo, rloo
+from jaxcredit import methods
 from jaxcredit.integrations import rows_in_order
 
 # (tokens [B, L], mask [B, L], rewards [B], num_generations) -> [B, L].
 TokenCredit = Callable[[jax.Array, jax.Array, jax.Array, int], jax.Array]
 
+# Every method of the table that judges whole episodes by their rewards.
 ESTIMATORS = {
-  'jaxcredit-grpo': rows_in_order.estimator(grpo.advantages),
-  'jaxcredit-drgrpo': rows_in_order.estimator(grpo.advantages, scale='none'),
-  'jaxcredit-rloo': rows_in_order.estimator(rloo.advantages),
+  f'jaxcredit-{name}': rows_in_order.of_method(method)
+  for name, method in methods.TABLE.items()
+  if method.unit == 'episode' and not method.needs
 }
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import jax
 
 from jaxcredit import types
+from jaxcredit.algorithms.internal import explicit_axes
 
 UNITS = ('episode', 'step', 'token')
 
@@ -178,11 +179,17 @@ def compiled(method: Method, options: Any) -> Callable[[Batch], Credit]:
     >>> print(methods.compiled(rloo, rloo.options())(batch).total.shape)
     (1, 2, 2)
   """
-  credit = jax.jit(lambda batch: method.credit(batch, options))
+
+  # The mask of the groups says how they are sharded, under Explicit axes.
+  @jax.jit
+  @explicit_axes.under_any_mesh
+  def credit(mask, batch):
+    del mask
+    return method.credit(batch, options)
 
   def checked(batch: Batch) -> Credit:
     if reason := method.missing(batch, options):
       raise ValueError(f'{method.label} cannot give credit: {reason}')
-    return credit(batch)
+    return credit(batch.trajectories.mask, batch)
 
   return checked

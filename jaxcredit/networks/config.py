@@ -1,11 +1,43 @@
 """The configuration of a decoder."""
 
 import dataclasses
+import math
+import numbers
+from collections.abc import Mapping
+from typing import Any
 
 ATTENTIONS = ('auto', 'blocks', 'xla', 'cudnn', 'splash')
 
 # Kinds of rope scaling that are known, by their name in config.json.
 ROPE_SCALINGS = ('linear', 'llama3')
+
+# Far above any model's: a size beyond is a damaged file or a slip, and what is
+# counted to it or allocated for it never ends.
+LARGEST = 1 << 31
+_LARGEST = {'layers': 1 << 13, 'heads': 1 << 14, 'kv_heads': 1 << 14}
+_MOST_PARAMETERS = 10**13
+
+
+def check_sizes(sizes: Mapping[str, Any]) -> None:
+  """Checks sizes of a decoder one by one.
+
+  Args:
+    sizes: name of a field of `DecoderConfig` -> value.
+
+  Raises:
+    ValueError: one is no whole number, not positive, or beyond any model's.
+  """
+  for field, value in sizes.items():
+    if not isinstance(value, numbers.Integral) or isinstance(value, bool):
+      raise ValueError(f'{field} must be a whole number, not {value!r:.100}')
+    if value < 1:
+      raise ValueError(f'{field} must be positive, not {value}')
+    most = _LARGEST.get(field, LARGEST)
+    if value > most:
+      raise ValueError(
+        f'{field} must be at most {most:,}, which no model has, not '
+        f'{value!r:.100}'
+      )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,9 +66,14 @@ class RopeScaling:
       raise ValueError(
         f'rope scaling must be one of {ROPE_SCALINGS}, not {self.kind!r}'
       )
-    if self.factor < 1:
+    if not 1 <= self.factor < math.inf:
       raise ValueError(
         f'the factor of rope scaling must be at least 1, not {self.factor}'
+      )
+    if self.original_positions < 1:
+      raise ValueError(
+        'original_positions of rope scaling must be positive, not '
+        f'{self.original_positions}'
       )
     if not 0 < self.low_frequency < self.high_frequency:
       raise ValueError(
@@ -104,20 +141,26 @@ class DecoderConfig:
   tokenizer_size: int | None = None
 
   def __post_init__(self):
-    for field in (
-      'vocab_size',
-      'width',
-      'layers',
-      'heads',
-      'kv_heads',
-      'head_dim',
-      'hidden',
-      'max_positions',
-    ):
-      if getattr(self, field) < 1:
-        raise ValueError(
-          f'{field} must be positive, not {getattr(self, field)}'
-        )
+    sizes = {
+      field: getattr(self, field)
+      for field in (
+        'vocab_size', 'width', 'layers', 'heads', 'kv_heads', 'head_dim',
+        'hidden', 'max_positions',
+      )
+    }  # fmt: skip
+    check_sizes(sizes)
+    projections = 2 * (self.heads + self.kv_heads) * self.head_dim
+    count = self.width * (
+      self.vocab_size + self.layers * (projections + 3 * self.hidden)
+    )
+    if count > _MOST_PARAMETERS:
+      raise ValueError(
+        f'these sizes make {count:.1e} parameters, which no model has: {sizes}'
+      )
+    if not 0 < self.rope_base < math.inf:
+      raise ValueError(f'rope_base must be positive, not {self.rope_base}')
+    if not 0 <= self.norm_eps < math.inf:
+      raise ValueError(f'norm_eps must not be negative, not {self.norm_eps}')
     size = self.tokenizer_size
     if size is not None and not 1 <= size <= self.vocab_size:
       raise ValueError(

@@ -98,8 +98,17 @@ def init(key: jax.Array, params: Params, options: LoraOptions) -> Params:
   return {'layers': adapters}
 
 
-def _check(params: Params, adapters: Params, options: LoraOptions) -> None:
-  """Raises where adapters do not fit the parameters or the options."""
+def check(params: Params, adapters: Params, options: LoraOptions) -> None:
+  """Checks that adapters fit a model and the options.
+
+  Args:
+    params: of the base model, or their shapes.
+    adapters: as `init` makes them, or their shapes.
+    options: of the adapters.
+
+  Raises:
+    ValueError: they do not; it names the projection and both shapes.
+  """
   names = set(adapters['layers'])
   if names != set(options.adapted):
     raise ValueError(
@@ -133,7 +142,7 @@ def apply(params: Params, adapters: Params, options: LoraOptions) -> Params:
   Returns:
     Parameters for `decoder.log_probs`.
   """
-  _check(params, adapters, options)
+  check(params, adapters, options)
   layers = dict(params['layers'])
   for name, factors in adapters['layers'].items():
     layers[name] = {
@@ -158,7 +167,7 @@ def merge(params: Params, adapters: Params, options: LoraOptions) -> Params:
   Returns:
     Parameters of the shapes and dtypes of `params`.
   """
-  _check(params, adapters, options)
+  check(params, adapters, options)
   layers = dict(params['layers'])
   for name, factors in adapters['layers'].items():
     kernel = layers[name]['kernel']

@@ -19,7 +19,8 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 AXES = ('data', 'fsdp', 'tensor')
 
 # Path pattern -> axes of the parameter's last dimensions (a leading layer
-# dimension is never cut).
+# dimension is never cut), for a decoder and its adapters. Heads bring rules of
+# their own; `heads.RULES` are all.
 RULES = (
   (r'embedder/embedding$', ('tensor', 'fsdp')),
   (r'head/kernel$', ('fsdp', 'tensor')),
@@ -28,12 +29,6 @@ RULES = (
   (r'layers/(q|k|v)/bias$', ('tensor',)),
   (r'layers/o/bias$', (None,)),
   (r'norm/scale$', (None,)),
-  (r'value/kernel$', (None,)),
-  (r'value/bias$', ()),
-  (r'progress/hidden/kernel$', (None, None)),
-  (r'progress/hidden/bias$', (None,)),
-  (r'progress/(out|linear|logits)/kernel$', (None,)),
-  (r'progress/(out|linear|logits)/bias$', ()),
   (r'layers/(q|k|v|gate|up)/lora_a$', ('fsdp', None)),
   (r'layers/(q|k|v|gate|up)/lora_b$', (None, 'tensor')),
   (r'layers/(o|down)/lora_a$', ('tensor', None)),

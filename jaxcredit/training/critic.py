@@ -36,7 +36,7 @@ def make_loss(
 
   def loss(params, reference, micro_batch, extra, weight):
     del reference
-    values = packed_rows.values(params, config, micro_batch)
+    values = packed_rows.apply(value_head.values, params, config, micro_batch)
     rows = packed_rows.one_sequence_a_row(micro_batch)
     mask = rows.step_of_token >= 0
     result = losses.value_loss(
@@ -114,7 +114,9 @@ class Critic:
       device_lock=device_lock,
     )
     self._values = jax.jit(
-      lambda params, rows: packed_rows.values(params, config, rows)
+      lambda params, rows: packed_rows.apply(
+        value_head.values, params, config, rows
+      )
     )
 
   def init(self, params) -> learner_lib.LearnerState:

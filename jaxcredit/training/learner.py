@@ -25,7 +25,7 @@ import numpy as np
 import optax
 
 from jaxcredit import types
-from jaxcredit.networks import sharding
+from jaxcredit.networks import heads, sharding
 from jaxcredit.training import packed_rows
 
 Params = Any
@@ -190,7 +190,7 @@ class Learner:
       after the other, into rows of the longest of `lengths`, which is then
       the only shape that compiles.
     mesh: devices to train on (`sharding.make_mesh`); None for one.
-    rules: where parameters lie on the mesh; see `sharding.RULES`.
+    rules: where parameters lie on the mesh; see `heads.RULES`.
     device_lock: held while a micro-batch is computed, where another thread uses
       the devices. Each is then waited for before the next is handed over, so
       that what the other thread asks for comes between them and not behind all.
@@ -207,7 +207,7 @@ class Learner:
     skip_limit: int = 3,
     sequences_per_row: int = 1,
     mesh: jax.sharding.Mesh | None = None,
-    rules: sharding.Rules = sharding.RULES,
+    rules: sharding.Rules = heads.RULES,
     device_lock: contextlib.AbstractContextManager | None = None,
   ):
     if micro_batch_tokens < 1 or skip_limit < 1 or sequences_per_row < 1:

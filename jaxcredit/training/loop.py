@@ -22,12 +22,21 @@ from jaxcredit.algorithms import dapo
 from jaxcredit.networks.sampling import tree_sampling
 from jaxcredit.rollouts import collector as collector_lib
 from jaxcredit.rollouts import episodes as episodes_lib
+from jaxcredit.rollouts import overlong
 from jaxcredit.rollouts import timing as timing_lib
-from jaxcredit.training import batch_credit, finite_credit, stage_clock
+from jaxcredit.training import batch as batch_lib
+from jaxcredit.training import (
+  batch_credit,
+  batch_rows,
+  finite_credit,
+  stage_clock,
+)
 from jaxcredit.training import critic as critic_lib
 from jaxcredit.training import learner as learner_lib
 
 _log = logging.getLogger(__name__)
+
+Batch = batch_lib.Batch
 
 # (rows, trajectories) -> float array, what a stage predicts; see
 # `methods.Batch.predictions`.
@@ -62,6 +71,7 @@ class LoopOptions:
   Attributes:
     seed: for tasks, sampling and the order of mini-batches.
     max_steps: S, the steps of an episode.
+    new_tokens: tokens of a completion at most.
     tree: plan by which the completions of a task branch off each other; None if
       they are independent.
     learn_shared_prefix: whether a token that several completions of a tree
@@ -75,6 +85,7 @@ class LoopOptions:
     8, 'Rollouts of a task (G), which are compared with each other.', 2
   )
   max_steps: int = 50
+  new_tokens: int = 16
   temperature: float = options_lib.option(
     1.0, 'Temperature of the sampler in training.', 1e-3
   )
@@ -101,11 +112,31 @@ class LoopOptions:
     False,
     'Replace tasks whose rollouts all have the same return by others (DAPO).',
   )
+  overlong_filter: bool = options_lib.option(
+    False,
+    'Do not learn from episodes with a completion that the token limit cut off '
+    '(DAPO).',
+  )
+  overlong_buffer: int = options_lib.option(
+    0,
+    'Tokens before the limit of a completion over which a penalty grows '
+    '(DAPO); 0 turns it off.',
+    0,
+  )
+  overlong_penalty: float = options_lib.option(
+    1.0, 'Overlong penalty at the limit, in units of the rewards.', 0.0
+  )
   generation_batches: int = 10
   tree: tree_sampling.Plan | None = None
   learn_shared_prefix: bool = False
 
-  __post_init__ = options_lib.check
+  def __post_init__(self):
+    options_lib.check(self)
+    if self.overlong_buffer > self.new_tokens:
+      raise ValueError(
+        f'overlong_buffer={self.overlong_buffer} is more than the '
+        f'{self.new_tokens} tokens of a completion'
+      )
 
 
 def sample_tasks(
@@ -117,21 +148,6 @@ def sample_tasks(
   while len(chosen) < count:
     chosen.extend(rng.permutation(len(tasks))[: count - len(chosen)].tolist())
   return [tasks[i] for i in chosen]
-
-
-@dataclasses.dataclass
-class Batch:
-  """The data of an iteration.
-
-  Attributes:
-    episodes: P * G, group by group.
-    trajectories: their numpy arrays [P, G, S].
-    generated: number of episodes that were played, including dropped ones.
-  """
-
-  episodes: list[episodes_lib.Episode]
-  trajectories: types.Trajectories
-  generated: int
 
 
 class Loop:
@@ -260,14 +276,29 @@ class Loop:
     return Batch(kept, self.pack(kept), generated)
 
   def pack(self, episodes) -> types.Trajectories:
+    """Packs episodes, rewards scaled and penalties set aside."""
     options = self._options
-    return episodes_lib.pack_trajectories(
+    trajectories = episodes_lib.pack_trajectories(
       episodes,
       options.group_size,
       options.max_steps,
       invalid_penalty=options.invalid_penalty,
       reward_scale=options.reward_scale,
       penalise=options.penalise,
+    )
+    if not options.overlong_buffer:
+      return trajectories
+    return overlong.penalise(
+      trajectories,
+      self._completion_lengths(episodes),
+      limit=options.new_tokens,
+      buffer=options.overlong_buffer,
+      weight=options.overlong_penalty,
+    )
+
+  def _completion_lengths(self, episodes) -> np.ndarray:
+    return overlong.completion_lengths(
+      episodes, self._options.group_size, self._options.max_steps
     )
 
   def _informative(self, episodes):
@@ -372,9 +403,11 @@ class Loop:
     clock = stage_clock.StageClock('packing', 'values', 'credit', 'update')
     with clock.measure('packing'):
       rows = (
-        self._rows_by_episode(batch.episodes)
+        batch_rows.one_row_each(
+          batch.episodes, self._lengths, self._method.label
+        )
         if self._one_row
-        else self._rows(batch.episodes)
+        else batch_rows.all_rows(batch.episodes, self._lengths)
       )
     with clock.measure('values'), self._on_devices():
       seen = self._seen(state, batch, rows)
@@ -385,14 +418,17 @@ class Loop:
       self._report_not_finite(credit, batch, iteration)
     state = dataclasses.replace(state, carry=credit.carry)
     metrics: dict[str, Any] = {}
-    if self._one_row:
-      rows = self._learned(rows, batch.episodes)
+    if self._one_row and not self._options.learn_shared_prefix:
+      rows = batch_rows.without_shared_prefixes(rows, batch.episodes)
+    if self._options.overlong_filter and rows is not None:
+      rows = overlong.leave_out(rows, batch.episodes)
     if rows is not None and (rows.trajectory >= 0).any():
       state, metrics = self._update_all(
         state, rows, seen, credit, summary.used, iteration, reference, clock
       )
     metrics = {
-      **self._describe(batch),
+      **batch_lib.metrics(batch),
+      **self._overlong_metrics(batch),
       **metrics,
       **summary.metrics,
       **clock.measured(),
@@ -448,48 +484,6 @@ class Loop:
       jax.block_until_ready(state)
     return state, {**figures, **metrics}
 
-  def _pack(self, rows, trajectories) -> types.Rows:
-    """Packs rows to the least of the lengths that holds them."""
-    longest = max([len(row.tokens) for row in rows] + [1])
-    length = next((l for l in self._lengths if l >= longest), longest)
-    return episodes_lib.pack_rows(rows, trajectories, length)
-
-  def _rows(self, episodes) -> types.Rows | None:
-    """All rows; None where there is none."""
-    rows, trajectories = [], []
-    for index, episode in enumerate(episodes):
-      if not episode.failure:
-        rows.extend(episode.rows)
-        trajectories.extend([index] * len(episode.rows))
-    return self._pack(rows, trajectories) if rows else None
-
-  def _rows_by_episode(self, episodes) -> types.Rows:
-    """One row for each episode, empty where it was lost."""
-    rows, trajectories = [], []
-    for index, episode in enumerate(episodes):
-      taken = not episode.failure and bool(episode.rows)
-      if taken and len(episode.rows) > 1:
-        raise ValueError(
-          f'an episode has {len(episode.rows)} rows: {self._method.label} '
-          'needs a format that continues one text, not one that rebuilds its '
-          'prompt'
-        )
-      rows.append(episode.rows[0] if taken else episodes_lib.TokenRow())
-      trajectories.append(index if taken else -1)
-    return self._pack(rows, trajectories)
-
-  def _learned(self, rows: types.Rows, episodes) -> types.Rows:
-    """Rows without the tokens that are learned in another answer."""
-    taken = np.array([episode.shared_prefix_length for episode in episodes])
-    if self._options.learn_shared_prefix or not taken.any():
-      return rows
-    drawn = rows.step_of_token >= 0
-    others = drawn & (np.cumsum(drawn, axis=1) <= taken[:, None])
-    return dataclasses.replace(
-      rows,
-      step_of_token=np.where(others, types.NOT_LEARNED, rows.step_of_token),
-    )
-
   def _orders(self, rows: types.Rows, iteration: int):
     """How many mini-batches there are, and the order of each epoch."""
     options = self._options
@@ -513,7 +507,7 @@ class Loop:
       needed = (
         used.any(axis=1)
         if self._method.unit == 'token'
-        else _has_credit(rows, used)
+        else batch_rows.have_credit(rows, used)
       )
     advantages = total.reshape(-1, total.shape[-1])
     metrics: dict[str, Any] = {}
@@ -551,41 +545,14 @@ class Loop:
     }
     return state, metrics
 
-  def _describe(self, batch: Batch) -> dict[str, Any]:
-    episodes = [e for e in batch.episodes if not e.failure]
-    steps = [s for e in episodes for s in e.steps]
-    tokens = sum(len(r.tokens) for e in episodes for r in e.rows)
-    return {
-      'success_rate': _mean([e.success for e in episodes]),
-      'mean_return': _mean([e.episode_return for e in episodes]),
-      'episode_length': _mean([len(e.steps) for e in episodes]),
-      'invalid_share': _mean([not s.valid for s in steps]),
-      'inadmissible_share': _mean([not s.admissible for s in steps]),
-      'grounding_accuracy': episodes_lib.grounding_accuracy(episodes),
-      'truncated_share': _mean([e.truncated for e in episodes]),
-      'failed_episodes': len(batch.episodes) - len(episodes),
-      'generated_episodes': batch.generated,
-      'sampled_tokens': sum(
-        sum(step >= 0 for r in e.rows for step in r.step_of_token)
-        - e.shared_prefix_length
-        for e in episodes
-      ),
-      'steps': len(steps),
-      'tokens': tokens,
-    }
-
-
-def _has_credit(rows: types.Rows, used: np.ndarray) -> np.ndarray:
-  """Tells which rows hold a step with credit.
-
-  Args:
-    rows: [N, L].
-    used: bool [E, S], steps with credit.
-  """
-  sampled = rows.step_of_token >= 0
-  step = np.maximum(rows.step_of_token, 0)
-  return (sampled & used[rows.trajectory[:, None], step]).any(axis=1)
-
-
-def _mean(values) -> float:
-  return float(np.mean(values)) if len(values) else float('nan')
+  def _overlong_metrics(self, batch: Batch) -> dict[str, float]:
+    """Of completions near the token limit, where an option looks at them."""
+    options = self._options
+    if not options.overlong_filter and not options.overlong_buffer:
+      return {}
+    return overlong.metrics(
+      batch.episodes,
+      self._completion_lengths(batch.episodes),
+      limit=options.new_tokens,
+      buffer=options.overlong_buffer or options.new_tokens,
+    )

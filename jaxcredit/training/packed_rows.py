@@ -7,7 +7,7 @@ know nothing of the packing, and give the same numbers.
 """
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +17,6 @@ from jaxcredit import types
 from jaxcredit.algorithms import step_tokens
 from jaxcredit.networks import config as config_lib
 from jaxcredit.networks import decoder, sharding
-from jaxcredit.networks.heads import progress_head, value_head
 
 
 @jax.tree_util.register_dataclass
@@ -181,20 +180,24 @@ def spread(values: jax.Array, packed: PackedRows, empty=0) -> jax.Array:
   """Lays token values out as one sequence a row.
 
   Args:
-    values: [M, L], of packed rows.
+    values: [M, L, ...], of packed rows.
     packed: the rows.
     empty: value where a sequence has no token.
 
   Returns:
-    [M * K, L]; the sequence of slot k of row m stands in row m * K + k.
+    [M * K, L, ...]; the sequence of slot k of row m stands in row m * K + k.
   """
-  m, l = values.shape
+  m, l, *rest = values.shape
   offset = jnp.arange(l)
+  ones = (1,) * len(rest)
   index = jnp.minimum(packed.start[..., None] + offset, l - 1)
-  laid = jnp.take_along_axis(values[:, None], index, axis=2)
-  laid = jnp.where(offset < packed.length[..., None], laid, empty)
-  laid = laid.reshape(m * packed.start.shape[1], l)
-  return sharding.constrain(laid, 'batch', None)
+  laid = jnp.take_along_axis(
+    values[:, None], index.reshape(*index.shape, *ones), axis=2
+  )
+  there = offset < packed.length[..., None]
+  laid = jnp.where(there.reshape(*there.shape, *ones), laid, empty)
+  laid = laid.reshape(m * packed.start.shape[1], l, *rest)
+  return sharding.constrain(laid, 'batch', None, *(None for _ in rest))
 
 
 def one_sequence_a_row(rows: types.Rows | PackedRows) -> types.Rows:
@@ -250,60 +253,58 @@ def log_probs(
   return of_token, entropy
 
 
-def values(
-  params, config: config_lib.DecoderConfig, rows: types.Rows | PackedRows
-) -> jax.Array:
-  """A critic's values, laid out as `one_sequence_a_row`.
-
-  Args:
-    params: of the critic, as `value_head.init` makes them.
-    config: of its trunk.
-    rows: packed or not.
-
-  Returns:
-    float32 [N, L]; see `value_head.values`.
-  """
-  if isinstance(rows, types.Rows):
-    return value_head.values(params, config, rows.tokens)
-  return spread(
-    value_head.values(
-      params, config, rows.tokens, segment_ids=rows.segment_ids
-    ),
-    rows,
-  )
-
-
-def contributions(
+def apply(
+  head: Callable[..., jax.Array],
   params,
   config: config_lib.DecoderConfig,
   rows: types.Rows | PackedRows,
-  steps: int,
-) -> tuple[jax.Array, jax.Array]:
-  """What steps contribute, laid out as `one_sequence_a_row`.
+  *,
+  steps: int | None = None,
+) -> jax.Array:
+  """What a head says, laid out as `one_sequence_a_row`.
 
   Args:
-    params: of a progress estimator; see `progress_head`.
+    head: a function of `networks/heads`, `(params, config, tokens, *,
+      segment_ids)` -> [N, L, ...], as `value_head.values`. With `steps`,
+      `(params, config, tokens, positions, *, segment_ids)` -> [N, S, ...], as
+      `progress_head.contributions`.
+    params: of the head.
     config: of its trunk.
     rows: packed or not.
-    steps: S.
+    steps: S, of a head that speaks of steps and not of tokens.
 
   Returns:
-    float32 [N, S], and bool [N, S], which steps there are.
+    [N, L, ...], or [N, S, ...] with `steps`.
   """
-  positions = step_tokens.last_positions(
-    one_sequence_a_row(rows).step_of_token, steps
-  )
-  mask = positions >= 0
+  ends = None if steps is None else step_ends(rows, steps)
   if isinstance(rows, types.Rows):
-    given = progress_head.contributions(params, config, rows.tokens, positions)
-    return given, mask
+    places = () if ends is None else (ends,)
+    return head(params, config, rows.tokens, *places)
+  if ends is None:
+    said = head(params, config, rows.tokens, segment_ids=rows.segment_ids)
+    return spread(said, rows)
   # Each packed row has the steps of its sequences, one sequence after another.
-  within = jnp.where(mask, positions + rows.start.reshape(-1, 1), -1)
-  given = progress_head.contributions(
+  within = jnp.where(ends >= 0, ends + rows.start.reshape(-1, 1), -1)
+  said = head(
     params,
     config,
     rows.tokens,
     within.reshape(rows.start.shape[0], -1),
     segment_ids=rows.segment_ids,
   )
-  return given.reshape(mask.shape), mask
+  return said.reshape(*ends.shape, *said.shape[2:])
+
+
+def step_ends(rows: types.Rows | PackedRows, steps: int) -> jax.Array:
+  """Where each step ends in its sequence.
+
+  Args:
+    rows: packed or not.
+    steps: S.
+
+  Returns:
+    int32 [N, S], laid out as `one_sequence_a_row`; -1 where there is no step.
+  """
+  return step_tokens.last_positions(
+    one_sequence_a_row(rows).step_of_token, steps
+  )

@@ -167,9 +167,13 @@ class ProgressEstimator:
       mesh=mesh,
     )
     self._contributions = jax.jit(
-      lambda learned, base, rows: packed_rows.contributions(
-        self._whole(learned, base), config, rows, steps
-      )[0]
+      lambda learned, base, rows: packed_rows.apply(
+        progress_head.contributions,
+        self._whole(learned, base),
+        config,
+        rows,
+        steps=steps,
+      )
     )
 
   @property
@@ -204,9 +208,14 @@ class ProgressEstimator:
 
   def _loss(self, learned, base, micro_batch, outcome, weight):
     options = self.options
-    given, mask = packed_rows.contributions(
-      self._whole(learned, base), self.config, micro_batch, self._steps
+    given = packed_rows.apply(
+      progress_head.contributions,
+      self._whole(learned, base),
+      self.config,
+      micro_batch,
+      steps=self._steps,
     )
+    mask = packed_rows.step_ends(micro_batch, self._steps) >= 0
     rows = packed_rows.one_sequence_a_row(micro_batch)
     result = spa.progress_loss_parts(
       given,

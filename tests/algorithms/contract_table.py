@@ -121,7 +121,8 @@ TABLE = [
   ),
   Row(
     'overlong_penalty',
-    lambda f, m, i: dapo.overlong_penalty(f[0], m, limit=2, buffer=2),
+    dapo.overlong_penalty,
+    lambda f, m, i: given(f[0], m, limit=2, buffer=2),
     (5,),
   ),
   Row(

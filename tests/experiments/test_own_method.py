@@ -53,9 +53,11 @@ from tests.experiments import odd_answers
 class Domain(odd_answers.OddAnswersDomain):
   answers = False
 
-# A domain that is played in no time.
-domain_flags.domain = lambda *unused: Domain()
-app.run(gigpo.main)
+# Environments run in processes, which import this file too.
+if __name__ == '__main__':
+  # A domain that is played in no time.
+  domain_flags.domain = lambda *unused: Domain()
+  app.run(gigpo.main)
 """
 SCORE = """
 import mine
@@ -97,7 +99,7 @@ def test_trained_with_and_drawn(folder):
     '--warm_start_batch=4', '--groups=2', '--group_size=3', '--max_steps=4',
     '--row_tokens=96', '--max_new_tokens=4', '--chunk=16', '--chunk=96',
     '--micro_batch_tokens=512', '--checkpoint_every=2', '--evaluate_every=2',
-    '--save_episodes_every=1', '--notensorboard', '--workers=0',
+    '--save_episodes_every=1', '--notensorboard',
     '--compilation_cache=',
   )  # fmt: skip
   record = json.loads((folder / 'run' / 'method.json').read_text())

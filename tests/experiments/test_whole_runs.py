@@ -17,7 +17,7 @@ from tests.experiments import imported_script, odd_answers, small_run
 # What every text policy has here: hardly anything.
 POLICY = (
   '--layers=1', '--width=16', '--heads=2', '--kv_heads=1', '--head_dim=8',
-  '--hidden=24', '--notensorboard', '--iterations=2',
+  '--hidden=24', '--notensorboard', '--iterations=1',
   '--learning_rate=0.01', '--entropy_coefficient=0.01', '--checkpoint_every=1',
   '--save_episodes_every=1', '--warm_start_steps=3',
 )  # fmt: skip
@@ -72,19 +72,21 @@ def training(folder):
   return [record for record in records if record['stage'] == 'train']
 
 
+@pytest.mark.system
 def test_gigpo(tmp_path):
   run('gigpo', tmp_path / 'run', *GIGPO)
   records = training(tmp_path / 'run')
-  assert [record['iteration'] for record in records] == [1, 2]
+  assert [record['iteration'] for record in records] == [1]
   for record in records:
     assert record['gradient_norm'] > 0
     assert record['failed_episodes'] == record['skipped_updates'] == 0
   episodes = small_run.json_lines(tmp_path / 'run' / 'episodes.jsonl')
-  assert len(episodes) == 2 * 2 * 2
+  assert len(episodes) == 2 * 2
   page = (tmp_path / 'run' / 'report.html').read_text('utf-8')
   assert 'GiGPO' in page and '<svg' in page
 
 
+@pytest.mark.system
 def test_tempo(tmp_path):
   for name, count in (('train', 8), ('test', 4)):
     lines = (
@@ -98,7 +100,7 @@ def test_tempo(tmp_path):
     f'--evaluate_on={tmp_path / "test.jsonl"}',
   )  # fmt: skip
   records = training(tmp_path / 'run')
-  assert [record['iteration'] for record in records] == [1, 2]
+  assert [record['iteration'] for record in records] == [1]
   for record in records:
     assert 0 <= record['branch_share'] <= 1
     assert 0 < record['drawn_tokens'] <= 2 * 3 * 6
@@ -106,6 +108,7 @@ def test_tempo(tmp_path):
     assert (tmp_path / 'run' / name).exists()
 
 
+@pytest.mark.system
 def test_spa(tmp_path, monkeypatch):
   def begin(module):
     # The domain is made in one place. This one is played in no time.
@@ -127,6 +130,7 @@ def test_spa(tmp_path, monkeypatch):
 @pytest.mark.skipif(
   not distribution.has_control(), reason="jaxmarl is missing (extra 'control')"
 )
+@pytest.mark.system
 def test_lare(tmp_path, capsys):
   run('lare', tmp_path / 'run', *LARE)
   table = (tmp_path / 'run' / 'table.md').read_text('utf-8')

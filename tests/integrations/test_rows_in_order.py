@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxcredit import grpo, rloo, tempo
+from jaxcredit import grpo, methods, rloo, tempo
 from jaxcredit.integrations import rows_in_order
 
 
@@ -61,3 +61,47 @@ def test_incomplete_groups_are_refused(num_generations):
 def test_examples_run():
   result = doctest.testmod(rows_in_order)
   assert result.attempted >= 5 and not result.failed
+
+
+@pytest.mark.parametrize(
+  'name',
+  [
+    name
+    for name, method in methods.TABLE.items()
+    if method.unit == 'episode' and not method.needs
+  ],
+)
+def test_methods_that_judge_episodes_are_estimators(name):
+  method = methods.TABLE[name]
+  rewards = np.array([1.0, 0, 0, 1, 1, 0, 0.5, 0.25], np.float32)
+  given = rows_in_order.of_method(method)(rewards, 4)
+  steps = rewards.reshape(2, 4, 1)
+  batch = methods.Batch(methods.trajectories(steps, np.ones_like(steps)))
+  expected = method.credit(batch, method.options()).total
+  np.testing.assert_allclose(given, np.ravel(expected), atol=1e-6)
+  assert np.abs(given).max() > 0.1
+
+
+def test_other_methods_are_no_estimators_of_rewards():
+  for name in ('gigpo', 'tempo', 'ppo'):
+    with pytest.raises(ValueError, match='given rewards alone'):
+      rows_in_order.of_method(methods.TABLE[name])
+  for name in ('grpo', 'hepo', 'spa'):
+    with pytest.raises(ValueError, match='needs more than tokens'):
+      rows_in_order.of_token_method(methods.TABLE[name])
+
+
+def test_methods_of_tokens():
+  rng = np.random.default_rng(0)
+  tokens = rng.integers(0, 3, (8, 6)).astype(np.int32)
+  mask = np.arange(6) < rng.integers(1, 7, (8, 1))
+  rewards = rng.normal(size=8).astype(np.float32)
+  given = rows_in_order.of_token_method(methods.TABLE['tempo'])(
+    tokens, mask, rewards, 4
+  )
+  expected = rows_in_order.tempo_advantages(tokens, mask, rewards, 4)
+  np.testing.assert_allclose(given, expected, atol=1e-6)
+  tree = rows_in_order.of_token_method(methods.TABLE['treerpo'])(
+    tokens, mask, rewards, 4
+  )
+  assert np.isfinite(tree).all() and not np.asarray(tree)[~mask].any()

@@ -100,7 +100,7 @@ def names():
 
 @pytest.mark.parametrize('theirs', ['grpo', 'drgrpo', 'rloo'])
 def test_estimators_are_registered_and_equal_theirs(names, theirs):
-  ours = f'jaxcredit-{theirs}'
+  ours = f'jaxcredit-{theirs.replace("drgrpo", "dr_grpo")}'
   assert ours in names
   rewards = np.array([1.0, 0, 0, 1, 0.5, 0.25, 0, 0], np.float32)
   results = [

@@ -20,7 +20,7 @@ from jaxcredit.networks.tokenizers import pretrained_tokenizer
 from tests import shared_data
 from tests.networks import sentencepiece_reference, test_weights
 
-# What llama2.c documents for 257 tokens at temperature 0.
+# What its author documents for 257 tokens at temperature 0.
 STORY = (
   'Once upon a time, there was a little girl named Lily. She loved to play '
   'outside in the park. One day, she saw a big, red ball. She wanted to play '
@@ -45,17 +45,17 @@ def load(path, **options):
 
 @pytest.fixture(scope='module')
 def folder():
-  return shared_data.shared_data('stories260K')
+  return shared_data.shared_data('stories260K/hf')
 
 
 @pytest.fixture(scope='module')
 def model(folder):
-  return load(folder / 'stories260K.bin')
+  return load(folder)
 
 
 @pytest.fixture(scope='module')
 def tokenizer(folder):
-  return pretrained_tokenizer.load(folder / 'tok512.bin')
+  return pretrained_tokenizer.load(folder)
 
 
 @pytest.fixture(scope='module')
@@ -90,7 +90,7 @@ def test_greedy_decoding_writes_the_documented_story(model, tokenizer):
 def test_a_file_in_parts_and_shards_is_the_same_model(model, folder):
   params, _ = model
   mesh = sharding.make_mesh(1, 4, 2)
-  placed, _ = load(folder / 'stories260K.bin', mesh=mesh)
+  placed, _ = load(folder, mesh=mesh)
   test_weights.assert_equal_trees(jax.device_get(placed), params)
 
 
@@ -116,19 +116,6 @@ def test_the_tokenizer_follows_the_rule(tokenizer, pieces, text):
   assert tokenizer.decode(tokens) == text.replace('▁', ' ')
 
 
-def test_scores_fall_from_piece_to_piece(folder, pieces):
-  # So that the order of ids, taken above, is that of the scores.
-  raw = (folder / 'tok512.bin').read_bytes()
-  scores, place = [], 4
-  while place < len(raw):
-    scores.append(np.frombuffer(raw, '<f4', 1, place)[0])
-    place += 8 + int(np.frombuffer(raw, '<i4', 1, place + 4)[0])
-  names, _ = pieces
-  longer = [s for s, n in zip(scores, names, strict=True) if len(n) > 1][259:]
-  assert len(longer) > 100
-  assert longer == sorted(set(longer), reverse=True)
-
-
 def test_saved_and_read_again(model, tokenizer, tmp_path):
   params, config = model
   weights.save_pretrained(tmp_path, params, config)
@@ -146,47 +133,3 @@ def test_saved_and_read_again(model, tokenizer, tmp_path):
     return decoder.logits(params, config, hidden)
 
   np.testing.assert_array_equal(logits(again), logits(params))
-
-
-def test_files_that_are_no_model(tmp_path, folder):
-  whole = (folder / 'stories260K.bin').read_bytes()
-  path = tmp_path / 'model.bin'
-
-  def error(data):
-    path.write_bytes(data)
-    with pytest.raises(ValueError, match=r'no file of llama2\.c') as info:
-      load(path)
-    assert str(info.value).startswith(str(path))
-    return str(info.value)
-
-  def with_header(place, number):
-    header = np.frombuffer(whole, '<i4', 7).copy()
-    header[place] = number
-    return header.tobytes() + whole[28:]
-
-  assert f'has {len(whole) - 4:,} bytes' in error(whole[:-4])
-  assert f'has {len(whole) + 4:,} bytes' in error(whole + bytes(4))
-  for kept in (0, 5, 27, 28, 1000):
-    error(whole[:kept])
-  error((folder / 'tok512.bin').read_bytes())
-  for place in range(7):
-    error(with_header(place, 0))
-  for place in (0, 1, 3, 4, 6):
-    error(with_header(place, -8))
-  # A number of layers that is garbage must not be counted to.
-  assert 'do not hold 2,147,483,647 layers' in error(with_header(2, 2**31 - 1))
-  assert '7 heads do not divide' in error(with_header(3, 7))
-  # A vocabulary written as a negative number has an output projection.
-  assert 'has 1,056,540 bytes' in error(with_header(5, -512))
-
-
-def test_an_output_projection_of_its_own(tmp_path, folder):
-  whole = (folder / 'stories260K.bin').read_bytes()
-  header = np.frombuffer(whole, '<i4', 7).copy()
-  header[5] *= -1
-  head = np.arange(512 * 64, dtype='<f4').reshape(512, 64)
-  path = tmp_path / 'model.bin'
-  path.write_bytes(header.tobytes() + whole[28:] + head.tobytes())
-  params, config = load(path)
-  assert not config.tie_embeddings
-  np.testing.assert_array_equal(params['head']['kernel'], head.T)

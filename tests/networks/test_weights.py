@@ -327,7 +327,9 @@ def test_files_that_are_absent(tmp_path):
   with pytest.raises(ValueError, match=r'is in a\.safetensors and in b\.saf'):
     weights.from_pretrained(tmp_path)
   index = tmp_path / 'model.safetensors.index.json'
-  index.write_text('{"weight_map": {"x": "a.safetensors", "y": "c.saf"}}')
+  index.write_text(
+    '{"weight_map": {"x": "a.safetensors", "y": "c.safetensors"}}'
+  )
   with pytest.raises(FileNotFoundError, match=r'not there: c\.saf'):
     weights.from_pretrained(tmp_path)
   index.write_text('{}')

@@ -11,10 +11,10 @@ from jaxcredit import methods, ppo
 from jaxcredit.networks import config as config_lib
 from jaxcredit.networks import decoder, sharding
 from jaxcredit.networks.heads import value_head
+from jaxcredit.training import batch_rows, packed_rows
 from jaxcredit.training import checkpoints as checkpoints_lib
 from jaxcredit.training import critic as critic_lib
 from jaxcredit.training import loop as loop_lib
-from jaxcredit.training import packed_rows
 from tests.training import test_learner, test_loop
 
 LENGTH = test_learner.LENGTH
@@ -33,8 +33,8 @@ CONFIG = config_lib.DecoderConfig(
 def build(seed=0):
   """A critic that says something."""
   params = value_head.init(decoder.init(jax.random.key(seed), CONFIG))
-  kernel = jax.random.normal(jax.random.key(seed + 1), (CONFIG.width,))
-  return {**params, 'value': {'kernel': kernel, 'bias': jnp.float32(0.3)}}
+  kernel = jax.random.normal(jax.random.key(seed + 1), (CONFIG.width, 1))
+  return {**params, 'scalars': {'kernel': kernel, 'bias': jnp.full(1, 0.3)}}
 
 
 def test_it_begins_with_the_trunk_and_says_nothing():
@@ -51,7 +51,7 @@ def test_a_value_is_that_of_the_state_before_the_token():
   tokens = rng.integers(0, CONFIG.vocab_size, (2, 9)).astype(np.int32)
   values = value_head.values(params, CONFIG, tokens)
   hidden = decoder.hidden_states(params['trunk'], CONFIG, tokens)
-  expected = hidden @ params['value']['kernel'] + 0.3
+  expected = (hidden @ params['scalars']['kernel'])[..., 0] + 0.3
   np.testing.assert_allclose(values[:, 1:], expected[:, :-1], atol=1e-5)
   assert not np.asarray(values[:, 0]).any()
   # The token itself and those behind it are not seen.
@@ -69,8 +69,8 @@ def test_packed_rows_have_the_values_of_rows():
   packed = packed_rows.pack(
     rows, placed, row_length=LENGTH, sequences=3, count=len(placed)
   )
-  alone = packed_rows.values(params, CONFIG, rows)
-  together = packed_rows.values(params, CONFIG, packed)
+  alone = packed_rows.apply(value_head.values, params, CONFIG, rows)
+  together = packed_rows.apply(value_head.values, params, CONFIG, packed)
   for row, chosen in enumerate(placed):
     for slot, index in enumerate(chosen):
       size = rows.length[index]
@@ -94,7 +94,9 @@ def test_values_find_their_rows_again():
   rows, _ = test_learner.make_rows(11)
   rows.trajectory[4] = -1
   given = make_critic().values(params, rows)
-  expected = np.asarray(packed_rows.values(params, CONFIG, rows))
+  expected = np.asarray(
+    packed_rows.apply(value_head.values, params, CONFIG, rows)
+  )
   valid = np.arange(LENGTH) < rows.length[:, None]
   valid[4] = False
   np.testing.assert_allclose(given[valid], expected[valid], atol=1e-5)
@@ -235,7 +237,7 @@ def test_an_episode_of_many_rows_is_refused(tokens_learner):
   batch = loop.collect(test_loop.init_state().policy.params, 0)
   batch.episodes[2].rows *= 2
   with pytest.raises(ValueError, match='has 2 rows: Mine needs a format'):
-    loop._rows_by_episode(batch.episodes)
+    batch_rows.one_row_each(batch.episodes, [test_loop.ROW_TOKENS], 'Mine')
 
 
 def test_values_need_a_critic():

@@ -215,6 +215,10 @@ EFFECTS = {
   'invalid_penalty': ({}, 0.5),
   'penalise': ({}, 'inadmissible'),
   'filter_groups': ({}, True),
+  'new_tokens': ({'overlong_buffer': 2, 'new_tokens': 4}, 2),
+  'overlong_buffer': ({'new_tokens': 4}, 4),
+  'overlong_filter': ({}, True),
+  'overlong_penalty': ({'overlong_buffer': 4, 'new_tokens': 4}, 2.0),
   'generation_batches': ({'filter_groups': True, 'seed': 2}, 1),
 }
 

@@ -292,9 +292,14 @@ def test_logits_need_the_output_projection():
   state, _, _ = fit(estimator)
   assert 'head' in state.learner.params['trunk']
   assert state.params['progress']['logits']['kernel'].shape == (8,)
-  given, mask = packed_rows.contributions(
-    state.learner.params, CONFIG, ROLLOUTS.rows, STEPS
+  given = packed_rows.apply(
+    progress_head.contributions,
+    state.learner.params,
+    CONFIG,
+    ROLLOUTS.rows,
+    steps=STEPS,
   )
+  mask = packed_rows.step_ends(ROLLOUTS.rows, STEPS) >= 0
   np.testing.assert_allclose(
     estimator.contributions(state.learner.params, ROLLOUTS.rows),
     given,

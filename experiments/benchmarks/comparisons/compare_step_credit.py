@@ -34,7 +34,8 @@ VARIANTS = {
     '--placement=remaining',
     '--gae_positions=all',
   ),
-  'ppo': ('--method=ppo',),
+  # With the returns of SPA's PPO.
+  'ppo': ('--method=ppo', '--discount=0.99', '--gae_lambda=0.95'),
   'grpo': ('--method=grpo',),
   'gigpo': ('--method=gigpo',),
   # All steps of an episode together weigh less than its outcome.

@@ -11,8 +11,8 @@ might draw.
 A branch point is a node of the prefix tree of a group (a prefix of its answers)
 at which answers go on differently: there credit compares what followed.
 
-The model is stories260K (flag --model; a folder with stories260K.bin and
-tok512.bin), the prompts are openings of stories. Without the model, a small one
+The model is stories260K (flag --model; its folder in Hugging Face
+form), the prompts are openings of stories. Without the model, a small one
 with random weights takes its place, and the numbers say little.
 """
 
@@ -30,7 +30,7 @@ from jaxcredit.networks.sampling import answer_trees, generation, tree_sampling
 from jaxcredit.networks.tokenizers import pretrained_tokenizer
 
 _MODEL = flags.DEFINE_string(
-  'model', '../shared/data/stories260K', 'Folder of stories260K.'
+  'model', '../shared/data/stories260K/hf', 'Folder of stories260K.'
 )
 _NEW = flags.DEFINE_integer('new', 128, 'Tokens of an answer at most.', 4)
 _BUDGET = flags.DEFINE_integer(
@@ -50,18 +50,15 @@ OPENINGS = (
 def build():
   """Model, configuration, prompts and the tokens that end an answer."""
   folder = pathlib.Path(_MODEL.value)
-  if (folder / 'stories260K.bin').exists():
-    params, config = weights.from_pretrained(
-      folder / 'stories260K.bin', compute_dtype='float32'
-    )
-    tokenizer = pretrained_tokenizer.load(folder / 'tok512.bin')
+  if (folder / 'config.json').exists():
+    params, config = weights.from_pretrained(folder, compute_dtype='float32')
+    tokenizer = pretrained_tokenizer.load(folder)
     # Token 1 stands between two stories.
     prompts = [[1, *tokenizer.encode(text)] for text in OPENINGS]
     print(f'stories260K, {decoder.count_parameters(params):,} parameters')
     return params, config, prompts, (1,)
   print(
-    f'{folder} holds no stories260K.bin (give --model): random weights take '
-    'its place'
+    f'{folder} holds no model (give --model): random weights take its place'
   )
   config = config_lib.DecoderConfig(
     vocab_size=64, width=32, layers=2, heads=4, kv_heads=2, head_dim=8,

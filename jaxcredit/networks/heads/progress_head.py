@@ -29,6 +29,13 @@ from jaxcredit.networks import decoder, sharding
 Params = dict[str, Any]
 
 HEADS = ('mlp', 'linear', 'logits')
+# Where the head lies on a mesh; see `sharding.RULES`.
+RULES = (
+  (r'progress/hidden/kernel$', (None, None)),
+  (r'progress/hidden/bias$', (None,)),
+  (r'progress/(out|linear|logits)/kernel$', (None,)),
+  (r'progress/(out|linear|logits)/bias$', ()),
+)
 
 
 def init_head(

@@ -22,6 +22,12 @@ from flax import nnx
 
 Params = dict[str, Any]
 
+# Small, so that each device has it whole; see `sharding.RULES`.
+RULES = (
+  (r'layer_[0-9]+/kernel$', (None, None)),
+  (r'layer_[0-9]+/bias$', (None,)),
+)
+
 
 @dataclasses.dataclass(frozen=True)
 class RewardDecoderConfig:

@@ -1,21 +1,16 @@
-"""A critic: the decoder's trunk and a linear head on its hidden states.
+"""A critic: one number a token, the value of the state in which it was chosen.
 
-The value of a token is that of the state in which it was chosen: it is read
-from the hidden state of the token before.
-
-The dict is {'trunk': what `decoder.init` makes, without an output projection,
-'value': {'kernel' [W], 'bias' []}}.
+It is read from the hidden state of the token before; see `scalar_head`, of
+which this is the form with one output.
 """
 
-from typing import Any
-
 import jax
-import jax.numpy as jnp
 
 from jaxcredit.networks import config as config_lib
 from jaxcredit.networks import decoder
+from jaxcredit.networks.heads import scalar_head
 
-Params = dict[str, Any]
+Params = scalar_head.Params
 
 
 def init(params: decoder.Params) -> Params:
@@ -24,15 +19,7 @@ def init(params: decoder.Params) -> Params:
   Args:
     params: of the decoder; they are copied.
   """
-  trunk = {name: part for name, part in params.items() if name != 'head'}
-  scale = params['final_norm']['scale']
-  return {
-    'trunk': jax.tree.map(jnp.copy, trunk),
-    'value': {
-      'kernel': jnp.zeros_like(scale),
-      'bias': jnp.zeros((), scale.dtype),
-    },
-  }
+  return scalar_head.init(params, 1)
 
 
 def values(
@@ -54,14 +41,7 @@ def values(
     float32 [N, L]; 0 for the first token of a sequence. Entries of padding mean
     nothing.
   """
-  hidden = decoder.hidden_states(
-    params['trunk'], config, tokens, segment_ids=segment_ids
+  said = scalar_head.before_tokens(
+    params, config, tokens, segment_ids=segment_ids
   )
-  head = params['value']
-  wide = hidden.astype(jnp.promote_types(hidden.dtype, jnp.float32))
-  after = wide @ head['kernel'].astype(wide.dtype) + head['bias']
-  before = jnp.pad(after[:, :-1], ((0, 0), (1, 0)))
-  if segment_ids is not None:
-    first = segment_ids != jnp.pad(segment_ids[:, :-1], ((0, 0), (1, 0)))
-    before = jnp.where(first, 0, before)
-  return before
+  return said[..., 0]

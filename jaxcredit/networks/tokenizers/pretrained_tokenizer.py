@@ -14,7 +14,7 @@ from typing import Any
 import tokenizers
 
 from jaxcredit.networks import hub
-from jaxcredit.networks.tokenizers import plain_text, sentencepiece_bpe
+from jaxcredit.networks.tokenizers import plain_text
 from jaxcredit.networks.tokenizers import tokenizer as tokenizer_lib
 
 # Put inside what spells a special token; of the private use area.
@@ -22,6 +22,8 @@ _BREAK = '\ue0f1'
 # Stands for an answer when the template is asked what ends one; of the same.
 _ANSWER = '\ue0f2answer\ue0f2'
 _FILES = ('tokenizer.json', 'tokenizer.model', 'vocab.json', 'vocab.txt')
+# Either may name code of the folder.
+_CONFIGS = ('tokenizer_config.json', 'config.json')
 
 Message = Mapping[str, Any]
 
@@ -259,7 +261,7 @@ def load(
 
   Args:
     path_or_name: a folder in the Hugging Face form, a .gguf file or a folder
-      with one, a tokenizer file of llama2.c (.bin), or a name on the hub.
+      with one, or a name on the hub.
     stop: the token that ends an answer, where the tokenizer does not say.
 
   Raises:
@@ -283,20 +285,10 @@ def load(
     from jaxcredit.networks.tokenizers import gguf_tokenizer
 
     fast, stops = gguf_tokenizer.read(path)
-  elif path.suffix == '.bin':
-    fast = transformers.PreTrainedTokenizerFast(
-      tokenizer_object=sentencepiece_bpe.read_llama2c(path),
-      bos_token='<s>',
-      eos_token='</s>',
-      unk_token='<unk>',
-    )
   elif path.is_dir():
     fast, stops = _from_folder(path, transformers)
   else:
-    raise ValueError(
-      f'{path}: give a folder with a tokenizer, a .gguf file, or a tokenizer '
-      'file of llama2.c (.bin)'
-    )
+    raise ValueError(f'{path}: give a folder with a tokenizer, or a .gguf file')
   if stop is not None:
     if fast.convert_tokens_to_ids(stop) in (None, fast.unk_token_id):
       raise ValueError(f'{path}: the tokenizer has no token {stop!r}')
@@ -315,9 +307,16 @@ def _from_folder(folder: pathlib.Path, transformers):
   else:
     family = transformers.AutoTokenizer
   try:
-    fast = family.from_pretrained(folder)
+    # A folder's own Python never runs, and nobody is asked whether it may.
+    fast = family.from_pretrained(folder, trust_remote_code=False)
   # Many types, from as many libraries.
   except Exception as error:
+    if any('"auto_map"' in text for text in _texts_of(folder, _CONFIGS)):
+      raise ValueError(
+        f"{folder}: the tokenizer is Python code of the folder's own "
+        '(auto_map), which is never run: load it with transformers where you '
+        'trust it, and save it as a tokenizer.json'
+      ) from None
     raise ValueError(
       f'{folder}: transformers cannot read the tokenizer: {error}'
     ) from error
@@ -327,6 +326,11 @@ def _from_folder(folder: pathlib.Path, transformers):
       'into one; save it with transformers where its own library is installed'
     )
   return fast, _stops_of_files(folder)
+
+
+def _texts_of(folder: pathlib.Path, names: Sequence[str]) -> list[str]:
+  paths = [folder / name for name in names]
+  return [path.read_text(errors='replace') for path in paths if path.exists()]
 
 
 def _stops_of_files(folder: pathlib.Path) -> tuple[int, ...]:

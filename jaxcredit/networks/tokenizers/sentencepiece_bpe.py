@@ -6,20 +6,14 @@ whose union is a piece, the pair with the best score merges first. The
 """
 
 import math
-import os
-import pathlib
 import re
-import struct
 from collections.abc import Container, Sequence
 
 import tokenizers
-from tokenizers import decoders, models, normalizers, processors
+from tokenizers import decoders, models, normalizers
 
 _SPACE = '▁'
 _BYTE = re.compile('<0x[0-9A-F]{2}>')
-# Of llama2.c: three special pieces, then the bytes in order.
-_SPECIAL = ['<unk>', '<s>', '</s>']
-_BYTES = [f'<0x{byte:02X}>' for byte in range(256)]
 
 
 def build(
@@ -80,56 +74,6 @@ def build(
   if leading_space:
     steps.append(decoders.Strip(' ', 1, 0))
   backend.decoder = decoders.Sequence(steps)
-  return backend
-
-
-def read_llama2c(path: str | os.PathLike) -> tokenizers.Tokenizer:
-  """Reads the tokenizer file of llama2.c.
-
-  It holds the length of the longest piece, then for each piece its score
-  (float32), length and bytes. Ids 1 and 2 start and end a text.
-
-  Raises:
-    ValueError: the file is truncated, or none of llama2.c.
-  """
-  raw = pathlib.Path(path).read_bytes()
-  pieces, scores, longest = [], [], 0
-  place = 4
-  try:
-    (promised,) = struct.unpack_from('<i', raw)
-    while place < len(raw):
-      score, length = struct.unpack_from('<fi', raw, place)
-      place += 8
-      piece = raw[place : place + length]
-      if length < 0 or len(piece) < length:
-        raise ValueError('a piece ends behind the file')
-      pieces.append(piece.decode('utf-8').replace(' ', _SPACE))
-      scores.append(score)
-      longest = max(longest, length)
-      place += length
-    if pieces[3:259] != _BYTES:
-      raise ValueError('ids 3 to 258 are not the bytes')
-    if longest != promised:
-      raise ValueError(
-        f'the longest piece has {longest} bytes, not {promised} as the file '
-        'says'
-      )
-    pieces[:3] = _SPECIAL
-    backend = build(pieces, scores, reserved=range(3))
-  # A text that is no UTF-8 is a ValueError, too.
-  except (struct.error, ValueError) as error:
-    raise ValueError(
-      f'{path} is truncated, or no tokenizer of llama2.c: {error}'
-    ) from None
-  backend.add_special_tokens(
-    [
-      tokenizers.AddedToken(name, special=True, normalized=False)
-      for name in _SPECIAL
-    ]
-  )
-  backend.post_processor = processors.TemplateProcessing(
-    single='<s> $A', special_tokens=[('<s>', 1)]
-  )
   return backend
 
 

@@ -4,12 +4,13 @@ What a file asks for and the decoder lacks is an error that names the field:
 a model that is almost the right one gives text that is almost right.
 """
 
-import json
+import math
 import pathlib
 from collections.abc import Mapping
 from typing import Any
 
 from jaxcredit.networks import config as config_lib
+from jaxcredit.networks.weights import json_object
 
 # model_type -> class in transformers.
 FAMILIES = {
@@ -45,17 +46,12 @@ def read(folder: pathlib.Path) -> config_lib.DecoderConfig:
     ValueError: it is no configuration of a known family.
   """
   path = folder / 'config.json'
-  if not path.exists():
+  if not path.is_file():
     raise FileNotFoundError(
       f'{folder} holds no config.json: give the folder of a model in Hugging '
       'Face form, or a .gguf file'
     )
-  try:
-    raw = json.loads(path.read_text(encoding='utf-8'))
-  except ValueError as error:
-    raise ValueError(f'{path} is not valid JSON: {error}') from None
-  if not isinstance(raw, dict):
-    raise ValueError(f'{path} holds no JSON object')
+  raw = json_object.read(path)
   try:
     return from_fields(raw)
   except ValueError as error:
@@ -70,17 +66,18 @@ def from_fields(raw: Mapping[str, Any]) -> config_lib.DecoderConfig:
       lacks.
   """
   family = raw.get('model_type')
-  if family not in FAMILIES:
+  if not isinstance(family, str) or family not in FAMILIES:
     raise ValueError(
-      f'model_type is {family!r}; the decoder knows llama (Llama 2 and 3, '
+      f'model_type is {family!r:.100}; the decoder knows llama (Llama 2 and 3, '
       'SmolLM2), qwen2 (Qwen2, Qwen2.5) and qwen3'
     )
   for field, only in _FIXED.items():
     if raw.get(field, only) not in (only, None):
       raise ValueError(
-        f'{field} is {raw[field]!r}, but the decoder has {only!r} alone'
+        f'{field} is {raw[field]!r:.100}, but the decoder has {only!r} alone'
       )
   sizes = {name: _whole_number(raw, field) for name, field in _SIZES.items()}
+  config_lib.check_sizes(sizes)
   heads = sizes['heads']
   kv_heads = heads
   if raw.get('num_key_value_heads') is not None:
@@ -99,13 +96,13 @@ def from_fields(raw: Mapping[str, Any]) -> config_lib.DecoderConfig:
   positions = _DEFAULT_POSITIONS.get(family, 32_768)
   if raw.get('max_position_embeddings') is not None:
     positions = _whole_number(raw, 'max_position_embeddings')
-  biases = family != 'qwen2' and bool(raw.get('attention_bias'))
+  biases = family != 'qwen2' and _flag(raw, 'attention_bias')
   return config_lib.DecoderConfig(
     **sizes,
     kv_heads=kv_heads,
     head_dim=head_dim,
-    norm_eps=float(raw.get('rms_norm_eps', 1e-6)),
-    tie_embeddings=bool(raw.get('tie_word_embeddings', False)),
+    norm_eps=_number(raw, 'rms_norm_eps', default=1e-6),
+    tie_embeddings=_flag(raw, 'tie_word_embeddings'),
     qkv_bias=family == 'qwen2' or biases,
     o_bias=biases,
     qk_norm=family == 'qwen3',
@@ -119,52 +116,85 @@ def _whole_number(raw: Mapping[str, Any], field: str) -> int:
   value = raw.get(field)
   if value is None:
     raise ValueError(f'{field} is missing')
-  if not isinstance(value, int) or isinstance(value, bool):
-    raise ValueError(f'{field} must be a whole number, not {value!r}')
+  if not json_object.is_whole(value):
+    raise ValueError(f'{field} must be a whole number, not {value!r:.100}')
+  # Before anything is counted to it.
+  if value > config_lib.LARGEST:
+    raise ValueError(
+      f'{field} is {value!r:.100}, which no model has: at most '
+      f'{config_lib.LARGEST:,} is read'
+    )
   return value
+
+
+def _number(
+  raw: Mapping[str, Any],
+  field: str,
+  *,
+  within: str = '',
+  default: float | None = None,
+) -> float:
+  """A finite number; the default where there is none."""
+  value = raw.get(field)
+  value = default if value is None else value
+  try:
+    if isinstance(value, bool | str) or not math.isfinite(value):
+      raise TypeError
+    return float(value)
+  # Lists, None and the like; whole numbers that no float holds.
+  except (TypeError, OverflowError):
+    raise ValueError(
+      f'{field}{within} must be a number, not {value!r:.100}'
+    ) from None
+
+
+def _flag(raw: Mapping[str, Any], field: str) -> bool:
+  value = raw.get(field)
+  # "false" as a text would be true.
+  if value not in (None, True, False):
+    raise ValueError(f'{field} must be true or false, not {value!r:.100}')
+  return bool(value)
 
 
 def _rope(raw: Mapping[str, Any], positions: int) -> dict[str, Any]:
   # Two spellings: rope_theta beside rope_scaling, and both in rope_parameters.
   field = 'rope_parameters' if raw.get('rope_parameters') else 'rope_scaling'
   given = raw.get(field) or {}
+  if not isinstance(given, dict):
+    raise ValueError(f'{field} must be an object or null, not {given!r:.100}')
   if any(isinstance(value, dict) for value in given.values()):
     raise ValueError(
       f'{field} differs by kind of layer, but the decoder has one for all'
     )
-  base = given.get('rope_theta', raw.get('rope_theta'))
-  base = 10_000.0 if base is None else float(base)
+  base = _number(given if 'rope_theta' in given else raw, 'rope_theta',
+                 default=10_000.0)  # fmt: skip
   kind = given.get('rope_type', given.get('type', 'default'))
   if given.get('partial_rotary_factor', 1) != 1:
     raise ValueError(
       f'partial_rotary_factor in {field} is '
-      f'{given["partial_rotary_factor"]!r}, but the decoder has 1 alone'
+      f'{given["partial_rotary_factor"]!r:.100}, but the decoder has 1 alone'
     )
   if kind == 'default':
     return {'rope_base': base}
   if kind not in config_lib.ROPE_SCALINGS:
     raise ValueError(
-      f'rope_type in {field} is {kind!r}; the decoder knows default, '
+      f'rope_type in {field} is {kind!r:.100}; the decoder knows default, '
       f'{" and ".join(config_lib.ROPE_SCALINGS)}'
     )
-
-  def number(name, default=None):
-    value = given.get(name, default)
-    if not isinstance(value, int | float) or isinstance(value, bool):
-      raise ValueError(f'{name} in {field} must be a number, not {value!r}')
-    return value
-
-  options = {'kind': kind, 'factor': float(number('factor'))}
+  within = f' in {field}'
+  options = {'kind': kind, 'factor': _number(given, 'factor', within=within)}
   if kind == 'llama3':
+    length = 'original_max_position_embeddings'
+    original = _number(
+      given if given.get(length) is not None else raw,
+      length,
+      within=within,
+      default=positions,
+    )
     options |= {
-      'low_frequency': float(number('low_freq_factor')),
-      'high_frequency': float(number('high_freq_factor')),
-      'original_positions': int(
-        number(
-          'original_max_position_embeddings',
-          raw.get('original_max_position_embeddings', positions),
-        )
-      ),
+      'low_frequency': _number(given, 'low_freq_factor', within=within),
+      'high_frequency': _number(given, 'high_freq_factor', within=within),
+      'original_positions': int(original),
     }
   scaling = config_lib.RopeScaling(**options)
   return {'rope_base': base, 'rope_scaling': scaling}
@@ -173,10 +203,12 @@ def _rope(raw: Mapping[str, Any], positions: int) -> dict[str, Any]:
 def _windows(raw: Mapping[str, Any], layers: int) -> dict[str, Any]:
   kinds = raw.get('layer_types')
   if kinds is not None:
+    if not isinstance(kinds, list):
+      raise ValueError(f'layer_types must be a list, not {kinds!r:.100}')
     unknown = sorted({str(kind) for kind in kinds} - set(_WINDOW_KINDS))
     if unknown:
       raise ValueError(
-        f'layer_types holds {unknown}; the decoder knows '
+        f'layer_types holds {unknown!r:.200}; the decoder knows '
         f'{" and ".join(_WINDOW_KINDS)}'
       )
     if len(kinds) != layers:
@@ -186,7 +218,7 @@ def _windows(raw: Mapping[str, Any], layers: int) -> dict[str, Any]:
   window = raw.get('sliding_window', 4096)
   if window is not None:
     window = _whole_number({'sliding_window': window}, 'sliding_window')
-  if not raw.get('use_sliding_window') or window is None:
+  if not _flag(raw, 'use_sliding_window') or window is None:
     if kinds is not None and 'sliding_attention' in kinds:
       raise ValueError(
         'layer_types holds sliding_attention, but use_sliding_window is '
@@ -196,7 +228,9 @@ def _windows(raw: Mapping[str, Any], layers: int) -> dict[str, Any]:
   if kinds is not None:
     slides = tuple(_WINDOW_KINDS[kind] for kind in kinds)
   else:
-    first = raw.get('max_window_layers', 28)
+    first = 28
+    if raw.get('max_window_layers') is not None:
+      first = _whole_number(raw, 'max_window_layers')
     slides = tuple(number >= first for number in range(layers))
   if not any(slides):
     return {}

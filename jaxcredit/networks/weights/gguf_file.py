@@ -15,6 +15,8 @@ from typing import Any, BinaryIO
 import gguf
 import numpy as np
 
+from jaxcredit.networks.weights import json_object
+
 _SCALARS = {
   gguf.GGUFValueType.UINT8: '<u1',
   gguf.GGUFValueType.INT8: '<i1',
@@ -29,6 +31,10 @@ _SCALARS = {
   gguf.GGUFValueType.FLOAT64: '<f8',
 }
 _ALIGNMENT = 'general.alignment'
+# Axes of a tensor, and arrays inside arrays, at most; llama.cpp has 4 and 1.
+_AXES, _DEPTH = 4, 2
+# Bytes of a header, at most: that of a vocabulary of 256,000 has 10 million.
+_LARGEST_HEADER = 1 << 28
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,24 +77,19 @@ class GgufFile:
     self.path = path
     self.metadata: dict[str, Any] = {}
     self.tensors: dict[str, Tensor] = {}
+    size = os.path.getsize(path)
     with open(path, 'rb') as stream:
       try:
-        self._read(stream)
+        self._read(_Header(stream, size))
       except EOFError:
         raise ValueError(
-          f'{path} is truncated: it ends in its header, after '
-          f'{os.path.getsize(path):,} bytes; copy or download it again'
+          f'{path} is truncated: it ends in its header, after {size:,} bytes; '
+          'copy or download it again'
         ) from None
-    size = os.path.getsize(path)
-    end = max((t.offset + t.size for t in self.tensors.values()), default=0)
-    if end > size:
-      raise ValueError(
-        f'{path} is truncated: it has {size:,} of {end:,} bytes; copy or '
-        'download it again'
-      )
+    self._check_places(size)
 
-  def _read(self, stream: BinaryIO) -> None:
-    magic, version = _take(stream, 4), _number(stream, '<I')
+  def _read(self, header: '_Header') -> None:
+    magic, version = header.take(4), header.number('<I')
     if magic != b'GGUF':
       raise ValueError(f'{self.path} is no GGUF file')
     if version not in (2, 3):
@@ -96,57 +97,112 @@ class GgufFile:
         f'{self.path}: version {version} of GGUF is not read; 2 and 3 are '
         '(little-endian)'
       )
-    tensor_count, entry_count = _number(stream, '<Q'), _number(stream, '<Q')
+    # Neither count is trusted: each entry takes bytes, which come to an end.
+    tensor_count, entry_count = header.number('<Q'), header.number('<Q')
     try:
       for _ in range(entry_count):
-        key = _text(stream)
-        self.metadata[key] = _value(stream, _number(stream, '<I'))
-      found = []
+        key = header.text()
+        if key in self.metadata:
+          raise ValueError(f'{json_object.shown(key)} is there twice')
+        self.metadata[key] = header.value(header.number('<I'))
+      found: dict[str, tuple] = {}
       for _ in range(tensor_count):
-        name = _text(stream)
-        axes = [_number(stream, '<Q') for _ in range(_number(stream, '<I'))]
-        kind = gguf.GGMLQuantizationType(_number(stream, '<I'))
-        found.append((name, tuple(axes[::-1]), kind, _number(stream, '<Q')))
-    except (ValueError, MemoryError, OverflowError) as error:
+        name = header.text()
+        if name in found:
+          raise ValueError(f'tensor {json_object.shown(name)} is there twice')
+        found[name] = self._tensor(name, header)
+      alignment = self.metadata.get(_ALIGNMENT, gguf.GGUF_DEFAULT_ALIGNMENT)
+      if alignment not in [1 << bit for bit in range(3, 21)]:
+        raise ValueError(f'{_ALIGNMENT} is {alignment!r:.100}')
+    except (ValueError, OverflowError) as error:
       raise ValueError(f'{self.path} is a damaged GGUF file: {error}') from None
-    alignment = self.metadata.get(_ALIGNMENT, gguf.GGUF_DEFAULT_ALIGNMENT)
-    start = -(-stream.tell() // alignment) * alignment
-    for name, shape, kind, offset in found:
+    start = -(-header.place // alignment) * alignment
+    for name, (shape, kind, offset) in found.items():
       self.tensors[name] = Tensor(shape, kind, start + offset)
 
+  def _tensor(self, name: str, header: '_Header') -> tuple:
+    name = json_object.shown(name)
+    count = header.number('<I')
+    if not 1 <= count <= _AXES:
+      raise ValueError(f'tensor {name} has {count:,} axes')
+    axes = [header.number('<Q') for _ in range(count)]
+    kind = gguf.GGMLQuantizationType(header.number('<I'))
+    block, _ = gguf.GGML_QUANT_SIZES[kind]
+    if not all(axes) or axes[0] % block:
+      raise ValueError(
+        f'tensor {name} of type {kind.name} has rows of {axes[0]:,} numbers, '
+        f'which are no blocks of {block}, or an axis of none'
+      )
+    return tuple(axes[::-1]), kind, header.number('<Q')
 
-def _take(stream: BinaryIO, count: int) -> bytes:
-  # A damaged length must not ask for all memory.
-  if count > 1 << 32:
-    raise ValueError(f'an entry of {count:,} bytes')
-  data = stream.read(count)
-  if len(data) < count:
-    raise EOFError
-  return data
+  def _check_places(self, size: int) -> None:
+    """Raises unless the tensors lie in the file, one behind another."""
+    end = max((t.offset + t.size for t in self.tensors.values()), default=0)
+    if end > size:
+      raise ValueError(
+        f'{self.path} is truncated: it has {size:,} of {end:,} bytes; copy or '
+        'download it again'
+      )
+    end, before = 0, ''
+    for name, tensor in sorted(
+      self.tensors.items(), key=lambda item: item[1].offset
+    ):
+      if tensor.offset < end:
+        raise ValueError(
+          f'{self.path} is a damaged GGUF file: tensors '
+          f'{json_object.shown(before)} and {json_object.shown(name)} overlap'
+        )
+      end, before = tensor.offset + tensor.size, name
 
 
-def _number(stream: BinaryIO, form: str) -> int:
-  return struct.unpack(form, _take(stream, struct.calcsize(form)))[0]
+class _Header:
+  """Reads the header from front to back, and nothing behind the file's end.
 
+  Args:
+    stream: of the file.
+    size: of the file, in bytes.
 
-def _text(stream: BinaryIO) -> str:
-  return _take(stream, _number(stream, '<Q')).decode('utf-8', 'replace')
+  Attributes:
+    place: bytes read so far.
+  """
 
+  def __init__(self, stream: BinaryIO, size: int):
+    self._stream, self._size = stream, size
+    self.place = 0
 
-def _value(stream: BinaryIO, kind: int) -> Any:
-  kind = gguf.GGUFValueType(kind)
-  if kind == gguf.GGUFValueType.STRING:
-    return _text(stream)
-  if kind == gguf.GGUFValueType.ARRAY:
-    inner, count = _number(stream, '<I'), _number(stream, '<Q')
-    if inner not in _SCALARS:
-      return [_value(stream, inner) for _ in range(count)]
-    dtype = np.dtype(_SCALARS[inner])
-    data = _take(stream, count * dtype.itemsize)
-    return np.frombuffer(data, dtype).tolist()
-  dtype = np.dtype(_SCALARS[kind])
-  value = np.frombuffer(_take(stream, dtype.itemsize), dtype)[0]
-  if dtype == np.float32:
-    # The shortest decimal, 1e-05 and not 9.999999747378752e-06.
-    return float(str(value))
-  return value.item()
+  def take(self, count: int) -> bytes:
+    # Asked before it is read: a damaged length must not ask for all memory.
+    if self.place + count > _LARGEST_HEADER:
+      raise ValueError(f'an entry of {count:,} bytes')
+    if self.place + count > self._size:
+      raise EOFError
+    data = self._stream.read(count)
+    if len(data) < count:
+      raise EOFError
+    self.place += count
+    return data
+
+  def number(self, form: str) -> int:
+    return struct.unpack(form, self.take(struct.calcsize(form)))[0]
+
+  def text(self) -> str:
+    return self.take(self.number('<Q')).decode('utf-8', 'replace')
+
+  def value(self, kind: int, depth: int = 0) -> Any:
+    kind = gguf.GGUFValueType(kind)
+    if kind == gguf.GGUFValueType.STRING:
+      return self.text()
+    if kind == gguf.GGUFValueType.ARRAY:
+      if depth == _DEPTH:
+        raise ValueError(f'arrays are nested more than {_DEPTH} deep')
+      inner, count = self.number('<I'), self.number('<Q')
+      if inner not in _SCALARS:
+        return [self.value(inner, depth + 1) for _ in range(count)]
+      dtype = np.dtype(_SCALARS[inner])
+      return np.frombuffer(self.take(count * dtype.itemsize), dtype).tolist()
+    dtype = np.dtype(_SCALARS[kind])
+    value = np.frombuffer(self.take(dtype.itemsize), dtype)[0]
+    if dtype == np.float32:
+      # The shortest decimal, 1e-05 and not 9.999999747378752e-06.
+      return float(str(value))
+    return value.item()

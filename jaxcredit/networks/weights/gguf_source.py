@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxcredit.networks import config as config_lib
 from jaxcredit.networks import rope
-from jaxcredit.networks.weights import gguf_file
+from jaxcredit.networks.weights import gguf_file, json_object
 from jaxcredit.networks.weights import source as source_lib
 
 _ARCHITECTURES = ('llama', 'qwen2', 'qwen3')
@@ -35,7 +35,7 @@ _PARTS = {
   'ffn_down': 'mlp.down_proj',
 }
 _ROPE_FACTORS = 'rope_freqs.weight'
-_IN_BLOCK = re.compile(r'blk\.(\d+)\.(\w+)\.(weight|bias)')
+_IN_BLOCK = re.compile(r'blk\.([0-9]+)\.(\w+)\.(weight|bias)')
 
 
 class GgufSource:
@@ -53,7 +53,8 @@ class GgufSource:
     architecture = file.metadata.get('general.architecture')
     if architecture not in _ARCHITECTURES:
       raise ValueError(
-        f'{path}: general.architecture is {architecture!r}; the decoder knows '
+        f'{path}: general.architecture is {architecture!r:.100}; the decoder '
+        f'knows '
         f'{", ".join(_ARCHITECTURES)}'
       )
     # llama.cpp turns neighbouring pairs in this architecture alone.
@@ -64,17 +65,27 @@ class GgufSource:
         continue
       if tensor.kind.name not in _KINDS:
         raise ValueError(
-          f'{path}: tensor {name} is of type {tensor.kind.name}; '
-          f'{", ".join(_KINDS)} are read'
+          f'{path}: tensor {json_object.shown(name)} is of type '
+          f'{tensor.kind.name}; {", ".join(_KINDS)} are read'
         )
-      self._tensors[_hugging_face_name(name)] = tensor
+      named = _hugging_face_name(name)
+      if named in self._tensors:
+        raise ValueError(
+          f'{path}: {json_object.shown(name)} is a second name of the tensor '
+          f'{json_object.shown(named)}'
+        )
+      self._tensors[named] = tensor
     self.shapes = {name: t.shape for name, t in self._tensors.items()}
     try:
       self.config = _config(architecture, file.metadata, self.shapes)
       if _ROPE_FACTORS in file.tensors:
-        factors = self._dequantise(
-          file.tensors[_ROPE_FACTORS], ((0, self.config.head_dim // 2),)
-        )
+        half, tensor = self.config.head_dim // 2, file.tensors[_ROPE_FACTORS]
+        if tensor.shape != (half,):
+          raise ValueError(
+            f'tensor {_ROPE_FACTORS} has shape {list(tensor.shape)}, expected '
+            f'[{half}]'
+          )
+        factors = self._dequantise(tensor, ((0, half),))
         self.config = _with_rope_factors(self.config, factors)
     except ValueError as error:
       raise ValueError(f'{path}: {error}') from None
@@ -122,36 +133,40 @@ def _config(
   def get(key, default=None):
     return metadata.get(f'{architecture}.{key}', default)
 
-  def whole_number(key):
-    value = get(key)
-    if not isinstance(value, int):
-      raise ValueError(
-        f'{architecture}.{key} in the metadata must be a whole number, not '
-        f'{value!r}'
-      )
-    return value
+  def refuse(key, kind):
+    raise ValueError(
+      f'{architecture}.{key} in the metadata must be a {kind}, not '
+      f'{get(key)!r:.100}'
+    )
+
+  def whole_number(key, default=None):
+    value = get(key, default)
+    return value if json_object.is_whole(value) else refuse(key, 'whole number')
+
+  def number(key, default):
+    value = get(key, default)
+    if isinstance(value, float) or json_object.is_whole(value):
+      return value
+    return refuse(key, 'number')
 
   if get('expert_count', 0):
     raise ValueError(
-      f'{architecture}.expert_count is {get("expert_count")}; mixtures of '
-      'experts are not read'
+      f'{architecture}.expert_count is {get("expert_count")!r:.100}; mixtures '
+      'of experts are not read'
     )
   embedding = shapes.get('model.embed_tokens.weight')
   if embedding is None:
     raise ValueError('tensor token_embd.weight is missing')
-  width, heads = (
-    whole_number('embedding_length'),
-    whole_number('attention.head_count'),
+  width = whole_number('embedding_length')
+  heads = whole_number('attention.head_count')
+  head_dim = whole_number(
+    'attention.key_length', default=width // max(heads, 1)
   )
-  kv_heads = heads
-  if get('attention.head_count_kv') is not None:
-    kv_heads = whole_number('attention.head_count_kv')
-  head_dim = get('attention.key_length') or width // max(heads, 1)
   for key in ('attention.value_length', 'rope.dimension_count'):
     if get(key, head_dim) != head_dim:
       raise ValueError(
-        f'{architecture}.{key} is {get(key)}, but the decoder has the size of '
-        f'a head alone ({head_dim})'
+        f'{architecture}.{key} is {get(key)!r:.100}, but the decoder has the '
+        f'size of a head alone ({head_dim})'
       )
   if get('attention.sliding_window'):
     raise ValueError(
@@ -161,29 +176,32 @@ def _config(
   scaling = None
   kind = get('rope.scaling.type', 'none')
   if kind == 'linear':
-    scaling = config_lib.RopeScaling('linear', get('rope.scaling.factor', 1.0))
+    scaling = config_lib.RopeScaling(
+      'linear', number('rope.scaling.factor', 1.0)
+    )
   elif kind != 'none':
     raise ValueError(
-      f'{architecture}.rope.scaling.type is {kind!r}; none and linear are read'
+      f'{architecture}.rope.scaling.type is {kind!r:.100}; none and linear '
+      'are read'
     )
   first = 'model.layers.0.self_attn'
   return config_lib.DecoderConfig(
-    vocab_size=get('vocab_size', embedding[0]),
+    vocab_size=whole_number('vocab_size', embedding[0]),
     width=width,
     layers=whole_number('block_count'),
     heads=heads,
-    kv_heads=kv_heads,
+    kv_heads=whole_number('attention.head_count_kv', heads),
     head_dim=head_dim,
     hidden=whole_number('feed_forward_length'),
-    rope_base=get('rope.freq_base', 10_000.0),
+    rope_base=number('rope.freq_base', 10_000.0),
     rope_scaling=scaling,
-    norm_eps=get('attention.layer_norm_rms_epsilon', 1e-6),
+    norm_eps=number('attention.layer_norm_rms_epsilon', 1e-6),
     tie_embeddings='lm_head.weight' not in shapes,
     # The metadata does not say; Qwen2 always has them.
     qkv_bias=architecture == 'qwen2' or f'{first}.q_proj.bias' in shapes,
     o_bias=f'{first}.o_proj.bias' in shapes,
     qk_norm=architecture == 'qwen3',
-    max_positions=get('context_length', 32_768),
+    max_positions=whole_number('context_length', 32_768),
   )
 
 

@@ -12,8 +12,9 @@ import numpy as np
 from jaxcredit.networks import config as config_lib
 from jaxcredit.networks import decoder, hub, sharding
 from jaxcredit.networks.weights import (
+  adapters,
   families,
-  llama2c_source,
+  json_object,
   names,
   placement,
   safetensors_source,
@@ -23,8 +24,10 @@ from jaxcredit.networks.weights import source as source_lib
 # Tensors of older checkpoints that can be computed.
 _NEEDLESS = '.rotary_emb.inv_freq'
 _HEAD, _EMBEDDING = 'lm_head.weight', 'model.embed_tokens.weight'
-# How many wrong tensors an error lists.
-_LISTED = 6
+# How many wrong tensors of each kind an error lists.
+_LISTED = 3
+# In names of a model whose adapters were not merged.
+_OF_ADAPTERS = ('.lora_A.', '.lora_B.', '.base_layer.')
 
 
 def from_pretrained(
@@ -42,8 +45,8 @@ def from_pretrained(
 
   Args:
     path_or_name: a folder in the Hugging Face form (config.json and
-      safetensors files), a .gguf file or a folder with one, a .bin file of
-      llama2.c, or a name on the hub.
+      safetensors files), a .gguf file or a folder with one, or a name on the
+      hub.
     mesh: over which the parameters are sharded; None: the default device.
     rules: which dimension lies on which axis of the mesh.
     param_dtype: of the parameters; float32 are the masters of training.
@@ -108,6 +111,12 @@ def open_source(path: pathlib.Path) -> source_lib.Source:
   Args:
     path: see `from_pretrained`.
   """
+  if path.is_dir() and adapters.is_adapter(path):
+    raise ValueError(
+      f'{path} is a LoRA adapter of {adapters.base_of(path)}: read that model '
+      'first, then the adapter with weights.load_adapters, and merge them with '
+      'lora.merge'
+    )
   if path.is_dir() and not (path / 'config.json').exists():
     files = sorted(path.glob('*.gguf'))
     if len(files) > 1:
@@ -118,16 +127,17 @@ def open_source(path: pathlib.Path) -> source_lib.Source:
       path = files[0]
   if path.is_dir():
     return safetensors_source.SafetensorsSource(path)
+  # A pipe would be waited for without an end.
+  if not path.is_file():
+    raise ValueError(f'{path} is neither a file nor a folder')
   if path.suffix == '.gguf':
     # Imported here: the other formats must not need the gguf package.
     from jaxcredit.networks.weights import gguf_source
 
     return gguf_source.GgufSource(path)
-  if path.suffix == '.bin':
-    return llama2c_source.Llama2cSource(path)
   raise ValueError(
-    f'{path}: give a folder in the Hugging Face form, a .gguf file, or a .bin '
-    'file of llama2.c (pickles are never read)'
+    f'{path}: give a folder in the Hugging Face form or a .gguf file (pickles '
+    'are never read)'
   )
 
 
@@ -156,10 +166,10 @@ def _check_tensors(source, parameters) -> None:
     for parameter in parameters
     for name in parameter.names
   }
-  wrong = []
+  missing, wrong, unknown = [], [], []
   for name, shape in wanted.items():
     if name not in source.shapes:
-      wrong.append(f'missing tensor {name} {list(shape)}')
+      missing.append(name)
     elif source.shapes[name] != shape:
       wrong.append(
         f'tensor {name} has shape {list(source.shapes[name])}, expected '
@@ -176,13 +186,48 @@ def _check_tensors(source, parameters) -> None:
         f'{_HEAD} differs from {_EMBEDDING}, but tie_word_embeddings is true'
       )
     else:
-      wrong.append(f'unknown tensor {name} {list(source.shapes[name])}')
-  if wrong:
-    more = len(wrong) - _LISTED
-    listed = '; '.join(wrong[:_LISTED]) + (f'; {more} more' * (more > 0))
+      unknown.append(name)
+  listed = [
+    *_listed(wrong),
+    *_listed([f'missing tensor {n} {list(wanted[n])}' for n in missing]),
+    *_listed(
+      [
+        f'unknown tensor {json_object.shown(n)} {list(source.shapes[n])}'
+        for n in unknown
+      ]
+    ),
+  ]
+  if listed:
     raise ValueError(
-      f'{source.path}: tensors do not fit {source.config_name}: {listed}'
+      f'{source.path}: tensors do not fit {source.config_name}: '
+      f'{"; ".join(listed)}{_likely_cause(missing, unknown)}'
     )
+
+
+def _listed(messages: list[str]) -> list[str]:
+  """The first messages, and how many more there are."""
+  more = len(messages) - _LISTED
+  return messages[:_LISTED] + [f'{more} more'] * (more > 0)
+
+
+def _likely_cause(missing: list[str], unknown: list[str]) -> str:
+  """What unknown names say about those that are missing; '' if nothing."""
+  if any(part in name for name in unknown for part in _OF_ADAPTERS):
+    return (
+      '. Some are those of adapters (LoRA) inside the model: merge them into '
+      'it (merge_and_unload of peft) and save it again'
+    )
+  others = set(unknown)
+  for name in missing[:_LISTED]:
+    for other in unknown:
+      front = other.removesuffix(name)
+      if front != other and front + missing[-1] in others:
+        return (
+          f'. The tensors that are missing are there with '
+          f'{json_object.shown(front)!r} in front of their names: write the '
+          'file again without it'
+        )
+  return ''
 
 
 def _equal(source, a: str, b: str) -> bool:

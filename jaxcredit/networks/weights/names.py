@@ -13,7 +13,8 @@ _TOP = {
   ('final_norm', 'scale'): 'model.norm.weight',
   ('head', 'kernel'): 'lm_head.weight',
 }
-_PARTS = {
+# Part of a block -> its name in the Hugging Face form.
+PARTS = {
   'attention_norm': 'input_layernorm',
   'unit_norm': 'post_attention_layernorm',
   'q': 'self_attn.q_proj',
@@ -64,7 +65,7 @@ def parameters(config: config_lib.DecoderConfig) -> list[Parameter]:
       part, kind = keys[1:]
       kind = 'bias' if kind == 'bias' else 'weight'
       names = tuple(
-        f'model.layers.{number}.{_PARTS[part]}.{kind}'
+        f'model.layers.{number}.{PARTS[part]}.{kind}'
         for number in range(config.layers)
       )
     else:

@@ -1,29 +1,29 @@
 """A folder in the Hugging Face form: config.json and safetensors files.
 
-A safetensors file is the length of a header (8 bytes), the header (JSON: name
--> dtype, shape, offsets) and the tensors' bytes. It is read here rather than
-with the `safetensors` library, which maps whole files into memory.
+Programs that wrap a model put a word in front of all names of its tensors
+(peft, torch.compile, data parallelism), and a model saved without its output
+lacks one. Such names mean one thing only, and are read.
 """
 
-import json
-import math
-import os
 import pathlib
+from collections.abc import Collection
 
-import jax.numpy as jnp
 import numpy as np
 
-from jaxcredit.networks.weights import families
+from jaxcredit.networks.weights import (
+  families,
+  json_object,
+  safetensors_file,
+)
 from jaxcredit.networks.weights import source as source_lib
 
+# Adapters beside a model are no part of it.
+ADAPTER_WEIGHTS = 'adapter_model.safetensors'
 _INDEX = 'model.safetensors.index.json'
 _SINGLE = 'model.safetensors'
-_DTYPES = {
-  'F64': np.dtype(np.float64),
-  'F32': np.dtype(np.float32),
-  'F16': np.dtype(np.float16),
-  'BF16': np.dtype(jnp.bfloat16),
-}
+_EMBEDDING, _BARE = 'model.embed_tokens.weight', 'embed_tokens.weight'
+# What programs put in front of the names of a model that they wrap.
+_WRAPPERS = ('base_model.model.', 'module.', '_orig_mod.', 'model.')
 
 
 class SafetensorsSource:
@@ -38,44 +38,65 @@ class SafetensorsSource:
   def __init__(self, folder: pathlib.Path):
     self.path = folder
     self.config = families.read(folder)
-    # name -> (file, offset in it, dtype, shape)
-    self._tensors: dict[
-      str, tuple[pathlib.Path, int, np.dtype, tuple[int, ...]]
-    ] = {}
+    tensors: dict[str, safetensors_file.Tensor] = {}
     for file in _files(folder):
-      for name, entry in _read_header(file).items():
-        if name in self._tensors:
+      for name, tensor in safetensors_file.read(file).items():
+        if name in tensors:
           raise ValueError(
-            f'{folder}: tensor {name} is in {self._tensors[name][0].name} and '
-            f'in {file.name}; keep the files of one model in the folder'
+            f'{folder}: tensor {json_object.shown(name)} is in '
+            f'{tensors[name].file.name} and in {file.name}; keep the files '
+            'of one model in the folder'
           )
-        self._tensors[name] = (file, *entry)
-    self.shapes = {name: entry[3] for name, entry in self._tensors.items()}
+        tensors[name] = tensor
+    names = unwrapped(tensors)
+    self._tensors = dict(zip(names, tensors.values(), strict=True))
+    self.shapes = {name: t.shape for name, t in self._tensors.items()}
 
   def read(self, name: str, bounds: source_lib.Bounds) -> np.ndarray:
-    file, offset, dtype, shape = self._tensors[name]
-    return source_lib.read_mapped(file, dtype, offset, shape, bounds)
+    return self._tensors[name].read(bounds)
+
+
+def unwrapped(names: Collection[str]) -> list[str]:
+  """Names as the model alone has them, in the same order.
+
+  They stay as they are unless all of them are wrapped alike.
+  """
+  found = list(names)
+  # One wrapper around another, and not more.
+  for _ in range(4):
+    if _EMBEDDING in found:
+      return found
+    if _BARE in found:
+      # Saved without its output: all but that lie one level up.
+      found = [
+        name if name == 'lm_head.weight' else f'model.{name}' for name in found
+      ]
+      continue
+    for prefix in _WRAPPERS:
+      if all(name.startswith(prefix) for name in found):
+        found = [name.removeprefix(prefix) for name in found]
+        break
+  return list(names)
 
 
 def _files(folder: pathlib.Path) -> list[pathlib.Path]:
   index = folder / _INDEX
   if index.exists():
-    try:
-      names = set(
-        json.loads(index.read_text(encoding='utf-8'))['weight_map'].values()
-      )
-    except (ValueError, KeyError, AttributeError) as error:
-      raise ValueError(f'{index} is damaged: {error!r}') from None
-    absent = sorted(name for name in names if not (folder / name).exists())
+    names = _files_of_index(index)
+    absent = sorted(name for name in names if not (folder / name).is_file())
     if absent:
       raise FileNotFoundError(
         f'{index} names files that are not there: {", ".join(absent)}; copy '
         'or download them again'
       )
     return [folder / name for name in sorted(names)]
-  if (folder / _SINGLE).exists():
+  if (folder / _SINGLE).is_file():
     return [folder / _SINGLE]
-  files = sorted(folder.glob('*.safetensors'))
+  files = sorted(
+    f
+    for f in folder.glob('*.safetensors')
+    if f.is_file() and f.name != ADAPTER_WEIGHTS
+  )
   if not files:
     pickles = any(folder.glob('*.bin')) or any(folder.glob('*.pth'))
     raise FileNotFoundError(
@@ -90,47 +111,26 @@ def _files(folder: pathlib.Path) -> list[pathlib.Path]:
   return files
 
 
-def _read_header(
-  file: pathlib.Path,
-) -> dict[str, tuple[int, np.dtype, tuple[int, ...]]]:
-  """Name -> (offset in the file, dtype, shape), all checked."""
-  size = os.path.getsize(file)
-  with open(file, 'rb') as stream:
-    length = int.from_bytes(stream.read(8), 'little')
-    if size < 8 or length > size - 8:
-      raise ValueError(_truncated(file, size, 8 + length))
-    try:
-      header = json.loads(stream.read(length))
-      header.pop('__metadata__', None)
-      entries = {
-        name: (entry['dtype'], tuple(entry['shape']), *entry['data_offsets'])
-        for name, entry in header.items()
-      }
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+def _files_of_index(index: pathlib.Path) -> set[str]:
+  """Names of files beside the index."""
+  weight_map = json_object.read(index).get('weight_map')
+  if not isinstance(weight_map, dict) or not weight_map:
+    raise ValueError(
+      f'{index} is damaged: it has no weight_map of tensors to files'
+    )
+  names = set()
+  for tensor, name in weight_map.items():
+    # A path would lead out of the folder.
+    if (
+      not isinstance(name, str)
+      or not name.endswith('.safetensors')
+      or pathlib.PurePosixPath(name).name != name
+      or pathlib.PureWindowsPath(name).name != name
+      or not name.isprintable()
+    ):
       raise ValueError(
-        f'{file} is no safetensors file, or a damaged one: {error!r}'
-      ) from None
-  found = {}
-  for name, (kind, shape, start, stop) in entries.items():
-    if kind not in _DTYPES:
-      raise ValueError(
-        f'{file}: tensor {name} has dtype {kind}; {", ".join(_DTYPES)} are '
-        'read (quantised checkpoints are not, except as GGUF)'
+        f'{index} has {json_object.shown(tensor)} in {name!r:.120}: only '
+        '.safetensors files of the same folder are read'
       )
-    if stop - start != math.prod(shape) * _DTYPES[kind].itemsize:
-      raise ValueError(
-        f'{file} is damaged: tensor {name} of shape {list(shape)} and dtype '
-        f'{kind} has {stop - start:,} bytes'
-      )
-    if 8 + length + stop > size:
-      last = max(entry[3] for entry in entries.values())
-      raise ValueError(_truncated(file, size, 8 + length + last))
-    found[name] = (8 + length + start, _DTYPES[kind], shape)
-  return found
-
-
-def _truncated(file: pathlib.Path, size: int, wanted: int) -> str:
-  return (
-    f'{file} is truncated: it has {size:,} of {wanted:,} bytes; copy or '
-    'download it again'
-  )
+    names.add(name)
+  return names

@@ -8,11 +8,10 @@ from collections.abc import Iterator
 import jax
 import jax.numpy as jnp
 import numpy as np
-from safetensors import numpy as safetensors_numpy
 
 from jaxcredit.networks import config as config_lib
 from jaxcredit.networks import decoder
-from jaxcredit.networks.weights import families, names
+from jaxcredit.networks.weights import families, names, safetensors_file
 
 
 def save_pretrained(
@@ -56,11 +55,7 @@ def save_pretrained(
     tensors = _with_zero_biases(tensors, config, kind)
 
   def write():
-    safetensors_numpy.save_file(
-      batch,
-      str(folder / f'part-{len(files)}.safetensors'),
-      metadata={'format': 'pt'},
-    )
+    safetensors_file.write(folder / f'part-{len(files)}.safetensors', batch)
     files.append(list(batch))
 
   for name, value in tensors:

@@ -65,8 +65,8 @@ def read_mapped(
 def interleaved_rows(start: int, stop: int, head_dim: int) -> np.ndarray:
   """Rows of a query or key projection whose rope turns neighbouring pairs.
 
-  Here row i of a head turns with row i + D/2; in files of llama.cpp and
-  llama2.c row 2i turns with row 2i + 1.
+  Here row i of a head turns with row i + D/2; in files of llama.cpp row 2i
+  turns with row 2i + 1.
 
   Args:
     start: first row, counted as here.

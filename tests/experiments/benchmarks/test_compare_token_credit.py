@@ -129,14 +129,17 @@ def test_methods_are_those_of_the_script():
     methods = dict(compare.METHODS)
     path = flags.FLAGS.settings
   with (
-    imported_script.imported('experiments.tempo') as tempo,
+    imported_script.imported('experiments.tempo'),
     flagsaver.flagsaver(),
   ):
+    from experiments.text import flags as text_flags
+    from experiments.text import method_flags
+
     for name, arguments in methods.items():
       flags.FLAGS(['tempo', f'--flagfile={path}', *arguments])
-      run = tempo.read_flags()
-      assert run.credit.method == name.removesuffix('_tree')
-      assert (run.training.loop.tree is None) == ('tree' not in name)
+      method, _ = method_flags.read()
+      assert method.name == name.removesuffix('_tree')
+      assert (text_flags.read().loop.tree is None) == ('tree' not in name)
       flags.FLAGS.sampler = 'independent'
 
 

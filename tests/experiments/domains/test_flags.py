@@ -100,8 +100,11 @@ def test_a_run_is_made_again_from_what_it_recorded(domain_flags):
 
 
 def test_values_that_are_not_allowed(domain_flags):
-  with flagsaver.as_parsed(warm_start_slips='0.95'):
-    with pytest.raises(ValueError, match='warm_start_slips must be at most'):
-      domain_flags.OPTIONS.read('shop')
+  with pytest.raises(flags.IllegalFlagValueError, match='warm_start_slips'):
+    with flagsaver.as_parsed(warm_start_slips='0.95'):
+      pass
+  with flagsaver.as_parsed(generated_problems='0'):
+    with pytest.raises(ValueError, match='without recorded problems some must'):
+      domain_flags.OPTIONS.read('virtualhome')
     # Of a domain that is not played no flag is looked at.
     assert domain_flags.OPTIONS.read('questions')

@@ -19,7 +19,8 @@ from jaxcredit.training import stage_clock
 from tests import small_disk
 from tests.experiments import script, small_run
 
-pytestmark = pytest.mark.system
+# A run each, and what it is compared with; `small_run.PATIENCE` is as long.
+pytestmark = [pytest.mark.system, pytest.mark.timeout(1800)]
 
 FAULTY = 'tests.experiments.faulty_gigpo'
 

@@ -11,7 +11,8 @@ import pytest
 
 from tests.experiments import script, small_run
 
-pytestmark = pytest.mark.system
+# A run each, and what it is compared with; `small_run.PATIENCE` is as long.
+pytestmark = [pytest.mark.system, pytest.mark.timeout(1800)]
 
 
 def test_the_run_that_others_are_compared_with_learns(uninterrupted):

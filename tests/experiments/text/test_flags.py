@@ -34,7 +34,7 @@ BESIDE = {
 OTHER_NAMES = {
   'chunk': {'limits.chunks'},
   'critic_learning_rate': {'critic.learning_rate'},
-  'max_new_tokens': {'limits.new_tokens'},
+  'max_new_tokens': {'limits.new_tokens', 'loop.new_tokens'},
   'max_steps': {'loop.max_steps', 'limits.steps', 'max_steps'},
   'row_tokens': {'limits.row_tokens', 'loss.normaliser'},
   'sampler': {

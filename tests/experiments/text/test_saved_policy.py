@@ -8,8 +8,9 @@ import jax
 import numpy as np
 import pytest
 
-from experiments.text import policy_options, saved_policy
-from experiments.text import stages as text_training
+from experiments.text import policy_options, saved_policy, warm_start
+from experiments.text import training as training_lib
+from jaxcredit import methods
 from jaxcredit.networks import config as config_lib
 from jaxcredit.networks import decoder, lora, weights
 from jaxcredit.networks.tokenizers import pretrained_tokenizer
@@ -18,6 +19,7 @@ from jaxcredit.training import checkpoints as checkpoints_lib
 from jaxcredit.training import evaluation
 from jaxcredit.training import learner as learner_lib
 from tests.experiments import imported_script, tiny_qwen
+from tests.experiments.text import test_training
 from tests.reports import run_files
 
 SIZES = {
@@ -119,6 +121,23 @@ def test_a_policy_with_adapters(tmp_path, small):
   assert_equal(saved_policy.load(run, 'warm_start').params, params)
 
 
+@pytest.mark.parametrize(
+  ('flags', 'words'),
+  [
+    ({'layers': 10**12}, 'layers must be at most 8,192'),
+    ({'width': '16'}, "width must be a whole number, not '16'"),
+    ({'pretrained': [1]}, r'pretrained is \[1\]'),
+    ({'heads': ...}, 'lacks heads: it is damaged'),
+  ],
+)
+def test_a_configuration_that_is_damaged(tmp_path, flags, words):
+  config = {'warm_start_steps': 4, 'pretrained': None, **SIZES, **flags}
+  config = {name: value for name, value in config.items() if value != ...}
+  (tmp_path / 'config.json').write_text(json.dumps(config))
+  with pytest.raises(ValueError, match=rf'config\.json:? {words}'):
+    saved_policy.load(tmp_path)
+
+
 @pytest.fixture
 def export_policy():
   with imported_script.imported('experiments.tools.export_policy') as module:
@@ -147,6 +166,32 @@ def test_export(tmp_path, small, export_policy):
     export_policy.export(run, tmp_path / 'other', 'warm_start')
 
 
+def test_export_of_adapters(tmp_path, small, export_policy):
+  params, config, tokenizer = small
+  options = lora.LoraOptions(2, 3.0, ('q', 'down'))
+  adapters = lora.init(jax.random.key(1), params, options)
+  run = write_source(
+    tmp_path / 'run', adapters, stage='train', lora_rank=2, lora_alpha=3.0,
+    lora_targets=['q', 'down'],
+  )  # fmt: skip
+  tokenizer.save(run / 'tokenizer')
+  output = tmp_path / 'exported'
+  count = export_policy.export(run, output, 'train', adapters=True)
+  assert count == decoder.count_parameters(adapters)
+  again, read = weights.load_adapters(output, config)
+  assert_equal(again, adapters)
+  assert read == options
+  text = 'take mug 1'
+  words = pretrained_tokenizer.load(output)
+  assert words.encode(text) == tokenizer.encode(text)
+  with pytest.raises(ValueError, match='before training has no adapters'):
+    export_policy.export(run, tmp_path / 'other', 'warm_start', adapters=True)
+  plain = write_source(tmp_path / 'plain', params, stage='train')
+  with pytest.raises(ValueError, match='plain learned no adapters'):
+    export_policy.export(plain, tmp_path / 'other', 'train', adapters=True)
+  assert not (tmp_path / 'other').exists()
+
+
 @pytest.mark.parametrize(
   ('steps', 'at', 'missing'),
   [
@@ -169,18 +214,25 @@ def test_a_warm_start_that_is_not_complete(tmp_path, small, steps, at, missing):
 @pytest.fixture
 def training(tmp_path, monkeypatch, small):
   """A run whose policy is read at once and which never plays."""
-  settings = types.SimpleNamespace(
-    run=tmp_path / 'run', policy=policy_options.PolicyOptions()
-  )
-  settings.run.mkdir()
+  folder = tmp_path / 'run'
+  folder.mkdir()
   domain = types.SimpleNamespace(test_from='8 games of valid_seen.jsonl')
-  run = text_training.TextTraining(settings, domain, None, None)
+  method = methods.TABLE['gigpo']
+  run = training_lib.TextTraining(
+    test_training.make_settings(),
+    domain,
+    method,
+    method.options(),
+    (),
+    None,
+    folder,
+  )
   monkeypatch.setattr(
     saved_policy,
     'load',
     lambda source, stage: saved_policy.SavedPolicy(*small),
   )
-  monkeypatch.setattr(run, '_prepare_policy', lambda tokenizer, config: None)
+  monkeypatch.setattr(run, 'prepare_policy', lambda tokenizer, config: None)
   return run
 
 
@@ -195,7 +247,7 @@ def test_its_evaluation_on_the_same_games_is_taken_over(
   )
   small[2].save(source / 'tokenizer')
   for _ in range(1 + again):
-    assert training._copy_start(source) is small[0]
+    assert warm_start.take_over(training, source) is small[0]
   assert evaluation.read(training.folder) == [before]
   assert (training.folder / 'tokenizer' / 'tokenizer.json').exists()
 
@@ -210,8 +262,8 @@ def test_on_other_games_it_is_evaluated_anew(
   training.domain.test_from = '9 games of valid_seen.jsonl'
   played = []
   monkeypatch.setattr(
-    training, '_evaluate_once', lambda *arguments: played.append(arguments)
+    training.evaluations, 'once', lambda *arguments: played.append(arguments)
   )
-  training._copy_start(source)
+  warm_start.take_over(training, source)
   assert played == [(small[0], 'after the warm start', 0)]
   assert evaluation.read(training.folder) == []

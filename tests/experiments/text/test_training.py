@@ -60,7 +60,7 @@ def test_every_option_of_the_settings_is_used(name, kind):
     loop.LoopOptions,
     policy_gradient.LossOptions,
     critic.CriticOptions,
-    *{method.options for method in methods.TABLE.values()},
+    *dict.fromkeys(method.options for method in methods.TABLE.values()),
   ],
 )
 def test_numbers_that_make_no_sense_are_refused(kind):
@@ -101,7 +101,7 @@ def make_settings(row_tokens=1024, **options):
       'loop': loop.LoopOptions(),
       'loss': policy_gradient.LossOptions(),
       'critic': critic.CriticOptions(),
-      'limits': collector.Limits(row_tokens=row_tokens),
+      'limits': collector.RolloutLimits(row_tokens=row_tokens),
       'learner': settings_lib.LearnerOptions(),
       'overlap': settings_lib.OverlapOptions(),
       'run': settings_lib.RunOptions(),

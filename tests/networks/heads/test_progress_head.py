@@ -10,21 +10,13 @@ import pytest
 from jaxcredit import types
 from jaxcredit.algorithms import step_tokens
 from jaxcredit.networks import config as config_lib
-from jaxcredit.networks import decoder, sharding
+from jaxcredit.networks import decoder, heads, sharding
 from jaxcredit.networks.heads import progress_head
 from jaxcredit.training import packed_rows
+from tests.networks import tiny_decoder
 
 STEPS = 4
-CONFIG = config_lib.DecoderConfig(
-  vocab_size=12,
-  width=16,
-  layers=1,
-  heads=2,
-  kv_heads=1,
-  head_dim=8,
-  hidden=24,
-  tie_embeddings=False,
-)
+CONFIG = config_lib.DecoderConfig(**tiny_decoder.SIZES, tie_embeddings=False)
 
 
 def build(head='mlp', seed=0):
@@ -36,6 +28,13 @@ def build(head='mlp', seed=0):
   keys = iter(jax.random.split(jax.random.key(seed + 2), 8))
   made = jax.tree.map(lambda x: jax.random.normal(next(keys), x.shape), made)
   return {'trunk': progress_head.trunk_of(policy, made), 'progress': made}
+
+
+def say(params, rows):
+  given = packed_rows.apply(
+    progress_head.contributions, params, CONFIG, rows, steps=STEPS
+  )
+  return given, packed_rows.step_ends(rows, STEPS) >= 0
 
 
 def make_rows():
@@ -96,7 +95,7 @@ def reference(params):
 @pytest.mark.parametrize('head', progress_head.HEADS)
 def test_a_step_is_read_from_its_last_token(head):
   params, rows = build(head), make_rows()
-  given, mask = packed_rows.contributions(params, CONFIG, rows, STEPS)
+  given, mask = say(params, rows)
   expected = reference(params)
   np.testing.assert_allclose(given, expected, atol=1e-4)
   assert given.dtype == jnp.float32
@@ -108,10 +107,10 @@ def test_a_step_is_read_from_its_last_token(head):
 
 def test_packed_rows_say_the_same():
   params, rows = build(), make_rows()
-  alone, mask = packed_rows.contributions(params, CONFIG, rows, STEPS)
+  alone, mask = say(params, rows)
   placed = [[1, 0], [2]]
   packed = packed_rows.pack(rows, placed, row_length=20, sequences=2, count=3)
-  together, there = packed_rows.contributions(params, CONFIG, packed, STEPS)
+  together, there = say(params, packed)
   assert together.shape == (6, STEPS)
   for row, chosen in enumerate(placed):
     for slot, index in enumerate(chosen):
@@ -125,16 +124,15 @@ def test_packed_rows_say_the_same():
 def test_a_mesh_says_the_same():
   params, rows = build('logits'), make_rows()
   rows = jax.tree.map(lambda x: np.concatenate([x, x[:1]]), rows)
-  alone, _ = packed_rows.contributions(params, CONFIG, rows, STEPS)
+  alone, _ = say(params, rows)
   mesh = sharding.make_mesh(2, 2, 2)
   with sharding.on(mesh):
-    apart, _ = jax.jit(
-      lambda p, r: packed_rows.contributions(p, CONFIG, r, STEPS)
-    )(sharding.place(params, mesh), rows)
+    placed = sharding.place(params, mesh, heads.RULES)
+    apart, _ = jax.jit(say)(placed, rows)
   np.testing.assert_allclose(apart, alone, atol=1e-5)
   # Each head has its rules.
   for head in progress_head.HEADS:
-    sharding.shardings(build(head), mesh)
+    sharding.shardings(build(head), mesh, heads.RULES)
 
 
 def test_it_begins_with_nothing_to_say():
@@ -143,7 +141,7 @@ def test_it_begins_with_nothing_to_say():
   for head in progress_head.HEADS:
     made = progress_head.init_head(jax.random.key(1), CONFIG, head=head)
     params = {'trunk': progress_head.trunk_of(policy, made), 'progress': made}
-    given, _ = packed_rows.contributions(params, CONFIG, rows, STEPS)
+    given, _ = say(params, rows)
     assert not np.asarray(given).any()
     assert ('head' in params['trunk']) == (head == 'logits')
   kernel = progress_head.init_head(jax.random.key(1), CONFIG)['hidden']

@@ -399,17 +399,15 @@ def test_no_compilation_when_lengths_change():
 
 
 def test_a_model_that_was_trained():
-  folder = shared_data.shared_data('stories260K')
+  folder = shared_data.shared_data('stories260K/hf')
   pretrained_tokenizer = pytest.importorskip(
     'jaxcredit.networks.tokenizers.pretrained_tokenizer', reason='an extra'
   )
   pytest.importorskip('transformers', reason='an extra')
   from jaxcredit.networks import weights
 
-  params, config = weights.from_pretrained(
-    folder / 'stories260K.bin', compute_dtype='float32'
-  )
-  tokenizer = pretrained_tokenizer.load(folder / 'tok512.bin')
+  params, config = weights.from_pretrained(folder, compute_dtype='float32')
+  tokenizer = pretrained_tokenizer.load(folder)
   prompt = [1, *tokenizer.encode('Once upon a time')]
   plan = Plan(8, branches=2, exclude_parent=True)
   ended = []

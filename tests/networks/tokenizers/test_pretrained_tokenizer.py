@@ -1,5 +1,6 @@
 """Tokenizers in folders: the tokens of transformers, and no forged ones."""
 
+import io
 import json
 import socket
 
@@ -380,6 +381,45 @@ def test_older_folders(tmp_path):
   text = 'take the mug'
   assert tokenizer.encode(text) == backend.encode(text).ids
   assert tokenizer.decode([tokenizer.eos_id]) == '<|endoftext|>'
+
+
+@pytest.mark.parametrize('named', ['tokenizer_config.json', 'config.json'])
+@pytest.mark.parametrize('with_tokenizer', [False, True])
+def test_code_of_a_folder_never_runs(
+  tmp_path, monkeypatch, named, with_tokenizer
+):
+  monkeypatch.setenv('HF_HOME', str(tmp_path / 'cache'))
+  monkeypatch.setattr('builtins.input', lambda *_: pytest.fail('it asks'))
+  # 'y' would be the answer.
+  monkeypatch.setattr('sys.stdin', io.StringIO('y\n' * 10))
+  folder = tmp_path / 'model'
+  if with_tokenizer:
+    tiny_tokenizers.write_qwen(folder)
+  else:
+    folder.mkdir()
+    (folder / 'vocab.txt').write_text('a\n', encoding='utf-8')
+  marker = tmp_path / 'it ran'
+  (folder / 'evil.py').write_text(
+    f'import pathlib\npathlib.Path({str(marker)!r}).write_text("ran")\n'
+    'from transformers import PretrainedConfig, PreTrainedTokenizerFast\n'
+    'class Evil(PreTrainedTokenizerFast): pass\n'
+    'class EvilConfig(PretrainedConfig): pass\n'
+  )
+  path = folder / named
+  fields = json.loads(path.read_text()) if path.exists() else {}
+  fields['auto_map'] = {
+    'AutoTokenizer': ['evil.Evil', 'evil.Evil'],
+    'AutoConfig': 'evil.EvilConfig',
+  }
+  if not with_tokenizer:
+    fields['tokenizer_class'] = 'Evil'
+  path.write_text(json.dumps(fields), encoding='utf-8')
+  if with_tokenizer:
+    assert pretrained_tokenizer.load(folder).encode('ab')
+  else:
+    with pytest.raises(ValueError, match='which is never run: load it with'):
+      pretrained_tokenizer.load(folder)
+  assert not marker.exists()
 
 
 def test_what_is_missing_or_damaged(tmp_path):

@@ -1,7 +1,6 @@
 """Vocabularies of the SentencePiece kind against their rule, written slowly."""
 
 import math
-import struct
 
 import pytest
 from hypothesis import given, settings
@@ -23,20 +22,6 @@ def vocabulary(words):
   pieces = [*SPECIAL, *BYTES, *longer, *letters]
   scores = [0.0] * FIRST + [-float(n) for n in range(len(pieces) - FIRST)]
   return pieces, scores
-
-
-def write(path, pieces, scores, longest=None):
-  """Writes a tokenizer file of llama2.c."""
-  raw = [piece.replace('▁', ' ').encode() for piece in pieces]
-  longest = max(map(len, raw)) if longest is None else longest
-  path.write_bytes(
-    struct.pack('<i', longest)
-    + b''.join(
-      struct.pack('<fi', score, len(piece)) + piece
-      for piece, score in zip(raw, scores, strict=True)
-    )
-  )
-  return path
 
 
 WORDS = ['▁the', 'th', 'he', '▁t', 'aa', 'aaa', 'ab', 'ba', 'aba', '▁▁', '\nb']
@@ -99,54 +84,3 @@ def test_pieces_that_do_not_belong_together():
     sentencepiece_bpe.build(
       pieces, [*scores[:FIRST], math.nan, *scores[FIRST + 1 :]]
     )
-
-
-def test_a_file_of_llama2c(tmp_path):
-  pieces, scores = vocabulary(WORDS)
-  # Its own exporter writes the special pieces between line ends.
-  written = ['<unk>', '\n<s>\n', '\n</s>\n', *pieces[3:]]
-  backend = sentencepiece_bpe.read_llama2c(
-    write(tmp_path / 'tok.bin', written, scores)
-  )
-  assert backend.get_vocab_size() == len(pieces)
-  assert [backend.id_to_token(i) for i in range(len(pieces))] == pieces
-  text = ' the <s> aab\n'
-  tokens = sentencepiece_reference.encode(
-    pieces, scores, 'the ', first_text_id=FIRST
-  )
-  # A text starts with <s>, and a special token that is meant is found.
-  assert backend.encode('the ').ids == [1, *tokens]
-  assert backend.encode(text, add_special_tokens=False).ids.count(1) == 1
-  backend.encode_special_tokens = True
-  assert backend.encode(
-    text, add_special_tokens=False
-  ).ids == sentencepiece_reference.encode(
-    pieces, scores, text, first_text_id=FIRST
-  )
-
-
-def test_files_that_are_none_of_llama2c(tmp_path):
-  pieces, scores = vocabulary(WORDS)
-  path = write(tmp_path / 'tok.bin', pieces, scores)
-  whole = path.read_bytes()
-
-  def error():
-    with pytest.raises(ValueError, match='truncated, or no tokenizer') as info:
-      sentencepiece_bpe.read_llama2c(path)
-    assert str(info.value).startswith(str(path))
-    return str(info.value)
-
-  for kept in (0, 3, 4, 10, 100, len(whole) // 2, len(whole) - 1):
-    path.write_bytes(whole[:kept])
-    error()
-  # Cut between two pieces: what the file promises is not there.
-  write(path, pieces[:FIRST], scores[:FIRST], longest=7)
-  assert 'longest piece has 6 bytes, not 7' in error()
-  write(path, pieces[:2] + pieces[3:], scores[1:])
-  assert 'ids 3 to 258 are not the bytes' in error()
-  write(path, [*pieces, 'th'], [*scores, -99.0])
-  assert "are both 'th'" in error()
-  path.write_bytes(whole[:12] + b'\xff' + whole[13:])
-  error()
-  path.write_bytes(whole[:8] + struct.pack('<i', -8) + whole[12:])
-  error()
