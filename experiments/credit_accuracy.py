@@ -158,7 +158,7 @@ def plan() -> Plan:
     ValueError: values out of range.
   """
   if len(set(_SEEDS.value)) < len(_SEEDS.value):
-    raise ValueError('--seed: each seed is a run of its own, give it once')
+    raise ValueError('--seed: each seed is one run, give it once')
   found = settings()
   competence = credit_settings.COMPETENCE
   if _COMPETENCE.value is not None:

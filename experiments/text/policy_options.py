@@ -40,7 +40,7 @@ class SizeOptions:
 
 @dataclasses.dataclass(frozen=True)
 class PolicyOptions:
-  """How a policy computes, where it lies, and what of it is learned.
+  """Precision, mesh and adapters of a policy.
 
   Parameters are float32. With several processes a `mesh_data` of 1 stands for
   all devices that the other two leave.
@@ -98,7 +98,7 @@ class PolicyOptions:
     }
 
   def onto(self, config: config_lib.DecoderConfig) -> config_lib.DecoderConfig:
-    """A configuration with what these options say out loud."""
+    """A configuration with the options that were given explicitly."""
     changes: dict[str, Any] = {}
     if self.compute_dtype != 'auto':
       changes['compute_dtype'] = self.compute_dtype
@@ -108,7 +108,7 @@ class PolicyOptions:
 
   @functools.cached_property
   def mesh(self) -> jax.sharding.Mesh | None:
-    """The mesh; None where one device is all.
+    """The mesh; None for a single device.
 
     Raises:
       ValueError: there are fewer devices, or some would be left out.
@@ -120,13 +120,13 @@ class PolicyOptions:
 
   @property
   def lora(self) -> lora.LoraOptions | None:
-    """Options of the adapters; None where there are none."""
+    """Options of the adapters; None without adapters."""
     if not self.lora_rank:
       return None
     return lora.LoraOptions(self.lora_rank, self.lora_alpha, self.lora_targets)
 
   def load(self, path: str) -> tuple[decoder.Params, config_lib.DecoderConfig]:
-    """Reads a pretrained model, straight onto the mesh."""
+    """Reads a pretrained model directly onto the mesh."""
     return weights.from_pretrained(path, self.mesh, **self.computing(True))
 
   def place(self, params: decoder.Params) -> decoder.Params:
@@ -136,7 +136,7 @@ class PolicyOptions:
 
 @dataclasses.dataclass(frozen=True)
 class Learned:
-  """What of a policy is learned: its parameters, or adapters beside them.
+  """The learned parameters of a policy: all of them, or adapters.
 
   Attributes:
     params: that the learner begins with, to be donated.
@@ -160,7 +160,7 @@ def learned(
   keep_reference: bool,
   seed: int,
 ) -> Learned:
-  """Chooses what is learned.
+  """Chooses the learned parameters.
 
   Args:
     options: of the policy.
