@@ -45,7 +45,8 @@ class ProgressOptions:
   )
   estimator_from: str | None = options_lib.option(
     None,
-    'Another run whose progress estimator is used, without exploration and fit.',
+    'Another run whose progress estimator is used, without exploration and '
+    'fit.',
   )
 
   __post_init__ = options_lib.check
