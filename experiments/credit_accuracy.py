@@ -7,12 +7,12 @@
 Where an environment is a pure function, the true advantage of each step under a
 fixed policy can be computed: exactly, by dynamic programming, or by branching
 many rollouts from the step (--truth=branched). Each environment is played in
-the base setting, which has the first value of each of --group_size, --length,
---delay, --colours and --noise. The first environment is then played with each
-further value of one of them, the others staying at their first.
+the base setting, the first value of each of --group_size, --length, --delay,
+--colours and --noise. The first environment is then played with each further
+value of one of them.
 
 The folder gets table.md, scores.csv (every number of every seed) and two
-figures. What the scores are: jaxcredit/algorithms/credit_quality.py.
+figures. jaxcredit/algorithms/credit_quality.py defines the scores.
 """
 
 import dataclasses
@@ -37,13 +37,13 @@ _ENVIRONMENTS = flags.DEFINE_multi_enum(
   'environment',
   ['key_door', 'grid', 'two_armed', 'household'],
   list(credit_settings.LENGTHS),
-  'Tasks; further values of other flags are tried on the first.',
+  'Tasks; the first is also played with the further values of other flags.',
 )
 _METHODS = flags.DEFINE_multi_enum(
   'method',
   variants.names(),
   variants.names(),
-  'Whose credit is scored.',
+  'Methods whose credit is scored.',
 )
 _GROUP_SIZES = flags.DEFINE_multi_integer(
   'group_size', [8, 2, 4, 16], 'Rollouts of a group.', 2
@@ -51,12 +51,12 @@ _GROUP_SIZES = flags.DEFINE_multi_integer(
 _LENGTHS = flags.DEFINE_multi_integer(
   'length',
   [0, 8, 12, 24],
-  'Steps of an episode at most; 0 for what the task has (two_armed 8, grid 12, '
-  'key_door 16, household 14).',
+  'Steps of an episode at most; 0 for the default of the task (two_armed 8, '
+  'grid 12, key_door 16, household 14).',
   0,
 )
 _DELAYS = flags.DEFINE_multi_integer(
-  'delay', [0, 4, 8], 'Steps between what decides and the reward.', 0
+  'delay', [0, 4, 8], 'Steps between the decisive action and the reward.', 0
 )
 _COLOURS = flags.DEFINE_multi_integer(
   'colours',
@@ -73,7 +73,7 @@ _RESAMPLES = flags.DEFINE_integer(
   'resamples', 8, 'Batches of a seed, which keep one rollout of each group.', 2
 )
 _EARLIER = flags.DEFINE_integer(
-  'earlier', 8, 'Episodes for each group that methods learn from.', 1
+  'earlier', 8, 'Earlier episodes a group, from which methods learn.', 1
 )
 _SEEDS = flags.DEFINE_multi_integer(
   'seed', list(range(10)), 'Seeds, with a policy and episodes each.', 0
@@ -91,7 +91,7 @@ _TRUTH = flags.DEFINE_enum(
   'truth', 'exact', ['exact', 'branched'], 'How true advantages are computed.'
 )
 _BRANCHES = flags.DEFINE_integer(
-  'branches', 256, 'Rollouts for each of the two means of a branched one.', 2
+  'branches', 256, 'Rollouts for each mean of a branched advantage.', 2
 )
 
 SHORT = {
@@ -158,7 +158,7 @@ def plan() -> Plan:
     ValueError: values out of range.
   """
   if len(set(_SEEDS.value)) < len(_SEEDS.value):
-    raise ValueError('--seed: each seed is a run of its own, give it once')
+    raise ValueError('--seed: each seed is one run, give it once')
   found = settings()
   competence = credit_settings.COMPETENCE
   if _COMPETENCE.value is not None:

@@ -4,9 +4,9 @@
       --flagfile=experiments/flagfiles/dynlin_ucb/synthetic.cfg
   python -m experiments.dynlin_ucb --run=runs/mine --horizon=100000 --seeds=10
 
-The same command resumes an experiment that was stopped: what is finished is
-not run again. The folder gets figures (PNG and PDF), the curves and the final
-regret of every run (CSV), and a table beside the paper's values.
+The same command resumes a stopped experiment without repeating finished runs.
+The folder gets figures (PNG and PDF), the curves and the final regret of every
+run (CSV), and a table beside the paper's values.
 
 Exit status: 0 complete, 1 an error, 130 stopped by Ctrl-C, 143 by SIGTERM; the
 last two save what is done.

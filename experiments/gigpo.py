@@ -3,11 +3,11 @@
   python -m experiments.gigpo --flagfile=experiments/flagfiles/gigpo/quick.cfg
   python -m experiments.gigpo --run=runs/mine --method=grpo --seed=1
 
-The same command resumes a run that was stopped. --domain chooses the household
-of ALFWorld, that of VirtualHome, a shop or questions; tasks are generated where
-no file of them is given. --method takes any method of the table. A run ends
-with a table of success by task type, curves, and report.html, which shows
-episodes with the credit of each step.
+The same command resumes a stopped run. --domain chooses the household of
+ALFWorld, VirtualHome, a shop or questions. Tasks are generated unless a file is
+given. --method takes any method of the table. A run writes a table of success
+by task type, curves, and report.html, which shows episodes with the credit of
+each step.
 
 Exit status: 0 complete, 1 an error, 130 stopped by Ctrl-C, 143 by SIGTERM; the
 last two save what is done.

@@ -5,10 +5,10 @@
   python -m experiments.lare --run=runs/mine --task=predator_prey \
       --method=lare --method=rrd --method=episodic --seed=0 --seed=1
 
-The same command resumes an experiment that was stopped. The folder gets curves
-of all methods with confidence bands over seeds, a table, every number as CSV,
-and for methods with a network a chart of the factors and decoded rewards of an
-episode. Needs the extra control.
+The same command resumes a stopped experiment. The folder gets curves of all
+methods with confidence bands over seeds, a table, every number as CSV, and for
+methods with a reward network a chart of the factors and decoded rewards of an
+episode. It needs the extra `control`.
 
 Exit status: 0 complete, 1 an error, 130 stopped by Ctrl-C, 143 by SIGTERM; the
 last two save what is done.

@@ -3,12 +3,12 @@
   python -m experiments.spa --flagfile=experiments/flagfiles/spa/quick.cfg
   python -m experiments.spa --run=runs/mine --method=ppo --seed=1 ...
 
-SPA has four stages, each of which goes on where it was left when the same
-command is given again: a supervised warm start; rollouts of many tasks, which
-are written to RUN/rollouts; a progress estimator that learns from them what
-each step contributed to the outcome; and PPO with what it says of fresh
-rollouts, and with whether the environment could carry the actions out. Other
-methods do not explore. report.html shows how well the estimator is calibrated.
+SPA has four stages: a supervised warm start; rollouts of many tasks, written to
+RUN/rollouts; the fit of a progress estimator, which learns from them what each
+step contributed to the outcome; and PPO. Its rewards are the estimated
+contributions and a bonus for actions that the environment could carry out. The
+same command resumes a stopped run at its stage. Other methods do not explore.
+report.html shows the calibration of the estimator.
 
 Exit status: 0 complete, 1 an error, 130 stopped by Ctrl-C, 143 by SIGTERM; the
 last two save what is done.

@@ -32,7 +32,7 @@ class Settings:
   )
   method: tuple[str, ...] = options.option(
     ('dense', 'episodic', 'rrd', 'lare'),
-    'What steps are rewarded with; several are compared.',
+    'Sources of step rewards; several are compared.',
     choices=tuple(tasks.METHODS),
   )
   latent: str = options.option(
@@ -57,7 +57,7 @@ class Settings:
     if not self.method or not self.seed:
       raise ValueError('an experiment takes one method and one seed at least')
     if len(set(self.seed)) < len(self.seed):
-      raise ValueError('--seed: each seed is a run of its own, give it once')
+      raise ValueError('--seed: each seed is one run, give it once')
     if self.iterations % self.record_every:
       raise ValueError(
         f'--iterations={self.iterations} must be a multiple of '

@@ -1,8 +1,8 @@
-"""What an expert shows of an environment: its steps, and rows made of them.
+"""Demonstrations of an expert: its steps, and rows made of them.
 
-The same for every domain whose expert plays episodes: it observes, acts, now
-and then slips, and what it did becomes rows of the form that the policy will
-sample, and texts for a tokenizer.
+For every domain whose expert plays episodes. It observes and acts, and makes a
+mistake now and then. Its steps become rows in the text format of the policy,
+and texts for a tokenizer.
 """
 
 import dataclasses
@@ -33,10 +33,10 @@ class Demonstration:
 
 
 class Expert(Protocol):
-  """Acts on what it observes, and knows what a learner gets wrong."""
+  """Acts on observations, and knows the mistakes of a learner."""
 
   def observe(self, step: protocol.TextStep) -> None:
-    """Reads what the environment answered to the last action."""
+    """Reads the reply of the environment to the last action."""
     ...
 
   def act(self) -> str:
@@ -123,7 +123,7 @@ def token_rows(
   text_format: formats.Format,
   row_tokens: int,
 ) -> list[episodes_lib.TokenRow]:
-  """Turns traces into rows of the form that the policy will sample.
+  """Turns traces into rows in the text format of the policy.
 
   Args:
     traces: see `corpus`.

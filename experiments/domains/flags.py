@@ -1,4 +1,4 @@
-"""What a text policy is trained on: --domain, and options of each domain."""
+"""The domain of a text policy: --domain, and the options of each domain."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -37,8 +37,8 @@ DOMAIN = flags.DEFINE_enum(
   'domain',
   'household',
   list(DOMAINS),
-  'What is trained on: the household of ALFWorld, that of VirtualHome, a shop '
-  'after WebShop, or questions with verifiable answers.',
+  'Domain to train on: the household of ALFWorld, VirtualHome, a shop after '
+  'WebShop, or questions with verifiable answers.',
 )
 OPTIONS = option_flags.define_union(
   {name: entry.options for name, entry in DOMAINS.items()}

@@ -69,7 +69,7 @@ class QuestionOptions:
   )
   failed_check: str = options_lib.option(
     'lost',
-    'What becomes of an answer whose check failed (it raised, or ran out of '
+    'Treatment of an answer whose check failed (it raised, or ran out of '
     'time): the episode is lost and takes no part, or the answer is wrong.',
     choices=('lost', 'wrong'),
   )

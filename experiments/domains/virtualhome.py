@@ -48,7 +48,7 @@ class VirtualHomeOptions:
   )
   sentence: str = options_lib.option(
     'goal',
-    'What stands before the goal in words: the name of the task, or the '
+    'The text before the goal: the name of the task, or the '
     'description that a person gave.',
     choices=virtualhome.FORMS,
   )

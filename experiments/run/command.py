@@ -1,4 +1,4 @@
-"""What every command is, with or without a run: arguments, errors, status."""
+"""Arguments, errors and exit status of every command."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -17,7 +17,7 @@ def print_error(error: BaseException | str) -> None:
 
 
 def takes_no_arguments(argv: Sequence[str]) -> bool:
-  """Whether flags were all that was given; says so if not."""
+  """Whether there are only flags; prints an error if not."""
   if len(argv) <= 1:
     return True
   print_error(f'unknown arguments: {" ".join(argv[1:])} (flags start with --)')
@@ -25,7 +25,7 @@ def takes_no_arguments(argv: Sequence[str]) -> bool:
 
 
 def run(argv: Sequence[str], work: Callable[[], int | None]) -> int:
-  """The main of a tool or a benchmark, which has no run of its own.
+  """The main of a tool or a benchmark, which makes no run.
 
   Args:
     argv: what absl left of the command line.

@@ -1,4 +1,4 @@
-"""What a run shows on the console: bars, one line an iteration, tables."""
+"""Console output of a run: bars, one line an iteration, tables."""
 
 import contextlib
 import sys
@@ -54,12 +54,12 @@ def bar(label: str, total: int, done: int = 0) -> Iterator[Any]:
 
 
 def percent(value: float | None) -> str:
-  """A share in per cent, or a dash for none."""
+  """A share in per cent, or a dash for NaN."""
   return '-' if value is None or value != value else f'{100 * value:.1f} %'
 
 
 def iteration_line(iteration: int, total: int, metrics: dict[str, Any]) -> str:
-  """One line that tells how an iteration went and where its time went."""
+  """One line with the results of an iteration and its times."""
   seconds = metrics['seconds_total']
   shares = ''.join(
     f'{label} {percent(metrics[name]):>6}  '

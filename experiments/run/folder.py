@@ -35,7 +35,7 @@ def _check_same(
   new: Mapping[str, Any],
   may_change: Collection[str],
 ) -> None:
-  """Raises `DifferentRunError` where two configurations are of two runs."""
+  """Raises `DifferentRunError` if two configurations are not of one run."""
   another = 'Choose another --run.'
   if SCRIPT not in old:
     raise DifferentRunError(
@@ -150,7 +150,7 @@ def opened(
   may_change: Collection[str] = (),
   defaults: Mapping[str, Any] | None = None,
 ) -> Iterator[bool]:
-  """Holds the folder for a run; no second run can be in it.
+  """Locks the folder for a run.
 
   All processes of a run ask; the first makes what is to be made. A new run that
   ends before it has left anything does not claim the folder.
@@ -199,7 +199,7 @@ def opened(
 
 
 def wait_for(folder: pathlib.Path, patience: float = 30.0) -> None:
-  """Waits until a run is seen that another process has made.
+  """Waits until the run of another process is visible.
 
   Args:
     folder: of the run, on a file system that all processes share.
@@ -220,7 +220,7 @@ def wait_for(folder: pathlib.Path, patience: float = 30.0) -> None:
 
 
 def forget_unbegun(folder: pathlib.Path) -> None:
-  """Empties the folder of a new run that ended before it left anything.
+  """Empties the folder of a new run that ended before it wrote anything.
 
   Without this, a wrong flag would have to be given again for ever: the folder
   would hold a run with that flag. Where there are results (metrics, curves, a
@@ -277,7 +277,7 @@ def write_text(path: pathlib.Path, text: str) -> None:
 def write_bytes(
   path: pathlib.Path, write: Callable[[BinaryIO], object]
 ) -> None:
-  """As `write_text`, what a function writes into an open file."""
+  """Like `write_text`, with a function that writes into an open file."""
   if processes.is_first():
     files.write_bytes(path, write)
 

@@ -1,4 +1,4 @@
-"""The short help of a script: its words, and at most 40 flags in groups.
+"""The short help of a script: its docstring, and at most 40 flags in groups.
 
 A script names the flags that a reader meets first, by group:
 

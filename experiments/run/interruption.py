@@ -1,4 +1,4 @@
-"""Ctrl-C, or the notice of a machine that is taken away, without loss."""
+"""Ctrl-C and SIGTERM without loss of work."""
 
 import contextlib
 import os

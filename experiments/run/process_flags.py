@@ -1,4 +1,4 @@
-"""Flags of a run by several processes, and how one joins the others.
+"""Flags of a run with several processes, and how a process joins it.
 
 The same command is given on every host. Where the cluster is known to jax
 (SLURM, GKE, Cloud TPU), --processes=auto is enough; elsewhere each process is

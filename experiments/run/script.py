@@ -1,13 +1,12 @@
 """The main of every script that makes a run: from flags to the report.
 
 A script ends with 0 when the run is complete; 1 after an error, which is
-printed in one line; 130 after Ctrl-C (SIGINT) and 143 after SIGTERM, as a
-machine gets that is about to be taken away. After either signal what is done is
-saved, and the same command goes on from it. A second signal stops at once, and
-the same command goes on from the last checkpoint. After SIGTERM no report is
-written, since the time is short.
+printed in one line; 130 after Ctrl-C (SIGINT) and 143 after SIGTERM, the signal
+of preemption. After either signal the progress is saved, and the same command
+resumes. A second signal stops at once, and the same command resumes from the
+last checkpoint. After SIGTERM no report is written, since time is short.
 
-A script of its own is a few lines:
+A new script is a few lines:
 
   flags.adopt_module_key_flags(script)
   SHORT = {'Run': script.SHORT, 'Credit': ('method', 'discount')}
@@ -48,7 +47,7 @@ _RUN = flags.DEFINE_string(
 _COMPILATION_CACHE = flags.DEFINE_string(
   'compilation_cache',
   os.path.join('~', '.cache', 'jaxcredit', 'compiled'),
-  'Folder where compiled programs are kept for later runs; empty for none.',
+  'Folder that keeps compiled programs for later runs; empty turns it off.',
 )
 
 # Flags of every script that change no number of a run.
@@ -97,7 +96,7 @@ def own_flags(module: str) -> dict[str, Any]:
 
 
 def defaults(module: str) -> dict[str, Any]:
-  """What the script's flags are that are not given, by name."""
+  """Defaults of the script's flags, by name."""
   return {flag.name: flag.default for flag in _flags(module)}
 
 
@@ -111,7 +110,7 @@ def config(module: str) -> dict[str, Any]:
 
 
 def check_finite(values: dict[str, Any]) -> None:
-  """Bounds of flags let NaN through, which would spoil a run in silence.
+  """Refuses NaN, which passes the bounds of flags and would spoil a run.
 
   Args:
     values: of flags, by name.
@@ -159,7 +158,7 @@ def short_help(module: str, short: help_pages.Groups) -> str:
 
 
 def start(main: Callable[[list[str]], int], short: help_pages.Groups) -> None:
-  """Starts the script that this process is; does not return.
+  """Starts the script of this process; does not return.
 
   Args:
     main: takes what is left of the command line and returns the exit status.
@@ -255,7 +254,7 @@ def _run(
 
 
 def _end_soon(status: int) -> None:
-  """Ends the process, whatever threads of libraries wait for.
+  """Ends the process, even if threads of libraries wait.
 
   A failed save of a checkpoint must not leave a process that hangs.
   """

@@ -1,7 +1,7 @@
-"""Runs of several seeds, shared out among the devices of all processes.
+"""Runs of several seeds, sharded over the devices of all processes.
 
-Runs do not know of each other: each device computes its own, and nothing is
-sent until their figures are collected.
+Runs are independent: each device computes its own, and nothing is sent until
+their results are collected.
 """
 
 from collections.abc import Callable

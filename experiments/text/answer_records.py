@@ -1,4 +1,4 @@
-"""Groups of answers with the credit of each token, as the report draws them."""
+"""Groups of completions with the credit of each token, for the report."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ def group_of_answers(
   tokenizer: tokenizer_lib.Tokenizer,
   title: str,
 ) -> tuple[prefix_tree_records.Group, int] | None:
-  """A group as its page shows it, without credit.
+  """A group as the page shows it, without credit.
 
   Args:
     episodes: G of one task.
@@ -58,7 +58,7 @@ def group_of_answers(
 
 
 def _padded(rows: Sequence[Sequence[Any]], dtype) -> np.ndarray:
-  """Rows of unlike length as [G, L], filled up with 0."""
+  """Pads rows to [G, L] with 0."""
   result = np.zeros((len(rows), max(map(len, rows))), dtype)
   for row, values in zip(result, rows, strict=True):
     row[: len(values)] = values

@@ -1,4 +1,4 @@
-"""The loop of a training, made of a run's settings."""
+"""Builds the loop of a training from the settings of a run."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -15,7 +15,7 @@ from jaxcredit.training import off_policy, overlapped, policy_gradient
 
 @dataclasses.dataclass(frozen=True)
 class TrainingLoop:
-  """What iterates, and from where.
+  """A loop, and the state it begins with.
 
   Attributes:
     loop: runs iterations.
@@ -31,7 +31,7 @@ class TrainingLoop:
 
 
 def policy_state(state: Any) -> learner_lib.LearnerState:
-  """The policy's part of a training's state."""
+  """The policy part of the training state."""
   if isinstance(state, overlapped.OverlappedState):
     state = state.training
   return state.policy

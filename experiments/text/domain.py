@@ -1,4 +1,4 @@
-"""What a text policy is trained on: tasks, environments, demonstrations."""
+"""A domain of a text policy: tasks, environments, demonstrations."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
@@ -10,7 +10,7 @@ from jaxcredit.rollouts import formats
 
 
 class Demonstrations(Protocol):
-  """What an expert showed.
+  """Demonstrations of an expert.
 
   Attributes:
     count: episodes.
@@ -32,7 +32,7 @@ class Demonstrations(Protocol):
     text_format: formats.Format,
     row_tokens: int,
   ) -> list[episodes_lib.TokenRow]:
-    """Rows of the form that the policy will sample."""
+    """Demonstrated rows, in the text format of the policy."""
     ...
 
 
@@ -59,7 +59,7 @@ class Domain(Protocol):
   test_from: str
 
   def load(self) -> None:
-    """Reads or makes the tasks.
+    """Reads or generates the tasks.
 
     Raises:
       OSError: a file is missing.

@@ -1,4 +1,4 @@
-"""Episodes with the credit of each step, as the report reads them.
+"""Records of episodes with the credit of each step, for the report.
 
 A step's record holds what the method saw of it (reward, penalty, anchor group)
 and the credit that the gradient used; a report needs no flag to draw it.
@@ -15,7 +15,7 @@ FILE_NAME = 'episodes.jsonl'
 
 
 def _description(task: Any) -> str:
-  """A task of a household, of VirtualHome or of the shop, for people."""
+  """A description of a task for people."""
   for name in ('task_description', 'description', 'instruction'):
     if hasattr(task, name):
       return getattr(task, name)
@@ -25,7 +25,7 @@ def _description(task: Any) -> str:
 def step_credit(
   credit: methods.Credit, step_of_token: np.ndarray | None, steps: int
 ) -> dict[str, np.ndarray]:
-  """Credit of steps, with the parts that are of steps.
+  """Credit per step, with its parts per step.
 
   Args:
     credit: of the method.

@@ -1,4 +1,4 @@
-"""Evaluation of a policy in a run: played once, recorded last."""
+"""Evaluations of a run: each is played once, and recorded at its end."""
 
 import jax
 
@@ -33,7 +33,7 @@ class Evaluations:
     )
 
   def done(self, iteration: int, *stages: str) -> bool:
-    """Whether that was done, in one of these stages or, without, in any."""
+    """Whether an evaluation was recorded, in one of these stages or in any."""
     return processes.as_first(
       any(
         e['iteration'] == iteration and e['stage'] in (stages or [e['stage']])
@@ -42,7 +42,7 @@ class Evaluations:
     )
 
   def is_due(self, done: int) -> bool:
-    """Whether to evaluate in the midst of training."""
+    """Whether to evaluate during training."""
     every = self._training.settings.run.evaluate_every
     return bool(done and every and not done % every) and not self.done(done)
 
@@ -65,7 +65,7 @@ class Evaluations:
       )
 
   def once(self, params, stage: str, iteration: int) -> None:
-    """Plays the evaluation tasks, unless that was done."""
+    """Plays the evaluation tasks, unless they were played before."""
     training = self._training
     domain, settings = training.domain, training.settings
     if self.done(iteration, stage):

@@ -1,7 +1,7 @@
 """Flags of the scripts that train a text policy.
 
-They are made from the dataclasses of options, where each has its default,
-bounds and help. A script adopts them with those of its domain and its method.
+They are made from the dataclasses of options, which hold defaults, bounds and
+help texts. A script adopts them with the flags of its domain and method.
 """
 
 import os
@@ -17,7 +17,7 @@ from jaxcredit.training import critic, loop, policy_gradient
 # What scripts adopt with the flags of this file.
 flags.adopt_module_key_flags(script)
 
-_SEED = flags.DEFINE_integer('seed', 0, 'Seed of everything random.')
+_SEED = flags.DEFINE_integer('seed', 0, 'Seed of all randomness.')
 _PRETRAINED = flags.DEFINE_string(
   'pretrained',
   None,
@@ -28,12 +28,14 @@ _PRETRAINED = flags.DEFINE_string(
 _START_FROM = flags.DEFINE_string(
   'start_from',
   None,
-  'Another run whose warm start to take, to compare methods.',
+  'Another run whose warm start is used, to compare methods.',
 )
 _VOCABULARY = flags.DEFINE_integer(
-  'vocabulary', 1024, 'Tokens of the tokenizer that is trained.', 257
+  'vocabulary', 1024, 'Size of the tokenizer that is trained.', 257
 )
-_MAX_STEPS = flags.DEFINE_integer('max_steps', 50, 'Steps of an episode.', 1)
+_MAX_STEPS = flags.DEFINE_integer(
+  'max_steps', 50, 'Steps of an episode at most.', 1
+)
 _MAX_NEW_TOKENS = flags.DEFINE_integer(
   'max_new_tokens', 16, 'Tokens of a completion at most.', 1
 )
@@ -43,7 +45,7 @@ _ROW_TOKENS = flags.DEFINE_integer(
 _CHUNKS = flags.DEFINE_multi_integer(
   'chunk',
   [16, 64, 256, 1024, 4096],
-  'Lengths that observations are padded to when they are read; each compiles '
+  'Lengths to which observations are padded in the prefill; each compiles '
   'once.',
   1,
 )
@@ -75,29 +77,29 @@ _SAMPLER = flags.DEFINE_enum(
   'sampler',
   'independent',
   ['independent', 'tree'],
-  'Independent completions, or a tree: completions branch off each other where '
-  'the policy is least certain, and share what lies before.',
+  'Independent completions, or a tree, in which completions branch off each '
+  'other where the policy is least certain.',
 )
 _TREE_FIRST = flags.DEFINE_integer(
   'tree_first', 1, 'Completions of a tree that begin at the prompt.', 1
 )
 _TREE_BRANCHES = flags.DEFINE_integer(
-  'tree_branches', 1, 'Completions that branch off side by side.', 1
+  'tree_branches', 1, 'Completions that branch off at the same time.', 1
 )
 _TREE_EXCLUDE_PARENT = flags.DEFINE_bool(
   'tree_exclude_parent',
   False,
-  'A branch cannot begin with the token that its parent went on with.',
+  "A branch cannot begin with its parent's next token.",
 )
 _TREE_SKIP_LAST = flags.DEFINE_integer(
-  'tree_skip_last', 1, 'Last tokens of a completion where none branches off.', 0
+  'tree_skip_last', 1, 'Last tokens of a completion without branches.', 0
 )
 _TREE_TOKENS = flags.DEFINE_enum(
   'tree_tokens',
   'drawn',
   ['drawn', 'all'],
-  'A token that several completions share is learned in the one that drew it, '
-  'or in each of them.',
+  'Learn a shared token only in the completion that sampled it, or in all that '
+  'share it.',
 )
 
 # Whatever the devices, the numbers are the same up to rounding.
@@ -107,7 +109,7 @@ MAY_CHANGE = {'mesh_data', 'mesh_fsdp'} | {
 
 
 def expanded(path: str | None) -> str | None:
-  """A shell leaves the ~ in --flag=~/folder to the program."""
+  """Expands ~, which shells do not expand in --flag=~/folder."""
   return path and os.path.expanduser(path)
 
 

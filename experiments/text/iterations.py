@@ -14,7 +14,7 @@ from jaxcredit.training import stage_clock
 
 
 class Iterations:
-  """Runs the iterations that are left.
+  """Runs the remaining iterations.
 
   Args:
     training: `training.TextTraining`, whose run it is.
@@ -34,7 +34,7 @@ class Iterations:
     self._clock = stage_clock.StageClock('checkpoint')
 
   def run(self) -> bool:
-    """Runs what is left; returns whether the training is complete."""
+    """Runs the remaining iterations; returns whether all are complete."""
     training, options = self._training, self._training.settings.run
     state = self._built.state
     with checkpoints_lib.Checkpoints(

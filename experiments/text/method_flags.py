@@ -1,7 +1,7 @@
 """The method of a run: --method, and the options of each method.
 
 Both are made from the table of methods. An option that is not given has the
-default of the method; options of other methods are not looked at, so that one
+default of the method. Options of other methods are ignored, so that one
 flagfile serves a comparison of several.
 """
 
@@ -42,7 +42,7 @@ def recorded(config: Mapping[str, Any]) -> tuple[methods.Method, Any]:
 
 
 def unused() -> str:
-  """What is given for other methods, in words; '' for nothing."""
+  """A message about options given for other methods; '' without any."""
   names = OPTIONS.unused(METHOD.value)
   if not names:
     return ''

@@ -1,4 +1,4 @@
-"""How a policy computes, where it lies, and what of it is learned."""
+"""Sizes, precision, mesh and adapters of a policy."""
 
 import dataclasses
 import functools
@@ -16,14 +16,14 @@ from jaxcredit.training import learner as learner_lib
 
 @dataclasses.dataclass(frozen=True)
 class SizeOptions:
-  """Sizes of a policy that is trained from nothing."""
+  """Sizes of a policy that is trained from scratch."""
 
-  width: int = options_lib.option(128, 'Width of the policy.', 1)
-  layers: int = options_lib.option(3, 'Blocks of the policy.', 1)
+  width: int = options_lib.option(128, 'Hidden size.', 1)
+  layers: int = options_lib.option(3, 'Decoder blocks.', 1)
   heads: int = options_lib.option(4, 'Query heads.', 1)
   kv_heads: int = options_lib.option(2, 'Key/value heads.', 1)
   head_dim: int = options_lib.option(32, 'Size of a head.', 2)
-  hidden: int = options_lib.option(384, 'Size of the linear units.', 1)
+  hidden: int = options_lib.option(384, 'Intermediate size of the MLP.', 1)
 
   def __post_init__(self):
     options_lib.check(self)
@@ -40,7 +40,7 @@ class SizeOptions:
 
 @dataclasses.dataclass(frozen=True)
 class PolicyOptions:
-  """How a policy computes, where it lies, and what of it is learned.
+  """Precision, mesh and adapters of a policy.
 
   Parameters are float32. With several processes a `mesh_data` of 1 stands for
   all devices that the other two leave.
@@ -54,25 +54,23 @@ class PolicyOptions:
   )
   remat: bool | None = options_lib.option(
     None,
-    'Compute each block again in the backward pass, which saves memory; by '
-    'default for a pretrained model.',
+    'Recompute each block in the backward pass, which saves memory; by default '
+    'only for a pretrained model.',
   )
   mesh_data: int = options_lib.option(
-    1, 'Devices over which the rows of a batch are dealt out.', 1
+    1, 'Devices over which rows are sharded.', 1
   )
   mesh_fsdp: int = options_lib.option(
-    1, 'Devices over which rows and parameters are dealt out.', 1
+    1, 'Devices over which rows and parameters are sharded.', 1
   )
-  mesh_tensor: int = options_lib.option(
-    1, 'Devices over which each product is cut (tensor parallelism).', 1
-  )
+  mesh_tensor: int = options_lib.option(1, 'Devices of tensor parallelism.', 1)
   lora_rank: int = options_lib.option(
     0,
-    'LoRA rank; 0 trains all parameters. The warm start always trains all.',
+    'LoRA rank; 0 trains all parameters, as the warm start always does.',
     0,
   )
   lora_alpha: float = options_lib.option(
-    16.0, "The adapters' product is scaled by alpha / rank.", 1e-9
+    16.0, 'LoRA alpha: adapters are scaled by alpha / rank.', 1e-9
   )
   lora_targets: tuple[str, ...] = options_lib.option(
     ('.*',),
@@ -100,7 +98,7 @@ class PolicyOptions:
     }
 
   def onto(self, config: config_lib.DecoderConfig) -> config_lib.DecoderConfig:
-    """A configuration with what these options say out loud."""
+    """A configuration with the options that were given explicitly."""
     changes: dict[str, Any] = {}
     if self.compute_dtype != 'auto':
       changes['compute_dtype'] = self.compute_dtype
@@ -110,7 +108,7 @@ class PolicyOptions:
 
   @functools.cached_property
   def mesh(self) -> jax.sharding.Mesh | None:
-    """The mesh; None where one device is all.
+    """The mesh; None for a single device.
 
     Raises:
       ValueError: there are fewer devices, or some would be left out.
@@ -122,13 +120,13 @@ class PolicyOptions:
 
   @property
   def lora(self) -> lora.LoraOptions | None:
-    """Options of the adapters; None where there are none."""
+    """Options of the adapters; None without adapters."""
     if not self.lora_rank:
       return None
     return lora.LoraOptions(self.lora_rank, self.lora_alpha, self.lora_targets)
 
   def load(self, path: str) -> tuple[decoder.Params, config_lib.DecoderConfig]:
-    """Reads a pretrained model, straight onto the mesh."""
+    """Reads a pretrained model directly onto the mesh."""
     return weights.from_pretrained(path, self.mesh, **self.computing(True))
 
   def place(self, params: decoder.Params) -> decoder.Params:
@@ -138,7 +136,7 @@ class PolicyOptions:
 
 @dataclasses.dataclass(frozen=True)
 class Learned:
-  """What of a policy is learned: its parameters, or adapters beside them.
+  """The learned parameters of a policy: all of them, or adapters.
 
   Attributes:
     params: that the learner begins with, to be donated.
@@ -162,7 +160,7 @@ def learned(
   keep_reference: bool,
   seed: int,
 ) -> Learned:
-  """Chooses what is learned.
+  """Chooses the learned parameters.
 
   Args:
     options: of the policy.

@@ -1,4 +1,4 @@
-"""SPA's stage between warm start and training: exploration and estimator."""
+"""SPA's stage after the warm start: exploration and progress estimator."""
 
 import dataclasses
 import json
@@ -28,10 +28,10 @@ _SHOWN = 4
 
 @dataclasses.dataclass(frozen=True)
 class ProgressOptions:
-  """Options of exploration, and where to take it or the estimator from."""
+  """Options of exploration, or runs to reuse it or the estimator from."""
 
   exploration_tasks: int = options_lib.option(
-    0, 'Tasks that are explored; 0 for all to train on.', 0
+    0, 'Tasks to explore; 0 explores all training tasks.', 0
   )
   exploration_rollouts: int = options_lib.option(
     10, 'Rollouts of each explored task.', 1
@@ -41,12 +41,11 @@ class ProgressOptions:
   )
   rollouts_from: str | None = options_lib.option(
     None,
-    'Another run whose exploration the estimator learns from, in place of one '
-    'of its own.',
+    'Another run whose exploration is used instead of a new one.',
   )
   estimator_from: str | None = options_lib.option(
     None,
-    'Another run whose progress estimator to take, in place of exploration and '
+    'Another run whose progress estimator is used, without exploration and '
     'fit.',
   )
 
@@ -54,7 +53,7 @@ class ProgressOptions:
 
 
 class ProgressStage:
-  """Explores, and fits an estimator of what each step contributes.
+  """Explores, and fits an estimator of the contribution of each step.
 
   Args:
     options: of the stage.
@@ -100,7 +99,7 @@ class ProgressStage:
     return {'contributions': contributions}
 
   def _explore(self, training, params) -> bool:
-    """Plays what is left of the rollouts; returns whether all are there."""
+    """Plays the remaining rollouts; returns whether all are done."""
     settings, options = training.settings, self._options
     tasks = training.domain.train_tasks
     order = np.random.default_rng([settings.seed, 6]).permutation(len(tasks))
@@ -204,7 +203,7 @@ class ProgressStage:
     return lambda rows: estimator.contributions(learned, rows)
 
   def _fit(self, training, params):
-    """Fits what is left; rows -> contributions, None if interrupted."""
+    """Finishes the fit; rows -> contributions, None if interrupted."""
     settings, options = training.settings, self._estimator_options
     estimator = self._make_estimator(training, training.config, options, params)
     path = training.folder / saved_estimator.FILE_NAME
@@ -275,7 +274,7 @@ class ProgressStage:
   def _describe_fit(
     self, training, estimator, learned, rollouts
   ) -> dict[str, Any]:
-    """What the report says of the estimator, as JSON takes it."""
+    """The estimator's part of the report, as JSON values."""
     options = self._estimator_options
     held = progress_fit.split_by_task(
       rollouts.task, options.held_out, training.settings.seed

@@ -1,4 +1,4 @@
-"""What a run keeps of its iterations: its method, and episodes or answers."""
+"""Records of a run: its method, and episodes or completions."""
 
 import dataclasses
 import json
@@ -47,7 +47,7 @@ class Records:
     )
 
   def drop_after(self, iteration: int) -> None:
-    """Forgets what was written after an iteration that is played again."""
+    """Drops records of later iterations, which are played again."""
     metrics_lib.drop_from(self._file, lambda r: r['iteration'] <= iteration)
 
   def write(
@@ -80,7 +80,7 @@ class Records:
 
 
 def _steps_of_tokens(batch: loop_lib.Batch, shape) -> np.ndarray:
-  """The step of each token, int [P, G, L]; -1 for none."""
+  """The step of each token, int [P, G, L]; -1 without one."""
   result = np.full((shape[0] * shape[1], shape[2]), -1)
   for row, episode in zip(result, batch.episodes, strict=True):
     if not episode.failure and episode.rows:

@@ -19,7 +19,7 @@ STAGE = 'estimator'
 
 @dataclasses.dataclass(frozen=True)
 class SavedEstimator:
-  """An estimator as a run left it.
+  """The estimator of a run.
 
   Attributes:
     learned: for `ProgressEstimator.contributions`.

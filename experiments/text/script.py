@@ -1,8 +1,7 @@
 """What the scripts that train a text policy have in common.
 
-They are one program. A script chooses the method and the domain that it begins
-with, and what its short help shows; all methods whose needs are met here, and
-all domains, can be chosen by flags.
+They are one program. A script sets its default method and domain, and its short
+help. Flags choose among all methods whose needs can be met, and all domains.
 """
 
 import dataclasses
@@ -50,7 +49,7 @@ _SHORT: help_pages.Groups = {
 
 @dataclasses.dataclass(frozen=True)
 class Parts:
-  """What a run is made of.
+  """The parts of a run.
 
   Attributes:
     settings: of the run.
@@ -67,7 +66,7 @@ class Parts:
   stages: Sequence[stage_lib.Stage]
 
   def of_training(self) -> tuple[Any, ...]:
-    """What `training.TextTraining` begins with."""
+    """The first arguments of `training.TextTraining`."""
     return (
       self.settings,
       self.domain,
@@ -78,13 +77,13 @@ class Parts:
 
 
 def begin_with(method: str, domain: str) -> None:
-  """Sets what --method and --domain are where they are not given."""
+  """Sets the defaults of --method and --domain."""
   flags.set_default(method_flags.METHOD, method)
   flags.set_default(domain_flags.DOMAIN, domain)
 
 
 def build() -> Parts:
-  """The parts of the run, from flags.
+  """Makes the parts of the run from flags.
 
   Raises:
     ValueError: values that are not allowed, or do not go together.
@@ -154,7 +153,7 @@ def main(argv: list[str], module: str) -> int:
 
 
 def start(main: Callable[[list[str]], int], credit: Sequence[str]) -> None:
-  """Starts the script that this process is; does not return.
+  """Starts the script of this process; does not return.
 
   Args:
     main: of the script.

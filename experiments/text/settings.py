@@ -1,4 +1,4 @@
-"""The settings of a training of a text policy, but its domain and method."""
+"""Settings of the training of a text policy, except domain and method."""
 
 import dataclasses
 
@@ -39,10 +39,10 @@ class FormatOptions:
 
 @dataclasses.dataclass(frozen=True)
 class WarmStartOptions:
-  """The supervised warm start, by imitation of an expert."""
+  """The warm start: supervised fine-tuning by imitation of an expert."""
 
   steps: int = options_lib.option(
-    300, 'Optimizer steps of the warm start (imitation).', 0
+    300, 'Optimizer steps of the warm start (supervised fine-tuning).', 0
   )
   batch: int = options_lib.option(
     32, 'Rows (episodes) of a warm-start step.', 1
@@ -52,7 +52,7 @@ class WarmStartOptions:
   )
   observation_weight: float = options_lib.option(
     0.3,
-    'Weight of the tokens that the environment wrote in the warm start.',
+    'Weight of observation tokens in the loss of the warm start.',
     0.0,
   )
 
@@ -71,7 +71,7 @@ class LearnerOptions:
     1.0, "Bound on the gradient's norm.", 0.0
   )
   micro_batch_tokens: int = options_lib.option(
-    4096, 'Tokens whose gradient is computed at a time.', 1
+    4096, 'Tokens of a micro-batch of gradient accumulation.', 1
   )
   skip_limit: int = options_lib.option(
     3, 'Non-finite updates in a row after which the run stops.', 1
@@ -82,23 +82,23 @@ class LearnerOptions:
 
 @dataclasses.dataclass(frozen=True)
 class OverlapOptions:
-  """Rollouts beside learning."""
+  """Overlap of rollouts with learning."""
 
   overlap: bool = options_lib.option(
     False,
     'Play the next iteration while one is learned, with the parameters from '
-    'before that update: one step off-policy.',
+    'before the update: one step off-policy.',
   )
   overlap_correction: str = options_lib.option(
     'clipped',
-    'With --overlap: the clipped ratio against the policy that played '
-    '(clipped); against the one before the update, weighted with the truncated '
-    'importance ratio of the two (decoupled), or not weighted (none). The last '
-    'two cost another pass over the rows.',
+    'With --overlap: the clipped ratio to the behaviour policy (clipped), or '
+    'to the policy before the update, weighted with the truncated importance '
+    'ratio of the two (decoupled) or unweighted (none). The last two cost '
+    'another pass over the rows.',
     choices=off_policy.CORRECTIONS,
   )
   importance_cap: float = options_lib.option(
-    2.0, "Bound on the weights of 'decoupled'.", 1e-3
+    2.0, 'Bound on the importance weights of decoupled.', 1e-3
   )
 
   __post_init__ = options_lib.check
@@ -117,18 +117,18 @@ class RunOptions:
   )
   keep_checkpoints: int = options_lib.option(
     2,
-    'How many of the newest checkpoints stay; with 1 there is none to go back '
-    'to where it is damaged.',
+    'Number of checkpoints to keep; with 1 there is no older one if the '
+    'newest is damaged.',
     1,
   )
   profile: int = options_lib.option(
     0,
-    'Iterations to trace with the profiler, once programs are compiled, into '
-    'profile/ of the run; 0 for none.',
+    'Iterations to profile after warm-up, into profile/ of the run; 0 turns '
+    'profiling off.',
     0,
   )
   save_episodes_every: int = options_lib.option(
-    10, 'Iterations between those whose episodes are kept; 0 for none.', 0
+    10, 'Save the episodes of every n-th iteration; 0 saves none.', 0
   )
   environment_workers: int = options_lib.option(
     1, 'Processes that run the environments.', 1, 1024
@@ -143,25 +143,25 @@ class RunOptions:
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-  """All that a run is made of, but its domain and method.
+  """The settings of a run, except its domain and method.
 
   Attributes:
-    seed: of everything random.
-    pretrained: model to start from; None trains one from nothing.
-    start_from: another run whose warm start to take; None for none.
-    vocabulary: tokens of the tokenizer that is trained.
-    evaluation_temperature: of the sampler.
-    format: form of the text.
-    sizes: of a policy that is trained from nothing.
-    policy: how it computes, and what of it is learned.
-    warm_start: imitation before the training.
-    loop: of an iteration.
-    loss: of the policy.
+    seed: seed of all randomness.
+    pretrained: model to start from; None trains one from scratch.
+    start_from: another run whose warm start is used; None if not.
+    vocabulary: size of the tokenizer that is trained.
+    evaluation_temperature: temperature of the sampler in evaluation.
+    format: text format.
+    sizes: sizes of a policy that is trained from scratch.
+    policy: precision, mesh and adapters.
+    warm_start: supervised fine-tuning before the training.
+    loop: options of an iteration.
+    loss: loss of the policy.
     critic: for methods with a critic.
-    limits: of rollouts.
-    learner: of the policy.
-    overlap: of rollouts with learning.
-    run: what may change when the run is resumed.
+    limits: limits of rollouts.
+    learner: optimizer of the policy.
+    overlap: overlap of rollouts with learning.
+    run: options that may change when the run is resumed.
   """
 
   seed: int

@@ -1,4 +1,4 @@
-"""What happens between warm start and training, as values in a list."""
+"""Stages between warm start and training, as values in a list."""
 
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -8,7 +8,7 @@ from jaxcredit.training import loop as loop_lib
 
 
 class Stage(Protocol):
-  """A stage of a training. It goes on where it was stopped.
+  """A stage of a training, which resumes where it was stopped.
 
   Attributes:
     name: as in `methods.Method.stages`, or of what it provides.
@@ -20,7 +20,7 @@ class Stage(Protocol):
   provides: frozenset[str]
 
   def check(self, training: Any) -> None:
-    """Says before the warm start what cannot work.
+    """Raises errors before the warm start about what cannot work.
 
     Raises:
       OSError: a file of another run is missing.
@@ -31,7 +31,7 @@ class Stage(Protocol):
   def run(
     self, training: Any, params: decoder.Params
   ) -> Mapping[str, loop_lib.Prediction] | None:
-    """Does what is left of the stage.
+    """Runs the rest of the stage.
 
     Args:
       training: `training.TextTraining`.

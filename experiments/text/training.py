@@ -1,7 +1,6 @@
 """Warm start, stages, training and evaluation of a text policy, resumable.
 
-What is trained on is a domain, how credit is given a method, and what a method
-needs beforehand a list of stages: all are values.
+Domain, method and the stages that the method needs are values.
 """
 
 import pathlib
@@ -29,7 +28,7 @@ from jaxcredit.training import metrics as metrics_lib
 
 
 class TextTraining:
-  """A run, in order; each part goes on where it was left.
+  """Runs the parts of a run in order; each resumes where it was stopped.
 
   Args:
     settings: of the run.
@@ -87,7 +86,7 @@ class TextTraining:
       )
 
   def run(self) -> bool:
-    """Runs what is left; returns whether the run is complete."""
+    """Runs the remaining parts; returns whether the run is complete."""
     settings = self.settings
     settings.policy.check()
     for stage in self._stages:
@@ -135,7 +134,7 @@ class TextTraining:
   def _predictions(
     self, params: decoder.Params
   ) -> Mapping[str, loop_lib.Prediction] | None:
-    """What the stages provide; None if one was interrupted."""
+    """Predictions of the stages; None if one was interrupted."""
     if self._stages and self.settings.policy.lora is None:
       # The learner takes the buffers over.
       params = jax.tree.map(jnp.copy, params)
@@ -152,7 +151,7 @@ class TextTraining:
     tokenizer: tokenizer_lib.Tokenizer,
     config: config_lib.DecoderConfig,
   ) -> None:
-    """Takes tokenizer and configuration, and makes the collector."""
+    """Sets tokenizer and configuration, and makes the collector."""
     settings = self.settings
     self.tokenizer = tokenizer
     # What the policy has beyond the tokenizer is neither sampled nor learned.

@@ -1,4 +1,4 @@
-"""The policy that training begins with: imitated, pretrained or taken over."""
+"""The initial policy: fine-tuned by imitation, pretrained, or from a run."""
 
 import pathlib
 import shutil
@@ -58,7 +58,7 @@ def run(training) -> decoder.Params | None:
 
 
 def _imitate(training, params, rows) -> decoder.Params | None:
-  """Parameters after imitation; None if it was interrupted."""
+  """Parameters after fine-tuning; None if it was interrupted."""
   settings, steps = training.settings, training.settings.warm_start.steps
   learner = learner_lib.Learner(
     supervised.make_loss(

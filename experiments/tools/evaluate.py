@@ -4,11 +4,11 @@
   python -m experiments.tools.evaluate --run=runs/a --run=runs/b \
       --evaluate_on=valid_unseen.jsonl.xz --output=evaluation.json
 
-A policy is asked in the text format, and plays in the domain, that its run
-recorded; flags of the domain that are given here change the tasks. One episode
-a task, as after training, leaves a standard error of four points on 134 games.
-Several rollouts a task tell policies apart that lie closer. Each run is a
-column of the table; all are of one domain and play with the same random keys.
+A policy plays in the text format and the domain that its run recorded. Flags of
+the domain change the tasks. One episode a task, as after training, leaves a
+standard error of four points on 134 games; more rollouts a task distinguish
+policies that are closer. Each run is a column of the table. All runs must be of
+one domain, and play with the same random keys.
 """
 
 import dataclasses
@@ -39,15 +39,15 @@ _STAGE = flags.DEFINE_enum(
   'stage',
   'train',
   saved_policy.STAGES,
-  'Which policy of the run: that after training, or that before.',
+  'Which policy of the run: after training, or after the warm start.',
 )
 _ROLLOUTS = flags.DEFINE_integer('rollouts', 1, 'Episodes a task.', 1)
 _TEMPERATURE = flags.DEFINE_float(
-  'temperature', None, "Of the sampler; by default the run's own.", 0.0
+  'temperature', None, 'Temperature; by default that of the run.', 0.0
 )
 _SEED = flags.DEFINE_integer('seed', 0, 'Seed of the sampler.')
 _AT_ONCE = flags.DEFINE_integer(
-  'at_once', 64, 'Episodes that are played side by side, at most.', 1
+  'at_once', 64, 'Episodes that are played at the same time, at most.', 1
 )
 _OUTPUT = flags.DEFINE_string(
   'output', None, 'File for the results, as JSON; none by default.'

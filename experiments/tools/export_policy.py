@@ -24,7 +24,7 @@ _STAGE = flags.DEFINE_enum(
   'stage',
   'train',
   saved_policy.STAGES,
-  'Which policy of the run: that after training, or that before.',
+  'Which policy of the run: after training, or after the warm start.',
 )
 _ADAPTERS = flags.DEFINE_bool(
   'adapters',

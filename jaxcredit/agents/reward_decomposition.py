@@ -140,9 +140,9 @@ def init(
 def observe(
   state: State, features: jax.Array, mask: jax.Array | None = None
 ) -> State:
-  """Takes new features [..., d] into the statistics, if there are any.
+  """Updates the statistics, if there are any, with new features [..., d].
 
-  What the network says changes with them.
+  The outputs of the network change with them.
   """
   if state.statistics is None:
     return state

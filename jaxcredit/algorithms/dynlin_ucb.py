@@ -217,7 +217,7 @@ def select(config: Config, state: State, draw: jax.Array):
   Args:
     config: settings.
     state: before the round.
-    draw: float [], uniform in [0, 1); used by start='released' alone.
+    draw: float [], uniform in [0, 1); used only by start='released'.
 
   Returns:
     The action (int32 [], an index in a finite set, else float [d]) and the

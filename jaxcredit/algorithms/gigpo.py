@@ -15,16 +15,16 @@ What the released code (verl-agent) does differently, and how to get it:
 * It takes mean and deviation of the episode part over all steps of the group,
   so that long rollouts weigh more: episode_statistics='steps'. The default,
   'trajectories', is the paper's Eq. 3.
-* It charges an answer of wrong form to its own step, in both parts:
-  `penalties`. They do not enter the discounted return of earlier steps. With
-  'trajectories' they do not enter the statistics either (in the released code
-  one step's penalty, whichever comes first, does), and with scale='std' they
-  are left out of the episode part of a group whose returns are all equal.
-* A rollout without companions gets its raw score as episode part:
-  singleton='score'. Here it gets 0 unless asked for.
-* Steps that were duplicated to fill a batch enter its statistics; here nothing
-  is duplicated.
-* Groups of equal members can get advantages up to 0.65 by rounding; here they
+* It subtracts the penalty of a completion of wrong form from its own step, in
+  both parts: `penalties`. Penalties do not enter the discounted returns of
+  earlier steps. With 'trajectories' they do not enter the statistics either (in
+  the released code the penalty of the step that comes first does). With
+  scale='std' a group of equal returns has no penalties in its episode part.
+* The only rollout of a group gets its return as episode part:
+  singleton='score'. The default here is 0.
+* Steps that were duplicated to fill a batch enter its statistics. Nothing is
+  duplicated here.
+* Groups of equal members can get advantages up to 0.65 by rounding. Here they
   get exactly 0.
 """
 

@@ -2,13 +2,13 @@
 
   A_i = (r_i - mean(r)) / (std(r) + eps)
 
-over the G rollouts of one task. With scale='none' the division is left out, as
-Dr. GRPO does (Liu et al. 2025, arXiv 2503.20783).
+over the G rollouts of one task. With scale='none' nothing is divided, as in Dr.
+GRPO (Liu et al. 2025, arXiv 2503.20783).
 
-The code released with verl takes the unbiased deviation (ddof=1), eps=1e-6, and
-gives a rollout without companions its raw score; here that is an option,
-`singleton='score'`, and 0 is the default. A group of equal members gets exactly
-0 here; there, rounding can give advantages up to 0.65.
+The code released with verl takes the unbiased deviation (ddof=1) and eps=1e-6,
+and gives the only rollout of a group its return. Here that is the option
+`singleton='score'`, and the default is 0. Groups of equal members can get
+advantages up to 0.65 there, by rounding. Here they get exactly 0.
 """
 
 import jax

@@ -1,16 +1,16 @@
 """Return decomposition: RD, RRD and LaRe's losses and rewards.
 
 The return R of an episode arrives at its end. A network predicts a reward r_t
-for each step, and learns from returns alone:
+for each step, and learns only from returns:
 
   RD    L = mean over episodes of (R - sum_t r_t)^2
   RRD   the same, from K of the L steps (Ren et al. 2022, 2111.13485)
   LaRe  the same, with r_t = f(z_t) of factors z_t = phi(s_t, a_t) that a
         language model's program computes (Qu et al. 2024, 2412.11120)
 
-LaRe adds nothing to the loss. What the losses leave open: any r_t with the
-right sums is as good as any other, so credit within an episode is what the
-network makes of the features, no more.
+LaRe adds nothing to the loss. The losses do not determine the rewards: any r_t
+with the right sums is a minimum. Credit within an episode comes only from how
+the network generalises over the features.
 
 Let m be the mean of K sampled rewards of L, s^2 their unbiased variance, rho
 the mean of all L. Then E[(R/L - m)^2] = (R/L - rho)^2 + Var[m], with
@@ -18,22 +18,22 @@ the mean of all L. Then E[(R/L - m)^2] = (R/L - rho)^2 + Var[m], with
   Var[m] = E[s^2] (1 - K/L) / K    K different steps        (K <= L)
   Var[m] = E[s^2] / K              K draws with replacement
 
-so that taking off the right-hand side, without E, leaves RD's loss on average.
+so that subtracting the right-hand side, without E, gives RD's loss on average.
 
-Where phi lives, and what stands around these losses: `latent_rewards` writes a
-program phi with a language model, verifies it and encodes steps with it
-(`interpreter.encode`); `networks/heads/reward_decoder.py` is the network f;
+The parts of LaRe: `latent_rewards` has a language model write a program phi,
+verifies it and encodes steps with it (`interpreter.encode`);
+`networks/heads/reward_decoder.py` is the network f;
 `agents/reward_decomposition.py` trains it with the losses below; and
-`agents/reward_sources.py` gives an agent its rewards (`Decoded`).
+`agents/reward_sources.py` gives its rewards to an agent (`Decoded`).
 
 What the released code (thu-rllab/LaRe) does differently:
-* Where K > L it draws with replacement and keeps the first formula, which is
-  then negative: it adds variance. Here the second is used, or, by default,
-  all L steps stand for the episode, with nothing to correct.
-* It evaluates the network on all steps and then keeps K. Here steps are drawn
+* For K > L it samples with replacement and keeps the first formula, which is
+  then negative and adds variance. Here the second formula is used, or, by
+  default, all L steps, with nothing to correct.
+* It evaluates the network on all steps and then keeps K. Here steps are sampled
   first: `sample_steps`, `take_steps`, the network, `subsampled_loss`.
-* With several agents its target is the return of agent 0. Here it is that of
-  the team; see `team_rewards`.
+* With several agents its target is the return of agent 0. Here it is the return
+  of the team; see `team_rewards`.
 """
 
 import jax

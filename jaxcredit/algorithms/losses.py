@@ -6,12 +6,12 @@
   ratio='token':     rho = pi / pi_old of each token
   ratio='step':      of all tokens of a step together, GiGPO's Eq. 9
   ratio='sequence':  exp of the row's mean log-ratio, GSPO (arXiv 2507.18071)
-  weights:           L <- w L, where w corrects for another policy that drew the
-                     tokens; with `importance_weights`, and `old_log_probs` of
-                     the policy before the update, this is the decoupled
-                     objective (Hilton et al. 2022, arXiv 2110.00641)
+  weights:           L <- w L, where w corrects for another behaviour policy;
+                     with `importance_weights`, and `old_log_probs` of the
+                     policy before the update, this is the decoupled objective
+                     (Hilton et al. 2022, arXiv 2110.00641)
 
-Aggregations of token losses to a number, under their usual names:
+Aggregations of token losses to one number, under their usual names:
 
   'token-mean'               mean over all tokens (DAPO, default of verl)
   'seq-mean-token-sum'       sum over each row, mean over rows
@@ -22,9 +22,9 @@ Aggregations of token losses to a number, under their usual names:
   'step-mean'                mean over each step's tokens, mean over steps
                              (GiGPO's 1 / (N T) sum over actions)
 
-Rows without a valid token do not count as rows. Without any valid token the
-result is 0. A loss is infinite where it is beyond the dtype: squared errors of
-values from 1.8e19 on in float32 are.
+Rows without valid tokens do not count as rows. Without any valid token the
+result is 0. A loss that overflows its dtype is infinite: in float32 the squared
+error does from 1.8e19 on.
 """
 
 import dataclasses

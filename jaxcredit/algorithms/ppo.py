@@ -3,24 +3,22 @@
   A_t = sum of (discount * gae_lambda)^k d_{t+k},   R_t = A_t + V_t
   A_t -> (A_t - mean) / sqrt(var + eps)              over all of the batch
 
-As released trainers of language models do it (verl, TRL): the advantages are
-whitened over all tokens of the batch, after the returns that the critic learns
-have been taken from them. The clipped losses are `losses.policy_loss` and
-`losses.value_loss`.
+As in released trainers of language models (verl, TRL), the advantages are
+whitened over all tokens of the batch. The critic's returns are computed before
+that. The clipped losses are `losses.policy_loss` and `losses.value_loss`.
 
-The tokens of an agent stand between those of an environment. What its
-advantages are depends on what counts as a moment in time:
+The tokens of an agent alternate with tokens of the environment. The advantages
+depend on what counts as a moment in time:
 
-  gae_positions='drawn'  each token of the policy's; the rest is skipped
-  gae_positions='all'    each position; reward and value are 0 where the
-                         environment wrote, or nothing was written (TRL 0.10
-                         with a mask)
-  `step_advantages`      each step, whose value is that before its first token
+  gae_positions='drawn'  each token that the policy sampled; others are skipped
+  gae_positions='all'    each position; reward and value are 0 at tokens of the
+                         environment and at padding (TRL 0.10 with a mask)
+  `step_advantages`      each step, with the value before its first token
 
-Under 'all' an observation of k tokens divides what comes after it by
-(discount * gae_lambda)^-k, and the value that follows the last token of a step
-is 0: with 0.99 and 0.95 an observation of 50 tokens lets 5% through, one of 100
-tokens 0.2%.
+With 'all' an observation of k tokens multiplies everything after it by
+(discount * gae_lambda)^k, and the value after the last token of a step is 0: at
+0.99 and 0.95 an observation of 50 tokens lets 5% through, one of 100 tokens
+0.2%.
 """
 
 import dataclasses

@@ -1,53 +1,56 @@
 """SPA: stepwise progress attribution (Wang et al. 2025, arXiv 2505.20732).
 
-A model learns what each step of an episode contributed to its outcome R, from
-outcomes alone, and PPO learns from the contributions:
+A model learns from outcomes R only what each step of an episode contributed.
+PPO learns from these contributions:
 
   loss = mean over episodes of (sum_t c_t - R)^2        progress estimator
   r_t  = progress_weight * c_t + grounding_weight * g_t
 
 g_t is 1 if the action could be executed, else 0.
 
-The loss sees sums alone. Let h_t be all that the model sees at step t, its
-action included, C_t = c_1 + ... + c_t, and n the number of steps. Then C_n =
-E[R | h_n] minimises it, whatever C_1 .. C_{n-1} are: all credit on the last
-step is a solution among many. With discount and gae_lambda 1 that does no harm
-but to the variance: the rest of an episode's rewards, C_n - C_{t-1}, differs
-among solutions by what was known before the action, a baseline. With a discount
-below 1, or a gae_lambda below 1 and a critic that errs, the policy gradient
+The loss sees only sums. Let h_t be all that the model sees at step t, including
+the action, C_t = c_1 + ... + c_t, and n the number of steps. Then C_n = E[R |
+h_n] minimises the loss for any C_1 .. C_{n-1}. All credit on the last step is
+one of many solutions. With discount and gae_lambda 1 this affects only the
+variance: the sum of the remaining rewards, C_n - C_{t-1}, differs among
+solutions by a baseline, which was known before the action. With a discount
+below 1, or a gae_lambda below 1 and an inaccurate critic, the policy gradient
 depends on the split. What the options of `progress_loss` add:
 
-  prefix_weight      C_t = E[R | h_t] for every t, the only minimum: c_t is by
-                     how much step t, and the observation before it, changed the
-                     expected outcome under the policy that explored, as in
-                     RUDDER (Arjona-Medina et al. 2019, 1806.07857). c_1 has
-                     what was to be expected at the start. A model that sees
-                     whole episodes must not be given it: it has all at c_1.
-  smoothness_weight  Small weights select one solution, that with the smallest
-                     differences of neighbours: c_t = R / n if the model sees
-                     whole episodes. One that sees the past alone leaves to the
-                     last steps what could not be known. Neither is what the
-                     actions add, and larger weights spoil the sum.
-  monotone_weight    0 <= c_t <= R in all solutions that there still are, all
-                     credit on the last step among them: it selects none, but
-                     leaves nothing to steps of episodes with R = 0. A step
-                     after which less is to be expected cannot be charged.
+  prefix_weight      The only minimum is C_t = E[R | h_t] for every t. Then c_t
+                     is by how much step t, and the observation before it,
+                     changed the expected outcome under the exploring policy, as
+                     in RUDDER (Arjona-Medina et al. 2019, 1806.07857). c_1
+                     includes the outcome expected at the start. A model that
+                     sees whole episodes must not use it: it puts everything on
+                     c_1.
+  smoothness_weight  Small weights select the solution with the smallest
+                     differences between neighbours: c_t = R / n if the model
+                     sees whole episodes. A causal model pushes whatever it
+                     cannot predict onto the last steps. Neither solution
+                     measures what an action contributed, and larger weights
+                     bias the sum.
+  monotone_weight    In all remaining solutions 0 <= c_t <= R. All credit on the
+                     last step is still one of them: the option selects no
+                     solution, but gives 0 to all steps of episodes with R = 0.
+                     A step that lowers the expected outcome cannot get negative
+                     credit.
 
 `experiments/accuracy/progress_identification.py` computes all this exactly
 for a small case.
 
 What the released code (WangHanLinHenry/SPA-RL-Agent, on StepTool and TRL
 0.10.1) does differently, and how to get it:
-* It drops the contributions: each step gets the outcome less the mean of its
-  group's other episodes, redistribute(redistribution='leave_one_out',
+* It drops the contributions: each step gets the outcome less the mean outcome
+  of the group's other episodes, redistribute(redistribution='leave_one_out',
   singleton='score').
-* It multiplies the reward of step k by the steps that remain, n - 1 - k, so
-  that the last step gets nothing: place(placement='remaining').
-* A step is grounded if its observation does not hold a certain sentence, and
-  the last one always is; here grounding is an argument.
-* Advantages are those of tokens, over all positions of the row:
+* It multiplies the reward of step k by the number of remaining steps, n - 1 -
+  k, so that the last step gets nothing: place(placement='remaining').
+* A step is grounded if its observation does not contain a certain sentence, and
+  the last step always is. Here grounding is an argument.
+* Advantages are computed for tokens, over all positions of the row:
   token_advantages(gae_positions='all').
-* An episode without a step adds R^2 to the loss; here it does not count.
+* An episode without steps adds R^2 to the loss. Here it does not count.
 """
 
 import dataclasses
@@ -67,7 +70,7 @@ REDISTRIBUTIONS = ('none', 'shift', 'leave_one_out')
 PLACEMENTS = step_tokens.PLACEMENTS
 GAE_POSITIONS = ppo.GAE_POSITIONS
 
-# Of use beyond SPA, and therefore at home elsewhere.
+# Defined elsewhere, since others use them too.
 first_tokens = step_tokens.first_tokens
 place = step_tokens.place
 token_advantages = ppo.token_advantages

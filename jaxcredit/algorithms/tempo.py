@@ -7,32 +7,30 @@ prompt being the root. With D(s) the responses that begin with s,
   delta_t   = V(s_{t+1}) - V(s_t)                          the TD term
   A_{i,t}   = (r_i - mean(r) + delta_{i,t}) / (std(r) + eps)
 
-Where no response leaves its companions delta is 0 and A is GRPO's; the tokens
-at which some do are the branch tokens. The deltas of a response add up to
-V(s_T) - mean(r). All of it comes from the lengths of pairwise common prefixes
-(see `prefix_trees`): no tree is built, and nothing is hashed.
+Where no response branches off, delta is 0 and A is GRPO's. The tokens at which
+some do are the branch tokens. The deltas of a response sum to V(s_T) - mean(r).
+The lengths of pairwise common prefixes are enough to compute all of this (see
+`prefix_trees`): no tree is built, and nothing is hashed.
 
-What the equations leave open, and how it is settled here:
+Choices that the equations leave open:
 * A response that has ended leaves the set, as in the released code, where its
-  padding differs from any token: ended='leaves'. With 'stays' a whole response
-  that others continue still counts for their values.
-* Tokens of the environment (tool outputs, observations) belong to the prefix,
-  but get no credit: what the value gains or loses on them is luck, and credit
-  goes on with the next token of the policy, so the deltas of a response no
-  longer add up to all of V(s_T) - mean(r). In the released code the walk down
-  the tree ends at the first token that is masked, and all later ones have
-  GRPO's credit: after_environment='stop'.
-* Nodes may be steps of an agent instead of tokens: `step_of_token`, or
-  fingerprints of steps in place of `tokens`. Each token of a step gets the
+  padding differs from any token: ended='leaves'. With 'stays' a complete
+  response still counts for the values of those that continue it.
+* Tokens of the environment (tool outputs, observations) belong to the prefix
+  and get no credit, since the policy did not choose them. Credit resumes at the
+  policy's next token, so that the deltas of a response no longer sum to V(s_T)
+  - mean(r). In the released code the walk down the tree ends at the first
+  masked token, and all later ones have GRPO's credit: after_environment='stop'.
+* Nodes can be steps of an agent instead of tokens: `step_of_token`, or
+  fingerprints of steps instead of `tokens`. Each token of a step gets the
   step's whole delta.
-* `td_weight` is ours; the paper has 1.
+* `td_weight` is ours; in the paper it is 1.
 
 What the released code (fatebreaker/tempo) does differently:
-* A response without companions gets NaN; here it gets 0.
-* Equal rewards get advantages up to 0.11, by rounding (7 times 0.7, float32);
-  here they get exactly 0.
-* It can leave the division out, as scale='none' does; it takes the unbiased
-  deviation (ddof=1).
+* The only response of a group gets NaN. Here it gets 0.
+* Equal rewards get advantages up to 0.11, by rounding (7 times 0.7, float32).
+  Here they get exactly 0.
+* It takes the unbiased deviation (ddof=1), or does not divide (scale='none').
 """
 
 import dataclasses

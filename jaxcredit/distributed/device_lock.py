@@ -1,8 +1,8 @@
 """A lock on the devices, for threads that share them.
 
-A program of several devices that exchange data needs all of them at once. Two
-threads that start such programs side by side can have each of them hold some
-devices and wait for ever for the rest. So threads take the lock.
+A program on several devices that exchange data needs all of them at once. If
+two threads start such programs at the same time, each can hold some devices and
+wait forever for the others. The lock prevents that deadlock.
 """
 
 import collections
@@ -10,10 +10,10 @@ import threading
 
 
 class FairLock:
-  """A lock that is given in the order in which it was asked for.
+  """A lock that is granted in the order of requests.
 
-  A plain lock may go to the thread that just gave it back, again and again: a
-  learner would then finish all its micro-batches before a sampler draws.
+  A plain lock may go to the thread that just released it, again and again. A
+  learner would then finish all its micro-batches before a sampler continues.
   """
 
   def __init__(self):

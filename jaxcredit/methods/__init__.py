@@ -5,10 +5,9 @@
   method = methods.TABLE['gigpo']
   credit = method.credit(methods.Batch(trajectories), method.options())
 
-A file of this folder describes one method, or one and its near relatives, and
-puts it into the table by `register`. Whoever needs to know of methods (the
-training loop, flags, reports, credit accuracy, adapters, tests) walks over the
-table.
+Each file of this folder describes a method, or several close ones, and adds
+them to the table with `register`. The training loop, flags, reports, credit
+accuracy, adapters and tests iterate over the table.
 """
 
 import importlib
@@ -41,6 +40,6 @@ __all__ = [
   'trajectories',
 ]
 
-# Each file registers what it describes.
+# Importing a file registers its methods.
 for _module in pkgutil.iter_modules(__path__, f'{__name__}.'):
   importlib.import_module(_module.name)

@@ -14,15 +14,15 @@ def trajectories(
   penalties: jax.Array | None = None,
   grounding: jax.Array | None = None,
 ) -> types.Trajectories:
-  """Trajectories of plain arrays.
+  """Makes trajectories from plain arrays.
 
   Args:
     rewards: float [P, G, S] or [G, S].
-    mask: bool or 0 and 1, of the same shape: steps that were taken.
-    anchors: integers of the same shape, or with words [..., K]; None where no
-      state was met twice.
-    penalties: float of the same shape; None for none.
-    grounding: bool of the same shape; None where that is not known.
+    mask: bool or 0 and 1, same shape: steps that were taken.
+    anchors: integers, same shape, or with words [..., K]; None if all states
+      differ.
+    penalties: float, same shape; None means 0.
+    grounding: bool, same shape; None if unknown.
 
   Returns:
     Trajectories [P, G, S]; all episodes count as terminated.
@@ -80,13 +80,13 @@ def returns(batch: Batch) -> jax.Array:
 
 
 def scores(batch: Batch) -> jax.Array:
-  """Return of each episode less its penalties, float [P, G]."""
+  """Return of each episode minus its penalties, float [P, G]."""
   t = batch.trajectories
   return jnp.where(t.mask, t.rewards - t.penalties, 0).sum(axis=-1)
 
 
 def by_group(x: jax.Array, batch: Batch) -> jax.Array:
-  """Arrays of episodes [E, ...] as [P, G, ...]."""
+  """Reshapes arrays of episodes [E, ...] to [P, G, ...]."""
   return x.reshape(*batch.trajectories.mask.shape[:2], *x.shape[1:])
 
 
@@ -96,7 +96,7 @@ def sampled(batch: Batch) -> jax.Array:
 
 
 def environment(batch: Batch) -> jax.Array:
-  """Tokens of the environment behind the prompt, bool [P, G, L]."""
+  """Tokens of the environment after the prompt, bool [P, G, L]."""
   policy = batch.rows.step_of_token >= 0
   begun = jax.lax.cummax(policy.astype(jnp.int32), axis=1) > 0
   position = jnp.arange(policy.shape[1])

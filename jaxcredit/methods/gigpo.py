@@ -23,7 +23,7 @@ class Options:
   episode_weight: float = options_lib.option(1.0, 'Weight of the episode part.')
   scale: str = options_lib.option(
     'std',
-    'Divide by the standard deviation or not.',
+    'Divide by the standard deviation, or not at all.',
     choices=('std', 'none'),
   )
   episode_statistics: str = options_lib.option(

@@ -1,7 +1,7 @@
 """GRPO (2402.03300) and Dr. GRPO (2503.20783): credit of whole episodes.
 
-They are GiGPO's episode part (Eq. 8 with omega = 0), so that what a step of
-wrong form costs is the same for all three.
+They are GiGPO's episode part (Eq. 8 with omega = 0), so that all three treat
+the penalty of a completion of wrong form the same way: its own step pays it.
 """
 
 import dataclasses
@@ -32,7 +32,7 @@ class Options(DrOptions):
 
   scale: str = options_lib.option(
     'std',
-    'Divide by the standard deviation or not.',
+    'Divide by the standard deviation, or not at all.',
     choices=('std', 'none'),
   )
   ddof: int = options_lib.option(
@@ -59,7 +59,7 @@ def dr_credit(batch: Batch, options: DrOptions) -> Credit:
   return credit(batch, Options(options.episode_statistics, scale='none'))
 
 
-# What other methods are compared with in pictures.
+# The method with which pictures compare others.
 BASELINE = 'grpo'
 
 register(

@@ -15,13 +15,13 @@ class Options:
 
   rho: float = options_lib.option(
     0.2,
-    'Share of the tokens, those of highest entropy, that get credit.',
+    'Share of the tokens that get credit: those of highest entropy.',
     0.0,
     1.0,
   )
   scale: str = options_lib.option(
     'std',
-    'Divide by the standard deviation or not.',
+    'Divide by the standard deviation, or not at all.',
     choices=('std', 'none'),
   )
 

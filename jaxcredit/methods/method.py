@@ -1,4 +1,4 @@
-"""What the library knows of a method of credit assignment, once.
+"""The description of a method of credit assignment.
 
 A method is a pure function of a batch of trajectories:
 
@@ -19,15 +19,14 @@ from jaxcredit.algorithms.internal import explicit_axes
 
 UNITS = ('episode', 'step', 'token')
 
-# What a method may need beside the trajectories, and why a batch may lack it.
+# What a method may need beside the trajectories -> the error without it.
 NEEDS = {
   'values': 'it needs the values of a critic',
   'entropies': 'it needs the entropy of each sampled token',
   'reference': 'it needs the log-probabilities of a reference policy',
-  'contributions': 'it needs what a progress estimator says of each step',
+  'contributions': 'it needs the contributions of a progress estimator',
   'continuations': 'it needs further rollouts from the states of an episode',
-  'step_rewards': 'it needs the rewards of steps that a decoder was trained to '
-  'give',
+  'step_rewards': 'it needs the step rewards of a trained decoder',
   'turn_rewards': 'it needs a reward for each turn',
   'replay': 'it needs replayed episodes',
 }
@@ -38,20 +37,20 @@ _OF_ROWS = {'values', 'entropies', 'reference'}
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Batch:
-  """What a method looks at.
+  """The inputs of a method.
 
   Attributes:
     trajectories: [P, G, S].
-    rows: [E, L], row e being the whole of episode e; None for methods that look
-      at no tokens.
-    values: float [E, L], a critic's value of the state in which each token was
-      sampled; None without a critic.
-    reference_log_probs: float [E, L], of each token under the reference policy;
-      None without one.
-    predictions: what stages provide, by the name in `Method.needs`:
+    rows: [E, L], row e being the whole of episode e; None for methods that
+      ignore tokens.
+    values: float [E, L], the critic's value of the state before each token;
+      None without a critic.
+    reference_log_probs: float [E, L], log-probability of each token under the
+      reference policy; None without one.
+    predictions: arrays that stages provide, by the name in `Method.needs`:
       'contributions' and 'step_rewards' float [P, G, S], 'continuations' float
       [P, G, S, K], all in units of the trajectories' rewards.
-    carry: what `Credit.carry` held in the iteration before.
+    carry: `Credit.carry` of the previous iteration.
   """
 
   trajectories: types.Trajectories
@@ -65,14 +64,14 @@ class Batch:
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Credit:
-  """What a method gives.
+  """The outputs of a method.
 
   Attributes:
-    total: what multiplies the policy gradient, 0 where masked: float [P, G, S],
-      or [P, G, L] of a method whose unit is the token.
-    parts: what the total is made of, by name, [P, G, S] or [P, G, L].
-    returns: float [P, G, L], what a critic learns; None without one.
-    carry: for the next iteration.
+    total: the factor of the policy gradient, 0 where masked: float [P, G, S],
+      or [P, G, L] if the unit of the method is the token.
+    parts: components of the total, by name, [P, G, S] or [P, G, L].
+    returns: float [P, G, L], targets of the critic; None without one.
+    carry: state for the next iteration.
     metrics: scalars, or dicts of scalars, by name.
   """
 
@@ -85,7 +84,7 @@ class Credit:
 
 @dataclasses.dataclass(frozen=True)
 class NoOptions:
-  """Options of a method that has none."""
+  """Options of a method without options."""
 
 
 def _nothing(options: Any) -> dict[str, jax.Array]:
@@ -98,18 +97,18 @@ class Method:
   """A method of credit assignment.
 
   Attributes:
-    name: 'gigpo'; the value of a script's --method.
-    label: 'GiGPO', in tables and pictures.
+    name: the value of a script's --method, such as 'gigpo'.
+    label: the name in tables and pictures, such as 'GiGPO'.
     paper: arXiv number.
-    unit: 'episode', 'step' or 'token': what has a credit of its own.
+    unit: 'episode', 'step' or 'token': the unit that gets its own credit.
     options: frozen dataclass whose fields are made by `options.option`.
     credit: pure and jittable, with static options.
     needs: names from NEEDS.
-    stages: what a training does before its iterations, by name.
+    stages: names of the stages of a training before its iterations.
     standardised: whether credit is in units of a standard deviation, so that
-      pictures give methods one scale.
-    needed_by: options -> what these options need, where that is less than
-      `needs`; None where it is the same.
+      pictures can use one scale.
+    needed_by: options -> the part of `needs` that these options need; None if
+      all options need all.
     first_carry: options -> `Batch.carry` of the first iteration.
   """
 
@@ -146,7 +145,7 @@ class Method:
     return self.unit == 'token' or bool(self.needs_with(options) & _OF_ROWS)
 
   def missing(self, batch: Batch, options: Any) -> str:
-    """Why a batch does not suffice, in words; '' where it does."""
+    """Why a batch does not suffice; '' if it does."""
     there = set(batch.predictions)
     if batch.values is not None:
       there.add('values')
@@ -162,14 +161,14 @@ class Method:
 
 
 def compiled(method: Method, options: Any) -> Callable[[Batch], Credit]:
-  """A method as a compiled function of batches alone.
+  """A method with fixed options, as a compiled function of batches.
 
   Args:
     method: from the table.
-    options: of the method; static.
+    options: its options; static.
 
   Returns:
-    batch -> credit. It raises ValueError where the batch lacks what the method
+    batch -> credit. It raises ValueError if the batch lacks what the method
     needs.
 
   Example:

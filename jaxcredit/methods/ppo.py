@@ -1,7 +1,7 @@
 """PPO: a critic's values and generalised advantages (1707.06347, 1506.02438).
 
-`proximal_credit` gives PPO's credit for any rewards of steps, so that methods
-which put other rewards in place of the environment's share it.
+`proximal_credit` gives PPO's credit for any step rewards. Methods that replace
+the environment's rewards share it.
 """
 
 import dataclasses
@@ -35,27 +35,27 @@ class Options:
   whiten: bool = options_lib.option(True, 'Whiten advantages over the batch.')
   placement: str = options_lib.option(
     'unit',
-    'Weight of the reward of a step on its last token: 1, or the steps that '
-    "remain (SPA's released code).",
+    "Weight of a step's reward on its last token: 1, or the number of "
+    "remaining steps (SPA's released code).",
     choices=step_tokens.PLACEMENTS,
   )
   kl_reward: float = options_lib.option(
     0.0,
-    'What each nat of divergence from the warm start costs its token; 0 for '
-    'none.',
+    'Cost of each nat of KL divergence from the warm start, at its token; 0 '
+    'turns it off.',
     0.0,
   )
   kl_reward_target: float = options_lib.option(
     0.0,
-    'Divergence of an episode to which the cost adapts; 0 keeps it.',
+    'KL divergence of an episode to which the cost adapts; 0 keeps it fixed.',
     0.0,
   )
   kl_reward_horizon: float = options_lib.option(
-    10_000.0, 'Episodes over which the cost adapts.', 1.0
+    10_000.0, 'Episodes over which the KL cost adapts.', 1.0
   )
   kl_reward_estimator: str = options_lib.option(
     'k1',
-    'Estimator of the divergence that is a cost.',
+    'Estimator of the KL divergence in the reward.',
     choices=losses.KL_ESTIMATORS,
   )
 
@@ -68,19 +68,19 @@ class Options:
 
 
 def needed_by(options: Options) -> frozenset[str]:
-  """A critic, and a reference policy where divergence is a cost."""
+  """A critic, and a reference policy if KL divergence is in the reward."""
   return frozenset({'values', 'reference'} if options.kl_reward else {'values'})
 
 
 def first_carry(options: Options) -> dict[str, jax.Array]:
-  """The coefficient of the divergence, which may adapt."""
+  """The coefficient of the KL divergence, which may adapt."""
   if not options.kl_reward:
     return {}
   return {'kl_reward': jnp.float32(options.kl_reward)}
 
 
 def _kl_rewards(batch: Batch, options: Options):
-  """Rewards of tokens [E, L], the coefficient that follows, and metrics."""
+  """Token rewards [E, L], the next coefficient, and metrics."""
   rows, reference = batch.rows, batch.reference_log_probs
   sampled = rows.step_of_token >= 0
   coefficient = batch.carry['kl_reward']
@@ -109,12 +109,12 @@ def _kl_rewards(batch: Batch, options: Options):
 def proximal_credit(
   batch: Batch, step_rewards: jax.Array, options: Options
 ) -> Credit:
-  """PPO's credit of tokens for rewards of steps.
+  """PPO's token credit for step rewards.
 
   Args:
     batch: with rows and values.
     step_rewards: float [P, G, S], 0 where masked.
-    options: of the method.
+    options: options of PPO.
   """
   shape = step_rewards.shape
   mask = jnp.asarray(batch.trajectories.mask).reshape(-1, shape[-1])
@@ -158,7 +158,7 @@ def proximal_credit(
 
 
 def credit(batch: Batch, options: Options) -> Credit:
-  """PPO's credit of the environment's rewards."""
+  """PPO's credit for the environment's rewards, at the steps that got them."""
   t = batch.trajectories
   rewards = jnp.where(t.mask, t.rewards - t.penalties, 0)
   return proximal_credit(batch, rewards, options)

@@ -37,7 +37,7 @@ def credit(batch: Batch, options: Options) -> Credit:
 
 
 def baseline_credit(batch: Batch, options: BaselineOptions) -> Credit:
-  """Returns less those of the group's others, whitened over the batch."""
+  """Returns minus the mean of the group, whitened over the batch."""
   t = batch.trajectories
   return Credit(
     reinforce_plus_plus.baseline_advantages(

@@ -1,6 +1,6 @@
-"""Methods that put rewards of steps in place of a late return, for PPO.
+"""PPO with step rewards instead of a late return.
 
-LaRe (2412.11120) and RRD (2111.13485) train a decoder to give them; IRCR
+LaRe (2412.11120) and RRD (2111.13485) train a decoder of step rewards. IRCR
 (2010.12718) gives each step the normalised return of its episode.
 """
 
@@ -13,14 +13,14 @@ from jaxcredit.methods.table import register
 
 
 def decoded_credit(batch: Batch, options: ppo.Options) -> Credit:
-  """PPO's credit of a decoder's rewards."""
+  """PPO's credit for the rewards of a decoder."""
   t = batch.trajectories
   rewards = batch.predictions['step_rewards'] - t.penalties
   return ppo.proximal_credit(batch, jnp.where(t.mask, rewards, 0), options)
 
 
 def guidance_credit(batch: Batch, options: ppo.Options) -> Credit:
-  """PPO's credit of IRCR's guidance rewards."""
+  """PPO's credit for IRCR's guidance rewards."""
   t = batch.trajectories
   shape = t.mask.shape
   rewards = ircr.guidance_rewards(

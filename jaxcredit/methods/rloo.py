@@ -9,7 +9,7 @@ from jaxcredit.methods.table import register
 
 
 def credit(batch: Batch, options: NoOptions) -> Credit:
-  """RLOO's credit; a step of wrong form pays its own penalty."""
+  """RLOO's credit, minus the penalty of each step."""
   del options
   t = batch.trajectories
   relative = rloo.advantages(arrays.returns(batch), t.mask.any(axis=-1))

@@ -1,4 +1,4 @@
-"""SPA: PPO on what an estimator says each step contributed (2505.20732)."""
+"""SPA: PPO on the estimated contribution of each step (2505.20732)."""
 
 import dataclasses
 
@@ -21,18 +21,18 @@ class Options(ppo.Options):
     0.95, 'Lambda of generalised advantages.', 0.0, 1.0
   )
   progress_weight: float = options_lib.option(
-    1.0, 'Weight of the contributions in the rewards of steps.'
+    1.0, 'Weight of the contributions in the step rewards.'
   )
   grounding_weight: float = options_lib.option(
     0.5,
     'Reward of an action that the environment could carry out, in units of the '
-    'rewards.',
+    'scaled rewards.',
   )
   redistribution: str = options_lib.option(
     'none',
-    'Contributions as they are (paper), shifted so that they sum to the '
-    'outcome, or dropped for the outcome less the mean of the others of the '
-    'group (released code).',
+    'Contributions as estimated (paper), shifted so that they sum to the '
+    "return, or replaced by the return minus the mean of the group's others "
+    '(released code).',
     choices=spa.REDISTRIBUTIONS,
   )
 
@@ -44,7 +44,7 @@ def _estimates(options: Options) -> bool:
 
 
 def needed_by(options: Options) -> frozenset[str]:
-  """What PPO needs, and contributions where they count."""
+  """What PPO needs, and contributions if they have a weight."""
   needs = ppo.needed_by(options)
   return needs | {'contributions'} if _estimates(options) else needs
 
@@ -63,7 +63,7 @@ def _estimator_metrics(
 
 
 def credit(batch: Batch, options: Options) -> Credit:
-  """PPO's credit of SPA's rewards."""
+  """PPO's credit for SPA's rewards."""
   t = batch.trajectories
   returns, metrics = arrays.returns(batch), {}
   contributions = jnp.zeros_like(t.rewards)

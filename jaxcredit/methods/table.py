@@ -13,10 +13,10 @@ TABLE: Mapping[str, Method] = types.MappingProxyType(_METHODS)
 
 
 def register(method: Method) -> Method:
-  """Puts a method into the table.
+  """Adds a method to the table.
 
   Raises:
-    ValueError: there is another one of this name.
+    ValueError: another method has this name.
   """
   if _METHODS.get(method.name, method) != method:
     raise ValueError(f'there is a method {method.name!r} already')
@@ -26,7 +26,7 @@ def register(method: Method) -> Method:
 
 @contextlib.contextmanager
 def registered(method: Method) -> Iterator[Method]:
-  """Has a method in the table for a while."""
+  """Adds a method to the table for the duration of a `with` block."""
   register(method)
   try:
     yield method
@@ -35,10 +35,10 @@ def registered(method: Method) -> Iterator[Method]:
 
 
 def choose(name: str) -> Method:
-  """The method of a name.
+  """The method with a name.
 
   Raises:
-    ValueError: there is none; it says which there are.
+    ValueError: there is none; the message lists the methods.
   """
   if name in TABLE:
     return TABLE[name]

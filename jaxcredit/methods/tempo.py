@@ -18,24 +18,24 @@ class Options:
 
   scale: str = options_lib.option(
     'std',
-    'Divide by the standard deviation or not.',
+    'Divide by the standard deviation, or not at all.',
     choices=('std', 'none'),
   )
   nodes: str = options_lib.option(
     'tokens',
-    'The tree of prefixes has a node for each token, or for each step.',
+    'Nodes of the prefix tree: tokens or steps.',
     choices=('tokens', 'steps'),
   )
   td_weight: float = options_lib.option(1.0, 'Weight of the TD term.')
   ended: str = options_lib.option(
     'leaves',
-    'Whether a response that has ended leaves those that continue it, or '
-    'stays.',
+    'Whether a response that has ended leaves the set of those that continue '
+    'it, or stays.',
     choices=tempo.ENDED,
   )
   after_environment: str = options_lib.option(
     'resume',
-    'Whether credit resumes behind what the environment wrote, or stops there '
+    'Whether credit resumes after tokens of the environment, or stops there '
     '(released code).',
     choices=tempo.AFTER_ENVIRONMENT,
   )
@@ -44,11 +44,11 @@ class Options:
 
 
 def branch_points(tokens: jax.Array, sampled: jax.Array) -> jax.Array:
-  """Prefixes of a group behind which its responses differ.
+  """Counts the prefixes of a group after which its responses differ.
 
-  Two rows with t tokens in common part behind that prefix, where the policy
-  chose what follows in both. A prefix is named by the first row that has it and
-  by its length, and counts once.
+  Two rows with a common prefix of t tokens branch there if the policy sampled
+  the next token in both. A prefix is identified by the first row that has it
+  and by its length, and counts once.
 
   Args:
     tokens: int32 [..., G, L].

@@ -1,7 +1,7 @@
 """TreeRPO: credit relative to the siblings of a tree (2506.05183).
 
-The paper samples a tree on purpose. Here it is the tree that the rows of a
-group form: a node for each sampled token, shared by the rows that begin alike.
+The paper samples a tree. Here the rows of a group form the tree: it has a node
+for each sampled token, and rows with a common prefix share its nodes.
 """
 
 import dataclasses
@@ -22,7 +22,7 @@ class Options:
 
   scale: str = options_lib.option(
     'std',
-    'Divide by the standard deviation or not.',
+    'Divide by the standard deviation, or not at all.',
     choices=('std', 'none'),
   )
   ddof: int = options_lib.option(

@@ -1,4 +1,4 @@
-"""VinePPO: values by further rollouts from each state (2410.01679)."""
+"""VinePPO: values from further rollouts of each state (2410.01679)."""
 
 import dataclasses
 

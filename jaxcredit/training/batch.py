@@ -1,4 +1,4 @@
-"""What an iteration learns from, and its metrics."""
+"""The data of an iteration, and its metrics."""
 
 import dataclasses
 from typing import Any
@@ -11,12 +11,12 @@ from jaxcredit.rollouts import episodes as episodes_lib
 
 @dataclasses.dataclass
 class Batch:
-  """What an iteration learns from.
+  """The data of an iteration.
 
   Attributes:
-    episodes: P * G, groups side by side.
-    trajectories: of them, numpy [P, G, S].
-    generated: episodes played, those left out included.
+    episodes: P * G, group by group.
+    trajectories: their numpy arrays [P, G, S].
+    generated: number of episodes that were played, including dropped ones.
   """
 
   episodes: list[episodes_lib.Episode]

@@ -138,7 +138,7 @@ class Checkpoints:
     self._folder = pathlib.Path(folder).resolve()
     if processes.is_first():
       self._tidy(report)
-    # Nobody looks into the folder before it is tidy.
+    # No process reads the folder before process 0 has cleaned it.
     processes.wait()
     # Number of the checkpoint that is being written.
     self._writing: int | None = None
@@ -317,7 +317,7 @@ def _of_all(state: Any) -> Any:
 
 
 def _lie_as(x: jax.Array, like: Any) -> jax.Array:
-  """What a process had for itself, it has for itself again."""
+  """Restores process-local arrays as process-local."""
   if isinstance(like, jax.Array) and not like.is_fully_addressable:
     return x
   return jnp.asarray(np.asarray(x.addressable_data(0)))

@@ -68,7 +68,7 @@ class CriticOptions:
     1e-3, "Learning rate of the critic's AdamW.", 0.0
   )
   clip: float = options_lib.option(
-    0.2, 'How far a value may move in an update; 0 for any distance.', 0.0
+    0.2, 'Clip range of values in an update; 0 does not clip.', 0.0
   )
   weight_decay: float = 0.0
   clip_norm: float = 1.0

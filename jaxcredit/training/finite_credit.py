@@ -18,7 +18,7 @@ def where_not_finite(
   Args:
     credit: float [E, S] or [E, L], of steps or tokens.
     episodes: E of them.
-    unit: what a column is, in words.
+    unit: name of what a column is.
   """
   bad = np.argwhere(~np.isfinite(np.asarray(credit)))
   if not bad.size:

@@ -1,10 +1,9 @@
 """The training loop: tasks -> rollouts -> credit -> learner step.
 
 The method is a value from `jaxcredit.methods`. Its credit is computed once an
-iteration: what the gradient uses is what metrics and records are made of.
-Everything an iteration does is a function of the seed and the iteration's
-number, so a run that was interrupted goes on with the numbers of one that was
-not.
+iteration, for the gradient, the metrics and the records. An iteration is a
+function of the seed and its number, so that a resumed run gives the numbers of
+an uninterrupted one.
 """
 
 import contextlib
@@ -43,8 +42,8 @@ Batch = batch_lib.Batch
 # `methods.Batch.predictions`.
 Prediction = Callable[[types.Rows, types.Trajectories], np.ndarray]
 
-# (parameters that would play now, rows) -> rows as the loss takes them, and
-# figures; see `off_policy.Correction`.
+# (current parameters of the policy, rows) -> rows for the loss, and metrics;
+# see `off_policy.Correction`.
 Correction = Callable[[Any, types.Rows], tuple[types.Rows, dict[str, float]]]
 
 
@@ -54,10 +53,10 @@ class TrainingState:
   """The state of a training.
 
   Attributes:
-    policy: the policy's parameters and optimizer.
-    critic: those of the critic; None without one.
-    carry: what the method hands from one iteration to the next, such as a
-      coefficient that adapts; see `methods.Batch.carry`.
+    policy: parameters and optimizer of the policy.
+    critic: parameters and optimizer of the critic; None without one.
+    carry: state of the method, such as a coefficient that adapts; see
+      `methods.Batch.carry`.
   """
 
   policy: learner_lib.LearnerState
@@ -70,13 +69,14 @@ class LoopOptions:
   """Options of the loop.
 
   Attributes:
-    seed: of tasks, sampling and the order of mini-batches.
-    max_steps: S, steps of an episode.
+    seed: for tasks, sampling and the order of mini-batches.
+    max_steps: S, the steps of an episode.
     new_tokens: tokens of a completion at most.
-    tree: how the answers to a task grow as a tree; None: they are independent.
-    learn_shared_prefix: whether a token that answers of a tree have in common
-      is learned in each of them, as it is in independent answers that begin
-      alike; if not, in the one that drew it.
+    tree: plan by which the completions of a task branch off each other; None if
+      they are independent.
+    learn_shared_prefix: whether a token that several completions of a tree
+      share is learned in each of them, as in independent completions that begin
+      alike, or only in the one that sampled it.
   """
 
   seed: int = 0
@@ -93,14 +93,14 @@ class LoopOptions:
     1, 'Optimizer steps of a pass over the batch.', 1
   )
   minibatch_rows: int = options_lib.option(
-    0, 'Rows of an optimizer step, in place of minibatches; 0 for none.', 0
+    0, 'Rows of an optimizer step; 0 goes by the number of minibatches.', 0
   )
   epochs: int = options_lib.option(1, 'Passes over the batch.', 1)
   reward_scale: float = options_lib.option(
     10.0, "Factor on the environment's rewards."
   )
   invalid_penalty: float = options_lib.option(
-    0.1, 'What an invalid action costs its step.', 0.0
+    0.1, 'Penalty of an invalid action, at its own step.', 0.0
   )
   penalise: str = options_lib.option(
     'format',
@@ -110,7 +110,7 @@ class LoopOptions:
   )
   filter_groups: bool = options_lib.option(
     False,
-    'Play other tasks in place of those whose rollouts all ended alike (DAPO).',
+    'Replace tasks whose rollouts all have the same return by others (DAPO).',
   )
   overlong_filter: bool = options_lib.option(
     False,
@@ -119,12 +119,12 @@ class LoopOptions:
   )
   overlong_buffer: int = options_lib.option(
     0,
-    'Tokens in front of the limit of a completion over which a penalty grows '
-    '(DAPO); 0 for no penalty.',
+    'Tokens before the limit of a completion over which a penalty grows '
+    '(DAPO); 0 turns it off.',
     0,
   )
   overlong_penalty: float = options_lib.option(
-    1.0, 'That penalty at the limit, in units of the rewards.', 0.0
+    1.0, 'Overlong penalty at the limit, in units of the rewards.', 0.0
   )
   generation_batches: int = 10
   tree: tree_sampling.Plan | None = None
@@ -156,28 +156,28 @@ class Loop:
   Args:
     collector: plays the episodes.
     learner: takes the optimizer steps.
-    method: how credit is given.
-    method_options: of the method.
-    tasks: to train on.
-    options: of the loop.
-    lengths: lengths that rows are padded to, the last of which is the longest
-      row; each compiles once.
+    method: assigns credit.
+    method_options: its options.
+    tasks: training tasks.
+    options: options of the loop.
+    lengths: lengths that rows are padded to, ending with the longest row; each
+      compiles once.
     needs_all_rows: whether the loss has a gradient where the advantage is 0
-      (a divergence or entropy term); if not, such rows are not computed.
-    policy: makes the parameters that play of those that are learned, such as
-      `lora.merge` with the base model; by default they are the same.
+      (a divergence or entropy term); if not, such rows are skipped.
+    policy: learned parameters -> parameters of the policy, such as `lora.merge`
+      with the base model; the identity by default.
     critic: gives values to the method and learns its returns.
     predictions: what stages provide for the method, by the name in its needs;
       'reference' gives log-probabilities [E, L].
-    report: takes a sentence on credit that is not finite; the learner will skip
-      the update that it spoils.
-    correction: prepares rows that an older policy drew; None where they are the
-      present one's.
-    device_lock: held while the devices work for credit, where another thread
-      uses them.
+    report: takes a message about credit that is not finite; the learner skips
+      that update.
+    correction: prepares rows that an older policy sampled; None if the current
+      policy samples them.
+    device_lock: held while credit is computed on the devices, if another thread
+      uses them too.
 
   Raises:
-    ValueError: the method needs what nobody provides.
+    ValueError: nothing provides what the method needs.
   """
 
   def __init__(

@@ -25,7 +25,7 @@ class LossOptions:
   """Options of the loss; see `jaxcredit.losses`.
 
   Attributes:
-    temperature: of the sampler that drew the tokens.
+    temperature: of the sampler.
     normaliser: what 'seq-mean-token-sum-norm' divides by; rows are padded to
       several lengths, so that none of these can be taken for it.
     credit_of: whether advantages are of 'steps' [E, S] or of 'tokens' [E, L].
@@ -38,7 +38,7 @@ class LossOptions:
     None, 'Upper clip range; as the lower by default (DAPO: 0.28).', 0.0
   )
   dual_clip: float = options_lib.option(
-    3.0, 'Bound on the loss of negative advantages; 0 for none.', 0.0
+    3.0, 'Dual clip: bound on the loss of negative advantages; 0: off.', 0.0
   )
   ratio: str = options_lib.option(
     'token',
@@ -48,11 +48,11 @@ class LossOptions:
   )
   aggregation: str = options_lib.option(
     'token-mean',
-    'How token losses become one number.',
+    'How token losses are averaged.',
     choices=losses.AGGREGATIONS,
   )
   kl_coefficient: float = options_lib.option(
-    0.0, 'Weight of the divergence from the start in the loss.', 0.0
+    0.0, 'Weight of the KL divergence from the initial policy.', 0.0
   )
   kl_estimator: str = options_lib.option(
     'k3',
@@ -101,7 +101,7 @@ def token_advantages(advantages: jax.Array, rows: types.Rows) -> jax.Array:
 
 
 def of_rows(values: jax.Array, rows: types.Rows) -> jax.Array:
-  """Numbers of tokens, by episode, as the rows lie.
+  """Arranges per-token values of episodes like the rows of a batch.
 
   Args:
     values: float [E, L] of E episodes with one row each; L is at least the

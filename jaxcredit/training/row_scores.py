@@ -21,20 +21,19 @@ def over_rows(
   lengths: Sequence[int],
   mesh: jax.sharding.Mesh | None = None,
 ) -> np.ndarray:
-  """Says something of every row.
+  """Applies a compiled function to all rows, one micro-batch at a time.
 
   Args:
     function: rows [M, l] of few distinct shapes -> float [M, w], where w is l
-      for what is said of tokens, else the same for all.
-    rows: numpy rows [N, L]; those with trajectory -1 are left out.
-    width: of the result, L for what is said of tokens.
+      for per-token outputs, otherwise a constant.
+    rows: numpy rows [N, L]; those with trajectory -1 are skipped.
+    width: L for per-token outputs, otherwise the constant.
     micro_batch_tokens: tokens that are computed at a time.
     lengths: row lengths that may occur (each compiles once).
     mesh: devices; None for one.
 
   Returns:
-    float32 [N, width]; 0 for rows that are left out, and where a row is longer
-    than what was said of it.
+    float32 [N, width]; 0 for skipped rows, and beyond the length of the output.
   """
   result = np.zeros((len(rows.length), width), np.float32)
   # A row finds its place again by its number.

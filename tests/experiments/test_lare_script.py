@@ -302,7 +302,7 @@ def test_robots_on_the_host_stopped_and_resumed(tmp_path):
   ('values', 'words'),
   [
     ({'iterations': 10, 'record_every': 3}, 'must be a multiple of'),
-    ({'seed': (1, 1)}, '--seed: each seed is a run of its own'),
+    ({'seed': (1, 1)}, '--seed: each seed is one run'),
     ({'seed': ()}, 'one method and one seed at least'),
     ({'agents': 10**9}, 'agents must be at most 1000'),
     ({'method': ('magic',)}, 'method must be one of dense,'),

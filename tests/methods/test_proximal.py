@@ -200,7 +200,9 @@ def test_what_needs_an_estimator_has_it_and_the_rest_does_without(
   method, made = make(**options)
   assert ('contributions' in method.needs_with(made)) == needed
   if needed:
-    with pytest.raises(ValueError, match='what a progress estimator says'):
+    with pytest.raises(
+      ValueError, match='contributions of a progress estimator'
+    ):
       run(without=('predictions',), **options)
   else:
     run(without=('predictions',), **options)

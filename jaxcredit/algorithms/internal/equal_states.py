@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 
 def _mix(words, seed):
-  """A 32-bit hash of the last axis, other with each seed."""
+  """A 32-bit hash of the last axis; each seed gives another one."""
   h = jnp.full(words.shape[:-1], 0x9E3779B9, jnp.uint32) * (2 * seed + 1)
   for k in range(words.shape[-1]):
     h = (h ^ words[..., k]) * jnp.uint32(0x85EBCA6B)

@@ -52,8 +52,8 @@ class Engine:
     sampling_params: the sampling distribution, of plain numbers.
     stop_tokens: tokens that end an answer.
     stops: strings that end an answer, from `stop_strings.compile_table`.
-    decode_steps_per_call: tokens that each row draws before rows that have
-      ended are looked after.
+    decode_steps_per_call: tokens that each row samples before rows that have
+      ended are replaced.
     chunks: lengths to which pieces of text are padded; longer texts are read
       in several pieces.
     capacities: sizes of the cache; it grows as rows do.

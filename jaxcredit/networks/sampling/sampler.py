@@ -105,7 +105,7 @@ def prefill(
       does (with a count of 0). None: all of them, R = B.
 
   Returns:
-    The cache. It is the caller's part that no row outgrows the capacity.
+    The cache. The caller ensures that no row exceeds the capacity.
   """
   return prefill_lib.prefill(params, config, cache, tokens, count, rows)[0]
 
