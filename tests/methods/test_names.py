@@ -20,7 +20,6 @@ ALLOWED = {
   # Of credit accuracy: variants, and which curves are drawn.
   'experiments/accuracy/variants.py': set(methods.TABLE),
   # Control on devices: sources of rewards, some of which have these names.
-  'experiments/lare.py': {'lare', 'rrd'},
   'experiments/control/': {'lare', 'rrd', 'ircr'},
   # Benchmarks choose what they compare or time.
   'experiments/benchmarks/': set(methods.TABLE),
