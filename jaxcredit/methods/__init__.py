@@ -14,7 +14,6 @@ import importlib
 import pkgutil
 
 from jaxcredit.methods.arrays import trajectories
-from jaxcredit.methods.grpo import BASELINE
 from jaxcredit.methods.method import (
   NEEDS,
   Batch,
@@ -23,7 +22,13 @@ from jaxcredit.methods.method import (
   NoOptions,
   compiled,
 )
-from jaxcredit.methods.table import TABLE, choose, register, registered
+from jaxcredit.methods.table import (
+  BASELINE,
+  TABLE,
+  choose,
+  register,
+  registered,
+)
 
 __all__ = [
   'BASELINE',

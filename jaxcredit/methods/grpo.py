@@ -9,7 +9,7 @@ import dataclasses
 from jaxcredit import options as options_lib
 from jaxcredit.algorithms import gigpo
 from jaxcredit.methods.method import Batch, Credit, Method
-from jaxcredit.methods.table import register
+from jaxcredit.methods.table import BASELINE, register
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,9 +58,6 @@ def dr_credit(batch: Batch, options: DrOptions) -> Credit:
   """Dr. GRPO's credit."""
   return credit(batch, Options(options.episode_statistics, scale='none'))
 
-
-# The method with which pictures compare others.
-BASELINE = 'grpo'
 
 register(
   Method(

@@ -7,6 +7,9 @@ from collections.abc import Iterator, Mapping
 
 from jaxcredit.methods.method import Method
 
+# The method with which pictures compare others.
+BASELINE = 'grpo'
+
 _METHODS: dict[str, Method] = {}
 # Name -> method, in the order of the names of their files.
 TABLE: Mapping[str, Method] = types.MappingProxyType(_METHODS)
