@@ -131,7 +131,7 @@ def batch_ends(size: int, horizon: int) -> np.ndarray:
 def end_and_reward(
   table: jax.Array, rounds: jax.Array, reward: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-  """Looks up a round; those beyond the horizon are not played in silence.
+  """Looks up whether a round ends an epoch, and marks rounds out of range.
 
   Args:
     table: bool [horizon], of `ends` or `batch_ends`.
@@ -139,9 +139,9 @@ def end_and_reward(
     reward: float [], of the round.
 
   Returns:
-    end: bool [], whether an epoch ends with the round.
-    reward: float []; where the round is traced and beyond the horizon, NaN, at
-      an end, so that the statistics show it.
+    Whether an epoch ends with the round, bool [], and the reward, float [].
+    For a traced round beyond the horizon these are True and NaN, so that the
+    statistics show it.
 
   Raises:
     ValueError: the round is known and beyond the horizon.
