@@ -69,6 +69,9 @@ run: $(STAMP) ## train and evaluate; RUN=folder, FLAGS="--iterations=5 ..."
 report: $(STAMP) ## write table, curves and page of RUN again
 	$(BIN)/python -m jaxcredit.reports $(RUN)
 
+# Tests make many small arrays: few heaps of ordinary pages hold less memory.
+test test-system: export GLIBC_TUNABLES = glibc.malloc.arena_max=2
+
 test: $(PROCEDURAL) $(CONTROL) ## what runs in one process, in minutes (docs/tests.md)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m 'not slow and not network and not system' $(PYTEST) $(TESTS)
 

@@ -1,12 +1,17 @@
 """Builds the loop of a training from the settings of a run."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from experiments.run import console
 from experiments.text import policy_options
+from experiments.text import settings as settings_lib
+from jaxcredit import methods
+from jaxcredit.networks import config as config_lib
 from jaxcredit.networks import decoder
+from jaxcredit.rollouts import collector as collector_lib
+from jaxcredit.rollouts import shared_collector
 from jaxcredit.training import critic as critic_lib
 from jaxcredit.training import learner as learner_lib
 from jaxcredit.training import loop as loop_lib
@@ -38,18 +43,27 @@ def policy_state(state: Any) -> learner_lib.LearnerState:
 
 
 def build(
-  training,
+  settings: settings_lib.Settings,
+  config: config_lib.DecoderConfig,
+  method: methods.Method,
+  method_options: Any,
+  collector: collector_lib.Collector | shared_collector.SharedCollector,
+  tasks: Sequence[Any],
   params: decoder.Params,
   predictions: Mapping[str, loop_lib.Prediction],
 ) -> TrainingLoop:
   """Composes policy, critic, method and collector.
 
   Args:
-    training: `training.TextTraining`.
-    params: to start from; their buffers are taken over.
+    settings: of the run.
+    config: of the policy.
+    method: how credit is given.
+    method_options: of the method.
+    collector: plays the episodes.
+    tasks: to train on.
+    params: initial parameters; their buffers are taken over.
     predictions: what stages provide for the method.
   """
-  settings, config, method = training.settings, training.config, training.method
   unit = 'tokens' if method.unit == 'token' else 'steps'
   learned = policy_options.learned(
     settings.policy,
@@ -85,7 +99,7 @@ def build(
     **sizes,
   )
   critic = None
-  if 'values' in method.needs_with(training.method_options):
+  if 'values' in method.needs_with(method_options):
     critic = critic_lib.Critic(
       config,
       settings.critic,
@@ -94,11 +108,11 @@ def build(
       **sizes,
     )
   loop = loop_lib.Loop(
-    training.collector,
+    collector,
     learner,
     method,
-    training.method_options,
-    training.domain.train_tasks,
+    method_options,
+    tasks,
     settings.loop,
     lengths=settings.lengths,
     needs_all_rows=settings.loss.needs_all_rows,
@@ -113,8 +127,6 @@ def build(
   critic_state = critic and critic.init(params)
   state = loop.init(learner.init(learned.params), critic_state)
   if settings.overlap.overlap:
-    loop = overlapped.Overlapped(
-      loop, training.collector, settings.run.iterations, lock
-    )
+    loop = overlapped.Overlapped(loop, collector, settings.run.iterations, lock)
     state = loop.init(state)
   return TrainingLoop(loop, state, learned.policy, learned.reference)

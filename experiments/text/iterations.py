@@ -29,7 +29,16 @@ class Iterations:
     predictions: Mapping[str, loop_lib.Prediction],
   ):
     self._training = training
-    self._built = build_loop.build(training, params, predictions)
+    self._built = build_loop.build(
+      training.settings,
+      training.config,
+      training.method,
+      training.method_options,
+      training.collector,
+      training.domain.train_tasks,
+      params,
+      predictions,
+    )
     self._records = records.Records(training)
     self._clock = stage_clock.StageClock('checkpoint')
 
