@@ -24,6 +24,7 @@ def option(
   low: float | None = None,
   high: float | None = None,
   *,
+  above: float | None = None,
   choices: Sequence[str] | None = None,
 ) -> Any:
   """A field of a dataclass of options.
@@ -34,6 +35,7 @@ def option(
     help: one sentence for people, without the default.
     low: least value that is allowed; None for no bound.
     high: greatest value that is allowed; None for no bound.
+    above: a value that has to be exceeded, in place of `low`.
     choices: the values that are allowed, of an option that is a string.
 
   Bounds and choices of an option that is a tuple are those of its elements.
@@ -41,9 +43,32 @@ def option(
   Returns:
     A `dataclasses.field`.
   """
+  bounds = {'low': low, 'high': high, 'above': above}
   return dataclasses.field(
-    default=default,
-    metadata={'help': help, 'low': low, 'high': high, 'choices': choices},
+    default=default, metadata={'help': help, 'choices': choices, **bounds}
+  )
+
+
+def internal(
+  default: Any,
+  low: float | None = None,
+  high: float | None = None,
+  *,
+  above: float | None = None,
+) -> Any:
+  """A number among the options that is checked and has no flag.
+
+  Args:
+    default: value where none is given.
+    low: least value that is allowed; None for no bound.
+    high: greatest value that is allowed; None for no bound.
+    above: a value that has to be exceeded, in place of `low`.
+
+  Returns:
+    A `dataclasses.field`.
+  """
+  return dataclasses.field(
+    default=default, metadata={'low': low, 'high': high, 'above': above}
   )
 
 
@@ -62,6 +87,9 @@ def _problem(value: Any, metadata: Any) -> str:
   if not math.isfinite(value):
     return 'must be a finite number'
   low, high = metadata.get('low'), metadata.get('high')
+  above = metadata.get('above')
+  if above is not None and value <= above:
+    return f'must be above {above}'
   if low is not None and value < low:
     return f'must be at least {low}'
   if high is not None and value > high:
@@ -75,7 +103,7 @@ def check(instance: Any) -> None:
   None is allowed where it is the default.
 
   Args:
-    instance: of a dataclass whose fields were made by `option`.
+    instance: of a dataclass whose fields were made by `option` or `internal`.
 
   Raises:
     ValueError: a value is out of bounds, not finite, or no choice; it names

@@ -105,10 +105,10 @@ class Settings:
         raise ValueError(f'--{name}: give one value at least')
     if self.study != 'comparison' and len(self.sigma) > 1:
       raise ValueError(f'--study={self.study} takes one --sigma')
-    if not all(rho < 1 for rho in self.scaling_rho):
-      raise ValueError(
-        f'--scaling_rho must be below 1, not {max(self.scaling_rho):g}'
-      )
+    for name in ('rho_bound', 'scaling_rho'):
+      radii = getattr(self, name)
+      if not all(rho < 1 for rho in radii):
+        raise ValueError(f'--{name} must be below 1, not {max(radii):g}')
     self._check_memory()
 
   @property

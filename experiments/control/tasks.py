@@ -210,9 +210,11 @@ class DecoderOptions:
   hidden: int = options.option(64, 'Width of the reward network.', 1)
   layers: int = options.option(5, 'Linear layers of the reward network.', 1)
   learning_rate: float = options.option(
-    5e-4, 'Learning rate of Adam, of the reward network.', 0
+    5e-4, 'Learning rate of Adam, of the reward network.', above=0
   )
-  l2: float = options.option(1e-5, 'L2 penalty of the reward network.', 0)
+  l2: float = options.option(
+    1e-5, 'L2 penalty of the reward network; 0: off.', 0
+  )
   updates: int = options.option(
     5,
     'Optimizer steps of the reward network an iteration; the released 50 every '
@@ -242,7 +244,7 @@ class DecoderOptions:
     choices=('sum', 'mean'),
   )
   variance_weight: float = options.option(
-    0.0, 'Weight of the variance of rewards over time.', 0
+    0.0, 'Weight of the variance of rewards over time; 0: off.', 0
   )
 
   __post_init__ = options.check

@@ -44,7 +44,7 @@ class VirtualHomeOptions:
     1_000_000,
   )
   chores: int = options_lib.option(
-    1, 'Problems that each generated one joins; more take longer.', 1
+    1, 'Problems that each generated one joins; more take longer.', 1, 100
   )
   sentence: str = options_lib.option(
     'goal',

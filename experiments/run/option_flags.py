@@ -52,7 +52,36 @@ def define_one(
   """
   metadata = field.metadata
   help = help or metadata['help']
-  low, high = metadata.get('low'), metadata.get('high')
+  holder = _define(name, metadata, kind, default, help)
+  above = metadata.get('above')
+  if above is not None:
+    flags.register_validator(
+      holder,
+      lambda value: value is None or _exceeds(value, above),
+      message=f'must be above {above}',
+    )
+  return holder
+
+
+def _exceeds(value: Any, above: float) -> bool:
+  values = value if isinstance(value, list) else [value]
+  return all(number > above for number in values)
+
+
+def _bounds(metadata: Mapping[str, Any]) -> tuple[Any, Any]:
+  """Bounds for absl, which has none that is excluded."""
+  low, above = metadata.get('low'), metadata.get('above')
+  return above if low is None else low, metadata.get('high')
+
+
+def _define(
+  name: str,
+  metadata: Mapping[str, Any],
+  kind: Any,
+  default: Any,
+  help: str,
+) -> flags.FlagHolder:
+  low, high = _bounds(metadata)
   if typing.get_origin(kind) is tuple:
     default = default and list(default)
     return _define_several(
@@ -77,7 +106,7 @@ def _define_several(
   help: str,
 ) -> flags.FlagHolder:
   """Defines the flag of an option that is a tuple."""
-  low, high = metadata.get('low'), metadata.get('high')
+  low, high = _bounds(metadata)
   if metadata.get('choices') is not None:
     choices = list(metadata['choices'])
     return flags.DEFINE_multi_enum(name, default, choices, help)

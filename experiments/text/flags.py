@@ -17,7 +17,7 @@ from jaxcredit.training import critic, loop, policy_gradient
 # What scripts adopt with the flags of this file.
 flags.adopt_module_key_flags(script)
 
-_SEED = flags.DEFINE_integer('seed', 0, 'Seed of all randomness.')
+_SEED = flags.DEFINE_integer('seed', 0, 'Seed of all randomness.', 0)
 _PRETRAINED = flags.DEFINE_string(
   'pretrained',
   None,
@@ -52,7 +52,7 @@ _CHUNKS = flags.DEFINE_multi_integer(
 _EVALUATION_TEMPERATURE = flags.DEFINE_float(
   'evaluation_temperature',
   0.4,
-  'Temperature of the sampler in evaluation.',
+  'Temperature of the sampler in evaluation; 0 takes the likeliest token.',
   0.0,
 )
 

@@ -120,6 +120,11 @@ class Iterations:
         f'  {metrics["skipped_updates"]} updates skipped so far: their loss '
         'or gradient was not finite'
       )
+    if metrics['unchecked_share'] > 0:
+      console.print_line(
+        f'  {console.percent(metrics["unchecked_share"])} of the answers could '
+        'not be checked, and count as wrong (--failed_check)'
+      )
     every = options.save_episodes_every
     if every and (iteration % every == 0 or iteration == options.iterations):
       self._records.write(iteration, batch, credit)

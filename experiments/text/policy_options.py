@@ -70,7 +70,7 @@ class PolicyOptions:
     0,
   )
   lora_alpha: float = options_lib.option(
-    16.0, 'LoRA alpha: adapters are scaled by alpha / rank.', 1e-9
+    16.0, 'LoRA alpha: adapters are scaled by alpha / rank.', above=0.0
   )
   lora_targets: tuple[str, ...] = options_lib.option(
     ('.*',),

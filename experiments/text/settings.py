@@ -4,6 +4,7 @@ import dataclasses
 
 from experiments.text import policy_options
 from jaxcredit import options as options_lib
+from jaxcredit.networks.tokenizers import tokenizer as tokenizer_lib
 from jaxcredit.rollouts import collector, formats
 from jaxcredit.training import critic, loop, off_policy, policy_gradient
 
@@ -23,18 +24,26 @@ class FormatOptions:
     True, 'Write the task before each action (plain format).'
   )
   history_length: int = options_lib.option(
-    2, 'Past steps in the think_action prompt.', 0
+    2, 'Past steps in the think_action prompt; 0 for none.', 0
   )
 
   __post_init__ = options_lib.check
 
-  def text_format(self) -> formats.Format:
-    """The format that the options describe."""
+  def text_format(
+    self, tokenizer: tokenizer_lib.Tokenizer | None = None
+  ) -> formats.Format:
+    """The format that the options describe.
+
+    Args:
+      tokenizer: of the policy, whose chat template may open the thought; None
+        while it is not known.
+    """
+    opened = tokenizer is not None and tokenizer.opens_thoughts
     if self.format == 'plain':
-      return formats.Plain(self.repeat_task)
+      return formats.Plain(self.repeat_task, opened)
     if self.format == 'message':
-      return formats.Message()
-    return formats.ThinkAction(self.history_length)
+      return formats.Message(opened)
+    return formats.ThinkAction(self.history_length, opened)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,17 +51,20 @@ class WarmStartOptions:
   """The warm start: supervised fine-tuning by imitation of an expert."""
 
   steps: int = options_lib.option(
-    300, 'Optimizer steps of the warm start (supervised fine-tuning).', 0
+    300,
+    'Optimizer steps of the warm start (supervised fine-tuning); 0 for none.',
+    0,
   )
   batch: int = options_lib.option(
     32, 'Rows (episodes) of a warm-start step.', 1
   )
   learning_rate: float = options_lib.option(
-    2e-3, 'Peak learning rate of the warm start.', 0.0
+    2e-3, 'Peak learning rate of the warm start.', above=0.0
   )
   observation_weight: float = options_lib.option(
     0.3,
-    'Weight of observation tokens in the loss of the warm start.',
+    'Weight of observation tokens in the loss of the warm start; 0 learns '
+    'actions alone.',
     0.0,
   )
 
@@ -64,11 +76,13 @@ class LearnerOptions:
   """The optimizer, and how gradients are computed."""
 
   learning_rate: float = options_lib.option(
-    3e-4, 'Learning rate of AdamW.', 0.0
+    3e-4, 'Learning rate of AdamW.', above=0.0
   )
-  weight_decay: float = options_lib.option(0.01, 'Weight decay of AdamW.', 0.0)
+  weight_decay: float = options_lib.option(
+    0.01, 'Weight decay of AdamW; 0 for none.', 0.0
+  )
   clip_norm: float = options_lib.option(
-    1.0, "Bound on the gradient's norm.", 0.0
+    1.0, "Bound on the gradient's norm.", above=0.0
   )
   micro_batch_tokens: int = options_lib.option(
     4096, 'Tokens of a micro-batch of gradient accumulation.', 1
@@ -108,7 +122,9 @@ class OverlapOptions:
 class RunOptions:
   """What may change when a run is resumed."""
 
-  iterations: int = options_lib.option(100, 'Iterations of training.', 0)
+  iterations: int = options_lib.option(
+    100, 'Iterations of training; 0 ends after the warm start.', 0
+  )
   evaluate_every: int = options_lib.option(
     0, 'Iterations between evaluations; 0 for none before the end.', 0
   )

@@ -154,6 +154,7 @@ class TextTraining:
     """Sets tokenizer and configuration, and makes the collector."""
     settings = self.settings
     self.tokenizer = tokenizer
+    self.text_format = settings.format.text_format(tokenizer)
     # What the policy has beyond the tokenizer is neither sampled nor learned.
     self.config = config.for_tokenizer(tokenizer.vocab_size)
     mesh = settings.policy.mesh

@@ -25,6 +25,7 @@ from experiments.run import command, console
 from experiments.run import folder as run_folder
 from experiments.text import saved_policy, settings
 from jaxcredit import files
+from jaxcredit.networks.tokenizers import tokenizer as tokenizer_lib
 from jaxcredit.reports import success_table
 from jaxcredit.rollouts import collector as collector_lib
 from jaxcredit.rollouts import pool as pool_lib
@@ -43,9 +44,12 @@ _STAGE = flags.DEFINE_enum(
 )
 _ROLLOUTS = flags.DEFINE_integer('rollouts', 1, 'Episodes a task.', 1)
 _TEMPERATURE = flags.DEFINE_float(
-  'temperature', None, 'Temperature; by default that of the run.', 0.0
+  'temperature',
+  None,
+  'Temperature; by default that of the run; 0 takes the likeliest token.',
+  0.0,
 )
-_SEED = flags.DEFINE_integer('seed', 0, 'Seed of the sampler.')
+_SEED = flags.DEFINE_integer('seed', 0, 'Seed of the sampler.', 0)
 _AT_ONCE = flags.DEFINE_integer(
   'at_once', 64, 'Episodes that are played at the same time, at most.', 1
 )
@@ -75,11 +79,11 @@ def read_config(folder: pathlib.Path) -> dict[str, Any]:
   return config
 
 
-def text_format(config: Mapping[str, Any]):
+def text_format(config: Mapping[str, Any], tokenizer: tokenizer_lib.Tokenizer):
   """The form of the text in which a run's policy reads and writes."""
   names = {field.name for field in dataclasses.fields(settings.FormatOptions)}
   recorded = {name: config[name] for name in names & config.keys()}
-  return settings.FormatOptions(**recorded).text_format()
+  return settings.FormatOptions(**recorded).text_format(tokenizer)
 
 
 def domain_of(config: Mapping[str, Any]):
@@ -112,7 +116,7 @@ def play(
     collector = collector_lib.Collector(
       policy.config,
       policy.tokenizer,
-      text_format(config),
+      text_format(config, policy.tokenizer),
       pool,
       task_sentence=domain.task_sentence,
       limits=collector_lib.RolloutLimits(

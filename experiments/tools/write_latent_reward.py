@@ -91,10 +91,16 @@ _CANDIDATES = flags.DEFINE_integer(
   'candidates', 5, 'Answers that are merged; 1: none is.', 1
 )
 _TEMPERATURE = flags.DEFINE_float(
-  'temperature', 1.0, 'Of the sampling of the candidates.', 0.0
+  'temperature',
+  1.0,
+  'Of the sampling of the candidates; 0: likeliest tokens.',
+  0.0,
 )
 _LATER_TEMPERATURE = flags.DEFINE_float(
-  'later_temperature', 0.3, 'Of the merged answer and of those mended.', 0.0
+  'later_temperature',
+  0.3,
+  'Of the merged answer and of those mended; 0: likeliest.',
+  0.0,
 )
 _ROUNDS = flags.DEFINE_integer(
   'rounds', 5, 'Times that an answer that fails may be mended.', 0

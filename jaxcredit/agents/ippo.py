@@ -48,25 +48,27 @@ class Options:
   decay: bool = options_lib.option(
     True, 'Let learning rate and clip range fall to 0.'
   )
-  learning_rate: float = options_lib.option(1e-4, 'Learning rate of Adam.', 0)
-  clip: float = options_lib.option(0.5, 'Clip range of the ratio.', 0)
+  learning_rate: float = options_lib.option(
+    1e-4, 'Learning rate of Adam.', above=0
+  )
+  clip: float = options_lib.option(0.5, 'Clip range of the ratio.', above=0)
   discount: float = options_lib.option(1.0, 'Discount of rewards.', 0, 1)
   gae_lambda: float = options_lib.option(0.95, 'Lambda of advantages.', 0, 1)
   entropy_coefficient: float = options_lib.option(
-    0.01, 'Weight of the entropy bonus.', 0
+    0.01, 'Weight of the entropy bonus; 0: off.', 0
   )
   value_coefficient: float = options_lib.option(
-    0.5, "Weight of the critic's loss.", 0
+    0.5, "Weight of the critic's loss.", above=0
   )
   huber: float = options_lib.option(
-    10.0, "Error at which the critic's loss turns linear.", 0
+    10.0, "Error at which the critic's loss turns linear.", above=0
   )
   epochs: int = options_lib.option(10, 'Passes over the batch.', 1)
   minibatch: int = options_lib.option(
     128, 'Steps, of all agents, of an optimizer step.', 1
   )
   clip_norm: float = options_lib.option(
-    10.0, "Bound on the gradient's norm.", 0
+    10.0, "Bound on the gradient's norm.", above=0
   )
   hidden: int = options_lib.option(
     64, 'Width of the two hidden layers of each network.', 1

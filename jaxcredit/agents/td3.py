@@ -56,20 +56,25 @@ class Options:
   random_steps: int = options_lib.option(
     10_000, 'Steps in all with random actions, before anything is learned.', 0
   )
-  learning_rate: float = options_lib.option(3e-4, 'Learning rate of Adam.', 0)
+  learning_rate: float = options_lib.option(
+    3e-4, 'Learning rate of Adam.', above=0
+  )
   batch: int = options_lib.option(256, 'Transitions of an update.', 1)
   discount: float = options_lib.option(0.99, 'Discount of rewards.', 0, 1)
   follow: float = options_lib.option(
-    0.005, 'Share that targets move towards their networks an update.', 0, 1
+    0.005,
+    'Share that targets move towards their networks an update.',
+    high=1,
+    above=0,
   )
   noise: float = options_lib.option(
-    0.1, 'Deviation of the noise of exploration.', 0
+    0.1, 'Deviation of the noise of exploration; 0 for none.', 0
   )
   target_noise: float = options_lib.option(
-    0.2, 'Deviation of the noise of target actions.', 0
+    0.2, 'Deviation of the noise of target actions; 0 for none.', 0
   )
   target_clip: float = options_lib.option(
-    0.5, 'Bound on the noise of target actions.', 0
+    0.5, 'Bound on the noise of target actions; 0 for no noise.', 0
   )
   delay: int = options_lib.option(2, 'Critic updates for one of the actor.', 1)
   hidden: int = options_lib.option(

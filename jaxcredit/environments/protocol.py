@@ -7,6 +7,10 @@ the environment's own matter (a game, a question, a seed).
 
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
+# How the verdict on an answer begins whose check failed, where that does not
+# lose the episode.
+UNCHECKED = 'That could not be checked.'
+
 
 class TextStep(NamedTuple):
   """What an environment answers, to `reset` as to `step`.

@@ -19,8 +19,12 @@ class Options:
   """See `jaxcredit.gigpo.advantages`."""
 
   discount: float = options_lib.option(0.95, 'Discount of returns.', 0.0, 1.0)
-  step_weight: float = options_lib.option(1.0, 'Weight of the step part.')
-  episode_weight: float = options_lib.option(1.0, 'Weight of the episode part.')
+  step_weight: float = options_lib.option(
+    1.0, 'Weight of the step part; 0: off.', 0.0
+  )
+  episode_weight: float = options_lib.option(
+    1.0, 'Weight of the episode part; 0: off.', 0.0
+  )
   scale: str = options_lib.option(
     'std',
     'Divide by the standard deviation, or not at all.',
@@ -36,7 +40,12 @@ class Options:
     1, 'Delta degrees of freedom of deviations.', 0, 1
   )
 
-  __post_init__ = options_lib.check
+  def __post_init__(self):
+    options_lib.check(self)
+    if not (self.step_weight or self.episode_weight):
+      raise ValueError(
+        'step_weight and episode_weight are both 0: nothing would be learned'
+      )
 
 
 def anchor_statistics(anchor_group: jax.Array) -> dict[str, jax.Array]:

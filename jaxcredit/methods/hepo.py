@@ -16,8 +16,8 @@ class Options:
   rho: float = options_lib.option(
     0.2,
     'Share of the tokens that get credit: those of highest entropy.',
-    0.0,
-    1.0,
+    high=1.0,
+    above=0.0,
   )
   scale: str = options_lib.option(
     'std',

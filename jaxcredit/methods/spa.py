@@ -21,12 +21,13 @@ class Options(ppo.Options):
     0.95, 'Lambda of generalised advantages.', 0.0, 1.0
   )
   progress_weight: float = options_lib.option(
-    1.0, 'Weight of the contributions in the step rewards.'
+    1.0, 'Weight of the contributions in the step rewards; 0: off.', 0.0
   )
   grounding_weight: float = options_lib.option(
     0.5,
     'Reward of an action that the environment could carry out, in units of the '
-    'scaled rewards.',
+    'scaled rewards; 0: off.',
+    0.0,
   )
   redistribution: str = options_lib.option(
     'none',

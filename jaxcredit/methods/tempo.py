@@ -26,7 +26,9 @@ class Options:
     'Nodes of the prefix tree: tokens or steps.',
     choices=('tokens', 'steps'),
   )
-  td_weight: float = options_lib.option(1.0, 'Weight of the TD term.')
+  td_weight: float = options_lib.option(
+    1.0, 'Weight of the TD term; 0: off.', 0.0
+  )
   ended: str = options_lib.option(
     'leaves',
     'Whether a response that has ended leaves the set of those that continue '

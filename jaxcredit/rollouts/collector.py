@@ -64,6 +64,10 @@ class RolloutLimits:
   def __post_init__(self):
     if min(self.steps, self.new_tokens, self.row_tokens) < 1:
       raise ValueError(f'limits must be positive: {self}')
+    if not self.chunks or min(self.chunks) < 1:
+      raise ValueError(
+        f'chunks must be one or more positive lengths, not {self.chunks}'
+      )
 
 
 def _capacities(row_tokens: int) -> list[int]:

@@ -106,7 +106,7 @@ class Plain:
   def answer(self, action: str) -> str:
     # The space in front keeps the names in actions the same tokens as in
     # observations.
-    return f' {action}'
+    return f'{_closing(self.thoughts_opened)} {action}'
 
   def read(self, answer: str, finished: bool) -> Action:
     return _what_is_said(answer, finished, self.thoughts_opened)
@@ -128,10 +128,15 @@ class Message:
     return observation
 
   def answer(self, action: str) -> str:
-    return action
+    return f'{_closing(self.thoughts_opened)}{action}'
 
   def read(self, answer: str, finished: bool) -> Action:
     return _what_is_said(answer, finished, self.thoughts_opened)
+
+
+def _closing(opened: bool) -> str:
+  """What an answer without thoughts begins with."""
+  return '</think>' if opened else ''
 
 
 def _what_is_said(answer: str, finished: bool, opened: bool) -> Action:
@@ -189,7 +194,8 @@ class ThinkAction:
     return '\n'.join(lines)
 
   def answer(self, action: str) -> str:
-    return f'<think></think><action>{action}</action>'
+    opening = '' if self.thoughts_opened else '<think>'
+    return f'{opening}</think><action>{action}</action>'
 
   def read(self, answer: str, finished: bool) -> Action:
     del finished

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from jaxcredit import types
+from jaxcredit.environments import protocol
 from jaxcredit.rollouts import episodes as episodes_lib
 
 
@@ -34,6 +35,10 @@ def metrics(batch: Batch) -> dict[str, Any]:
     'episode_length': _mean([len(e.steps) for e in episodes]),
     'invalid_share': _mean([not s.valid for s in steps]),
     'inadmissible_share': _mean([not s.admissible for s in steps]),
+    # Answers that count as wrong because their check failed.
+    'unchecked_share': _mean(
+      [s.next_observation.startswith(protocol.UNCHECKED) for s in steps]
+    ),
     'grounding_accuracy': episodes_lib.grounding_accuracy(episodes),
     'truncated_share': _mean([e.truncated for e in episodes]),
     'failed_episodes': len(batch.episodes) - len(episodes),

@@ -65,13 +65,13 @@ class CriticOptions:
   """
 
   learning_rate: float = options_lib.option(
-    1e-3, "Learning rate of the critic's AdamW.", 0.0
+    1e-3, "Learning rate of the critic's AdamW.", above=0.0
   )
   clip: float = options_lib.option(
     0.2, 'Clip range of values in an update; 0 does not clip.', 0.0
   )
-  weight_decay: float = 0.0
-  clip_norm: float = 1.0
+  weight_decay: float = options_lib.internal(0.0, 0.0)
+  clip_norm: float = options_lib.internal(1.0, above=0.0)
 
   __post_init__ = options_lib.check
 

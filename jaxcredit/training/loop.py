@@ -79,13 +79,13 @@ class LoopOptions:
       alike, or only in the one that sampled it.
   """
 
-  seed: int = 0
+  seed: int = options_lib.internal(0, 0)
   groups: int = options_lib.option(16, 'Tasks of an iteration (P).', 1)
   group_size: int = options_lib.option(
     8, 'Rollouts of a task (G), which are compared with each other.', 2
   )
-  max_steps: int = 50
-  new_tokens: int = 16
+  max_steps: int = options_lib.internal(50, 1)
+  new_tokens: int = options_lib.internal(16, 1)
   temperature: float = options_lib.option(
     1.0, 'Temperature of the sampler in training.', 1e-3
   )
@@ -97,10 +97,10 @@ class LoopOptions:
   )
   epochs: int = options_lib.option(1, 'Passes over the batch.', 1)
   reward_scale: float = options_lib.option(
-    10.0, "Factor on the environment's rewards."
+    10.0, "Factor on the environment's rewards.", above=0.0
   )
   invalid_penalty: float = options_lib.option(
-    0.1, 'Penalty of an invalid action, at its own step.', 0.0
+    0.1, 'Penalty of an invalid action, at its own step; 0 for none.', 0.0
   )
   penalise: str = options_lib.option(
     'format',
@@ -124,9 +124,9 @@ class LoopOptions:
     0,
   )
   overlong_penalty: float = options_lib.option(
-    1.0, 'Overlong penalty at the limit, in units of the rewards.', 0.0
+    1.0, 'Overlong penalty at the limit, in units of the rewards.', above=0.0
   )
-  generation_batches: int = 10
+  generation_batches: int = options_lib.internal(10, 1)
   tree: tree_sampling.Plan | None = None
   learn_shared_prefix: bool = False
 

@@ -32,10 +32,13 @@ class LossOptions:
   """
 
   clip: float = options_lib.option(
-    0.2, 'Lower clip range of the probability ratio.', 0.0, 1.0
+    0.2,
+    'Lower clip range of the probability ratio.',
+    high=1.0,
+    above=0.0,
   )
   clip_high: float | None = options_lib.option(
-    None, 'Upper clip range; as the lower by default (DAPO: 0.28).', 0.0
+    None, 'Upper clip range; as the lower by default (DAPO: 0.28).', above=0.0
   )
   dual_clip: float = options_lib.option(
     3.0, 'Dual clip: bound on the loss of negative advantages; 0: off.', 0.0
@@ -52,18 +55,25 @@ class LossOptions:
     choices=losses.AGGREGATIONS,
   )
   kl_coefficient: float = options_lib.option(
-    0.0, 'Weight of the KL divergence from the initial policy.', 0.0
+    0.0, 'Weight of the KL divergence from the initial policy; 0: off.', 0.0
   )
   kl_estimator: str = options_lib.option(
     'k3',
-    'Estimator of that divergence.',
+    'Estimator of that divergence; k1 needs --kl_gradient=unbiased.',
     choices=losses.KL_ESTIMATORS,
   )
-  entropy_coefficient: float = options_lib.option(
-    0.0, 'Weight of the entropy bonus.', 0.0
+  kl_gradient: str = options_lib.option(
+    'own',
+    "Gradient of that divergence: the estimator's own (of k3 that of the "
+    'opposite divergence), or that of KL(policy || initial policy), the '
+    "estimator's value kept (unbiased).",
+    choices=losses.KL_GRADIENTS,
   )
-  temperature: float = 1.0
-  normaliser: float = 1024.0
+  entropy_coefficient: float = options_lib.option(
+    0.0, 'Weight of the entropy bonus; 0: off.', 0.0
+  )
+  temperature: float = options_lib.internal(1.0, above=0.0)
+  normaliser: float = options_lib.internal(1024.0, above=0.0)
   credit_of: str = 'steps'
 
   def __post_init__(self):
@@ -72,6 +82,16 @@ class LossOptions:
       raise ValueError(
         'dual_clip must be 0 (no bound) or above 1, the ratio that it bounds, '
         f'not {self.dual_clip}'
+      )
+    if (
+      self.kl_coefficient
+      and self.kl_estimator == 'k1'
+      and self.kl_gradient == 'own'
+    ):
+      raise ValueError(
+        'kl_estimator=k1 has a gradient of mean zero as a loss, so that '
+        'kl_coefficient would not hold the policy near the initial one: take '
+        'kl_estimator=k2 or k3, or kl_gradient=unbiased'
       )
     if self.credit_of not in CREDITS_OF:
       raise ValueError(
@@ -188,7 +208,10 @@ def make_loss(config: config_lib.DecoderConfig, options: LossOptions):
       )
       kl = losses.aggregate(
         losses.kl(
-          log_probs, reference_log_probs, estimator=options.kl_estimator
+          log_probs,
+          reference_log_probs,
+          estimator=options.kl_estimator,
+          gradient=options.kl_gradient,
         ),
         mask,
         options.aggregation,

@@ -50,7 +50,7 @@ class EstimatorOptions:
   )
   lora_rank: int = options_lib.option(8, "Rank of the estimator's adapters.", 1)
   lora_alpha: float = options_lib.option(
-    16.0, 'Their product is scaled by alpha / rank.', 1e-9
+    16.0, 'Their product is scaled by alpha / rank.', above=0.0
   )
   lora_targets: tuple[str, ...] = options_lib.option(
     ('.*',),
@@ -61,20 +61,20 @@ class EstimatorOptions:
   )
   batch: int = options_lib.option(16, 'Rollouts of an optimizer step.', 1)
   learning_rate: float = options_lib.option(
-    3e-4, "Peak learning rate of the estimator's AdamW.", 0.0
+    3e-4, "Peak learning rate of the estimator's AdamW.", above=0.0
   )
-  warmup: int = options_lib.option(0, 'Steps of linear warm-up.', 0)
+  warmup: int = options_lib.option(0, 'Steps of linear warm-up; 0 for none.', 0)
   weight_decay: float = options_lib.option(
-    0.01, "Weight decay of the estimator's AdamW.", 0.0
+    0.01, "Weight decay of the estimator's AdamW; 0 for none.", 0.0
   )
   clip_norm: float = options_lib.option(
-    1.0, "Bound on the norm of the estimator's gradient.", 0.0
+    1.0, "Bound on the norm of the estimator's gradient.", above=0.0
   )
   held_out: float = options_lib.option(
     0.1,
     'Share of the explored tasks on which the estimator is measured.',
-    1e-6,
-    1 - 1e-6,
+    high=1 - 1e-6,
+    above=0.0,
   )
   evaluate_every: int = options_lib.option(
     50, 'Steps between two such measurements.', 1

@@ -40,6 +40,8 @@ THINKING = (
   "{{ '<think>\\n\\n</think>\\n\\n' }}"
   '{% endif %}{% endif %}'
 )
+# As DeepSeek-R1: the template opens the thought.
+OPENED = CHATML.replace("assistant\\n' }}", "assistant\\n<think>\\n' }}")
 LLAMA3 = (
   '{% for message in messages %}'
   '{% if loop.first %}{{ bos_token }}{% endif %}'

@@ -175,6 +175,10 @@ def test_where_the_template_opens_the_thoughts(kind):
   # Cut off inside them.
   assert read('<action>look</action>', True) == ('', False)
   assert read('so</think><action>look</action>', True).valid
+  # What is taught closes the thought.
+  taught = kind(thoughts_opened=True).answer('look')
+  assert '<think>' not in taught
+  assert read(taught, True) == ('look', True)
 
 
 @pytest.mark.parametrize(

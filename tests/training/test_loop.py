@@ -305,6 +305,7 @@ def test_metrics_by_hand():
     'episode_length': 3,
     'invalid_share': 1 / 3,
     'inadmissible_share': 2 / 3,
+    'unchecked_share': 0,
     'truncated_share': 3 / 11,
     'failed_episodes': 1,
     'generated_episodes': 12,

@@ -84,7 +84,7 @@ EFFECTS = {
   'ratio': ({}, 'step'),
   'aggregation': ({}, 'step-mean'),
   'kl_coefficient': ({}, 0.5),
-  'kl_estimator': ({'kl_coefficient': 0.5}, 'k1'),
+  'kl_estimator': ({'kl_coefficient': 0.5}, 'k2'),
   'entropy_coefficient': ({}, 0.5),
   'temperature': ({}, 0.5),
   'normaliser': ({'aggregation': 'seq-mean-token-sum-norm'}, 4.0),
@@ -96,8 +96,8 @@ EFFECTS = {
   [
     f.name
     for f in dataclasses.fields(policy_gradient.LossOptions)
-    # It takes advantages of another form, and has a test of its own.
-    if f.name != 'credit_of'
+    # Of other advantages, or of gradients: they have tests of their own.
+    if f.name not in ('credit_of', 'kl_gradient')
   ],
 )
 def test_every_option_has_an_effect_on_the_loss(name, bigram):
@@ -161,17 +161,32 @@ def test_a_weight_scales_loss_and_metrics(bigram):
     np.testing.assert_allclose(parts[name], expected, rtol=1e-5)
 
 
-@pytest.mark.parametrize('estimator', losses.KL_ESTIMATORS)
-def test_the_divergence_from_itself_is_zero(estimator, bigram):
+# k1's own gradient is refused.
+KL_LOSSES = [
+  (estimator, gradient)
+  for gradient in losses.KL_GRADIENTS
+  for estimator in losses.KL_ESTIMATORS
+  if (estimator, gradient) != ('k1', 'own')
+]
+
+
+@pytest.mark.parametrize(('estimator', 'gradient_of'), KL_LOSSES)
+def test_the_divergence_from_itself_is_zero(estimator, gradient_of, bigram):
   params = bigram_params()
   _, plain, _ = evaluate({}, params)
   value, gradient, metrics = evaluate(
-    {'kl_coefficient': 10.0, 'kl_estimator': estimator}, params, params
+    {
+      'kl_coefficient': 10.0,
+      'kl_estimator': estimator,
+      'kl_gradient': gradient_of,
+    },
+    params,
+    params,
   )
   assert float(metrics['kl']) == pytest.approx(0, abs=1e-6)
   assert value == pytest.approx(float(metrics['policy_loss']), abs=1e-5)
   assert np.isfinite(gradient['table']).all()
-  if estimator in ('k2', 'k3'):
+  if estimator in ('k2', 'k3') or gradient_of == 'unbiased':
     # These have their minimum there.
     test_learner.check_close(gradient, plain)
 
@@ -185,6 +200,66 @@ def test_no_gradient_passes_through_the_reference(bigram):
     lambda r: loss(bigram_params(), r, rows, advantages, 1)[0]
   )(bigram_params(1))
   assert not np.asarray(gradient['table']).any()
+
+
+def test_the_gradient_of_the_divergence_in_expectation(monkeypatch):
+  """Over the tokens of a categorical, against the closed form."""
+  logits = jnp.log(jnp.array([0.6, 0.3, 0.1]))
+  reference = jnp.log(jnp.array([0.2, 0.3, 0.5]))
+
+  def log_probs(params, config, rows, *, temperature):
+    del config, temperature
+    scores = jax.nn.log_softmax(params)[rows.tokens]
+    return scores, jnp.zeros_like(scores)
+
+  monkeypatch.setattr(policy_gradient.packed_rows, 'log_probs', log_probs)
+
+  def gradient_of(**options):
+    options = policy_gradient.LossOptions(kl_coefficient=1.0, **options)
+    loss = policy_gradient.make_loss(None, options)
+
+    def of_token(token):
+      row = types.Rows(
+        tokens=np.array([[token]]),
+        step_of_token=np.zeros((1, 1), np.int32),
+        trajectory=np.zeros(1, np.int32),
+        length=np.ones(1, np.int32),
+        log_probs=np.asarray(logits)[None, [token]],
+      )
+      return jax.grad(
+        lambda x: loss(x, reference, row, jnp.zeros((1, 1)), 1.0)[0]
+      )(logits)
+
+    return sum(jnp.exp(logits)[token] * of_token(token) for token in range(3))
+
+  def divergence(p, q):
+    return jnp.sum(jnp.exp(p) * (p - q))
+
+  def of_policy(x):
+    return divergence(jax.nn.log_softmax(x), reference)
+
+  def of_reference(x):
+    return divergence(reference, jax.nn.log_softmax(x))
+
+  right, reverse = jax.grad(of_policy)(logits), jax.grad(of_reference)(logits)
+  assert np.abs(right - reverse).max() > 0.1
+  for estimator in losses.KL_ESTIMATORS:
+    np.testing.assert_allclose(
+      gradient_of(kl_estimator=estimator, kl_gradient='unbiased'),
+      right,
+      atol=1e-5,
+    )
+  np.testing.assert_allclose(gradient_of(kl_estimator='k2'), right, atol=1e-5)
+  np.testing.assert_allclose(gradient_of(kl_estimator='k3'), reverse, atol=1e-5)
+
+
+def test_a_divergence_without_a_gradient_is_refused():
+  with pytest.raises(ValueError, match='take kl_estimator=k2 or k3, or kl_gra'):
+    policy_gradient.LossOptions(kl_coefficient=0.1, kl_estimator='k1')
+  policy_gradient.LossOptions(kl_estimator='k1')
+  policy_gradient.LossOptions(
+    kl_coefficient=0.1, kl_estimator='k1', kl_gradient='unbiased'
+  )
 
 
 def test_rows_that_the_loss_needs():

@@ -105,7 +105,7 @@ class Runs:
     self._settings = flags.DEFINE_string(
       'settings', settings, 'Flagfile that all runs share.'
     )
-    self._seeds = flags.DEFINE_multi_integer('seed', [0, 1, 2], 'Seeds.')
+    self._seeds = flags.DEFINE_multi_integer('seed', [0, 1, 2], 'Seeds.', 0)
     self._jobs = flags.DEFINE_integer(
       'jobs', 2, 'Runs side by side; the cores are shared out among them.', 1
     )

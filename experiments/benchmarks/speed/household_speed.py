@@ -18,9 +18,11 @@ from jaxcredit.environments.household import dynamics
 from jaxcredit.environments.household import world as world_lib
 
 _GAMES = flags.DEFINE_string('games', None, 'Real games; else generated ones.')
-_EPISODES = flags.DEFINE_integer('episodes', 400, 'Text episodes of 50 steps.')
-_BATCH = flags.DEFINE_integer('batch', 512, 'States that step side by side.')
-_STEPS = flags.DEFINE_integer('steps', 200, 'Transitions of each state.')
+_EPISODES = flags.DEFINE_integer(
+  'episodes', 400, 'Text episodes of 50 steps.', 1
+)
+_BATCH = flags.DEFINE_integer('batch', 512, 'States that step side by side.', 1)
+_STEPS = flags.DEFINE_integer('steps', 200, 'Transitions of each state.', 1)
 
 
 def text_steps_per_second(games, wording: str, episodes: int) -> float:

@@ -34,7 +34,7 @@ flags.adopt_module_key_flags(text_script)
 text_script.begin_with(method='gigpo', domain='household')
 
 _OUTPUT = flags.DEFINE_string('output', 'runs/overlap', 'Folder of the runs.')
-_SEEDS = flags.DEFINE_multi_integer('seeds', [0, 1, 2], 'Seeds.')
+_SEEDS = flags.DEFINE_multi_integer('seeds', [0, 1, 2], 'Seeds.', 0)
 _DELAY = flags.DEFINE_float(
   'environment_delay_ms', 20.0, 'Of a step, in the second comparison.', 0.0
 )

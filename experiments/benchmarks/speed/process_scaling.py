@@ -38,7 +38,7 @@ _RUN = (
   '--max_steps=25', '--row_tokens=640', '--max_new_tokens=12',
   '--warm_start_games=300', '--warm_start_batch=16',
   '--warm_start_learning_rate=4e-3', '--generated_games=64',
-  '--evaluation_count=2', '--learning_rate=0', '--micro_batch_tokens=6144',
+  '--evaluation_count=2', '--learning_rate=1e-9', '--micro_batch_tokens=6144',
   '--save_episodes_every=0', '--notensorboard', '--checkpoint_every=1000',
 )  # fmt: skip
 

@@ -14,8 +14,10 @@ from absl import app, flags
 
 from jaxcredit.environments import shop
 
-_PRODUCTS = flags.DEFINE_integer('products', 20_000, 'Size of the catalogue.')
-_EPISODES = flags.DEFINE_integer('episodes', 400, 'Episodes of 15 steps.')
+_PRODUCTS = flags.DEFINE_integer(
+  'products', 20_000, 'Size of the catalogue.', 1
+)
+_EPISODES = flags.DEFINE_integer('episodes', 400, 'Episodes of 15 steps.', 1)
 
 
 def random_query(goal: shop.Goal, rng: random.Random) -> str:

@@ -17,8 +17,8 @@ from jaxcredit.environments.virtualhome import engine
 _PROBLEMS = flags.DEFINE_string(
   'problems', None, 'Recorded problems; else the sample of the package.'
 )
-_EPISODES = flags.DEFINE_integer('episodes', 400, 'Episodes of 25 steps.')
-_GENERATED = flags.DEFINE_integer('generated', 100, 'Problems to generate.')
+_EPISODES = flags.DEFINE_integer('episodes', 400, 'Episodes of 25 steps.', 1)
+_GENERATED = flags.DEFINE_integer('generated', 100, 'Problems to generate.', 1)
 
 
 def steps_per_second(tasks, episodes: int) -> float:

@@ -8,7 +8,7 @@ from jaxcredit.environments.questions import question as question_lib
 _SHOWN = 60
 FAILED_CHECK = ('lost', 'wrong')
 # What is said where a check failed and the answer counts as wrong.
-UNCHECKED = 'That could not be checked.'
+UNCHECKED = protocol.UNCHECKED
 
 
 class CheckFailedError(RuntimeError):

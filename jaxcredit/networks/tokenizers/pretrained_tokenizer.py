@@ -21,6 +21,8 @@ from jaxcredit.networks.tokenizers import tokenizer as tokenizer_lib
 _BREAK = '\ue0f1'
 # Stands for an answer when the template is asked what ends one; of the same.
 _ANSWER = '\ue0f2answer\ue0f2'
+# As `environments.completion` reads it.
+_THINK = re.compile(r'<(/?)think(?:ing)?\s{0,8}>', re.IGNORECASE)
 _FILES = ('tokenizer.json', 'tokenizer.model', 'vocab.json', 'vocab.txt')
 # Either may name code of the folder.
 _CONFIGS = ('tokenizer_config.json', 'config.json')
@@ -40,6 +42,9 @@ class PretrainedTokenizer(tokenizer_lib.Tokenizer):
     stop_ids: all tokens that end an answer.
     turn_end_id: the one that the chat template writes behind an answer; the
       end-of-text token where it writes none.
+    opens_thoughts: whether what the chat template writes in front of an answer
+      ends inside a thought, as that of DeepSeek-R1 does: the completion then
+      has the closing tag alone.
   """
 
   def __init__(self, fast, stop_ids: Sequence[int] = ()):
@@ -66,6 +71,7 @@ class PretrainedTokenizer(tokenizer_lib.Tokenizer):
     ends = self._turn_ends()
     self.stop_ids = tuple(dict.fromkeys((*self.stop_ids, *ends)))
     self.turn_end_id = ends[0] if ends else self.eos_id
+    self.opens_thoughts = self._opens_thoughts()
     # Tokens that the tokenizer puts in front of every text, such as <s>.
     self._opening = fast.backend_tokenizer.encode('').ids
     if self._opening and self._opening[-1] in self.stop_ids:
@@ -102,6 +108,20 @@ class PretrainedTokenizer(tokenizer_lib.Tokenizer):
       if found and token:
         ends.append(self._backend.token_to_id(token[0]))
     return ends
+
+  def _opens_thoughts(self) -> bool:
+    if not self.has_template:
+      return False
+    chat = [{'role': 'user', 'content': _ANSWER}]
+    try:
+      text, _ = self.render(chat)
+    except ValueError:
+      # It is told when the template is used.
+      return False
+    # A system prompt in front may speak of the tags.
+    opening = text.rpartition(_ANSWER)[2]
+    tags = _THINK.findall(opening)
+    return bool(tags) and not tags[-1]
 
   def encode_prompt(self, text: str) -> list[int]:
     """Tokens of a user's message, or of a text where there is no template."""

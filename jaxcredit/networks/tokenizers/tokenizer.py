@@ -29,6 +29,9 @@ class Tokenizer:
     stop: text of the token that ends an answer.
   """
 
+  # Whether prompts end inside a thought, which only chat templates open.
+  opens_thoughts: bool = False
+
   def __init__(self, backend: tokenizers.Tokenizer, stop: str = STOP):
     eos_id = backend.token_to_id(stop)
     if eos_id is None:

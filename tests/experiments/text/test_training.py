@@ -162,6 +162,23 @@ def test_credit_of_tokens_needs_an_episode_as_one_text():
     make_training('tempo', settings=rebuilt)
 
 
+@pytest.mark.parametrize('opened', [False, True])
+@pytest.mark.parametrize('name', ['plain', 'message', 'think_action'])
+def test_a_template_that_opens_thoughts_sets_the_format(name, opened):
+  options = settings_lib.FormatOptions(name, repeat_task=False)
+  training = make_training(settings=make_settings(format=options))
+  training.pool = types.SimpleNamespace(count=4)
+  tokenizer = types.SimpleNamespace(
+    vocab_size=300, eos_id=0, opens_thoughts=opened
+  )
+  training.prepare_policy(tokenizer, config_lib.DecoderConfig(vocab_size=300))
+  assert training.text_format.thoughts_opened is opened
+  assert training.collector._format is training.text_format
+  assert training.text_format.read('look', True).text == (
+    '' if opened else 'look'
+  )
+
+
 def test_two_policies_to_start_from():
   with pytest.raises(ValueError, match='give it without --pretrained'):
     make_settings(pretrained='a', start_from='b')

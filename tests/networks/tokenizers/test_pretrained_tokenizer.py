@@ -207,6 +207,33 @@ def test_the_template_may_lie_in_either_file(tmp_path):
     )
 
 
+@pytest.mark.parametrize(
+  ('template', 'opens'),
+  [
+    (tiny_tokenizers.OPENED, True),
+    (tiny_tokenizers.CHATML, False),
+    (tiny_tokenizers.THINKING, False),
+    (None, False),
+    # A closed thought, as where thinking is off.
+    (tiny_tokenizers.OPENED.replace('<think>', '<think></think>'), False),
+    (tiny_tokenizers.OPENED.replace('<think>', '<Thinking>'), True),
+    # A system prompt that speaks of the tag opens nothing.
+    ("{{ 'Begin with <think>.' }}" + tiny_tokenizers.CHATML, False),
+    # What a template refuses is told when it is used.
+    ("{{ raise_exception('no') }}", False),
+  ],
+)
+def test_templates_that_open_a_thought(tmp_path, template, opens):
+  folder = tiny_tokenizers.write_qwen(tmp_path, template)
+  tokenizer = pretrained_tokenizer.load(folder)
+  assert tokenizer.opens_thoughts is opens
+  if opens:
+    tokens = tokenizer.encode_prompt('hi')
+    assert (
+      tokenizer.decode(tokens).lower().rstrip().endswith(('think>', 'ing>'))
+    )
+
+
 def test_options_reach_the_template(tmp_path):
   tokenizer = pretrained_tokenizer.load(
     tiny_tokenizers.write_qwen(tmp_path, tiny_tokenizers.THINKING)
