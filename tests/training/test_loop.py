@@ -487,7 +487,9 @@ def test_wrong_arguments():
 
 
 def test_what_nobody_provides_is_named():
-  with pytest.raises(ValueError, match='Mine cannot be trained: it needs the con'):
+  with pytest.raises(
+    ValueError, match='Mine cannot be trained: it needs the con'
+  ):
     loop_lib.Loop(
       ScriptedCollector(),
       table_learner(),
