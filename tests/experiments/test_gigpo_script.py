@@ -146,8 +146,8 @@ def test_values_that_do_not_go_together(errors, tmp_path, values, words):
 
 @pytest.mark.parametrize('value', ['nan', 'inf'])
 def test_numbers_are_finite(errors, tmp_path, value):
-  words = errors(run=str(tmp_path / 'run'), learning_rate=value)
-  assert words == f'error: --learning_rate={value}: must be a finite number\n'
+  words = errors(run=str(tmp_path / 'run'), weight_decay=value)
+  assert words == f'error: --weight_decay={value}: must be a finite number\n'
   assert not (tmp_path / 'run').exists()
 
 

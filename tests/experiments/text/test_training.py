@@ -171,7 +171,7 @@ def test_a_template_that_opens_thoughts_sets_the_format(name, opened):
   tokenizer = types.SimpleNamespace(
     vocab_size=300, eos_id=0, opens_thoughts=opened
   )
-  training.prepare_policy(tokenizer, config_lib.DecoderConfig(vocab_size=300))
+  training.prepare_policy(tokenizer, tiny_config(300))
   assert training.text_format.thoughts_opened is opened
   assert training.collector._format is training.text_format
   assert training.text_format.read('look', True).text == (
@@ -217,7 +217,7 @@ def tiny_config(vocabulary):
 
 
 def test_a_tokenizer_of_another_policy(training):
-  tokenizer = types.SimpleNamespace(vocab_size=500)
+  tokenizer = types.SimpleNamespace(vocab_size=500, opens_thoughts=False)
   with pytest.raises(
     ValueError, match='500 tokens, the model 499: they do not'
   ):
