@@ -16,7 +16,7 @@ TINY = (
   '--layers=1', '--width=32', '--heads=2', '--kv_heads=1', '--head_dim=16',
   '--hidden=48', '--vocabulary=700', '--warm_start_games=24',
   '--warm_start_steps=2', '--warm_start_batch=4', '--groups=2',
-  '--group_size=2', '--max_steps=8', '--row_tokens=256', '--max_new_tokens=6',
+  '--group_size=2', '--max_steps=8', '--row_tokens=320', '--max_new_tokens=6',
   '--generated_games=4', '--evaluation_count=4', '--notensorboard',
   '--micro_batch_tokens=1024', '--iterations=1', '--learning_rate=0.01',
   '--entropy_coefficient=0.1',
