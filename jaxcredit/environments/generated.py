@@ -5,6 +5,7 @@ million places nothing is kept but the latest tasks. A task is a function of its
 place, so that one that was forgotten is made again as it was.
 """
 
+import abc
 import bisect
 import collections
 import itertools
@@ -34,8 +35,9 @@ class _Lazy(Sequence[Task]):
       raise IndexError(f'there are {size} tasks, none at {index}')
     return self._at(index % size)
 
+  @abc.abstractmethod
   def _at(self, place: int) -> Task:
-    raise NotImplementedError
+    """The task at a place from 0 on."""
 
   def __iter__(self) -> Iterator[Task]:
     return (self._at(place) for place in range(len(self)))
